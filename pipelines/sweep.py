@@ -1,0 +1,18 @@
+"""The sweep stage of one cell: `python pipelines/sweep.py backbone=resnet50_slim strategy=fine_tuning …`."""
+
+from omegaconf import DictConfig
+
+from backbench.config import cell_config
+from backbench.entry import run_stage
+
+
+def stage(composed: DictConfig) -> str:
+    # Imported here, so that a mistake in the configuration is told before TensorFlow is imported.
+    config = cell_config(composed)
+    from backbench.stages.sweep import sweep
+
+    return sweep(config)
+
+
+if __name__ == "__main__":
+    run_stage(stage, lock_name=lambda composed: f"sweep-{composed.backbone.name}-{composed.strategy.name}")

@@ -1,0 +1,1 @@
+"""backbench: which pretrained image backbone, adapted how, at which learning rate, for my images?"""

@@ -1,0 +1,188 @@
+"""Where every stage's files live, atomic writes, and fingerprints.
+
+No other module spells a path of `work/`, `models/`, `results/` or `report/`.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
+
+from backbench.errors import ArtifactError
+
+DATASET = Path("work/dataset")
+BASELINE = Path("results/pixels")
+BASELINE_PREDICTIONS = Path("work/predictions/pixels.parquet")
+LEADERBOARD = Path("results/leaderboard.csv")
+SUMMARY = Path("results/summary.json")
+REPORT = Path("report")
+STATE = Path("work/state")
+LOCKS = Path("work/locks")
+TIMINGS = Path("work/timings")
+READ_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One backbone × strategy, and where its files live."""
+
+    backbone: str
+    strategy: str
+
+    def __str__(self) -> str:
+        return f"{self.backbone}-{self.strategy}"
+
+    @property
+    def activations(self) -> Path:
+        return Path("work/activations") / self.backbone / self.strategy
+
+    @property
+    def results(self) -> Path:
+        return Path("results/cells") / self.backbone / self.strategy
+
+    @property
+    def trials(self) -> Path:
+        return self.results / "trials.csv"
+
+    @property
+    def trial_history(self) -> Path:
+        return self.results / "trial_history.csv"
+
+    @property
+    def best(self) -> Path:
+        return self.results / "best.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.results / "metrics.json"
+
+    @property
+    def history(self) -> Path:
+        return self.results / "history.csv"
+
+    @property
+    def models(self) -> Path:
+        return Path("models") / self.backbone / self.strategy
+
+    @property
+    def predictions(self) -> Path:
+        return Path("work/predictions") / self.backbone / f"{self.strategy}.parquet"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place on success and vanishes on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")  # Keras and others look at the suffixes.
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(content))))
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows with a header; floats are spelled so that reading gives the same float again."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
+
+
+def _existing(path: Path, made_by: str) -> Path:
+    if not path.is_file():
+        raise ArtifactError(f"expected {path}, found nothing there; run `dvc repro {made_by}` first")
+    return path
+
+
+def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
+    content = json.loads(_existing(path, made_by).read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def read_yaml(path: Path, *, made_by: str) -> dict[str, Any]:
+    content = OmegaConf.to_container(OmegaConf.load(_existing(path, made_by)))
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def read_csv(path: Path, *, made_by: str) -> list[dict[str, str]]:
+    with _existing(path, made_by).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_array(path: Path, *, made_by: str) -> np.ndarray:
+    """Open an array memory-mapped and read-only."""
+    array = np.load(_existing(path, made_by), mmap_mode="r", allow_pickle=False)
+    assert isinstance(array, np.ndarray)
+    return array
+
+
+def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(READ_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fingerprint(*parts: Any) -> str:
+    """Digest JSON-serialisable parts into 16 hexadecimal digits."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def code_fingerprint() -> str:
+    """Digest every source file of this package, so that state of other code is never resumed."""
+    package = Path(__file__).parent
+    files = sorted(package.rglob("*.py"))
+    return fingerprint([(file.relative_to(package).as_posix(), file_sha256(file)) for file in files])
+
+
+@contextmanager
+def only_writer(name: str) -> Iterator[None]:
+    """Hold the lock of one stage's outputs; wait where another process, such as an orphan, still writes.
+
+    A killed `dvc` leaves its stage running; the next `dvc repro` would start a second writer beside it.
+    """
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(LOCKS / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{name}: another process still writes these outputs; waiting for it to end", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

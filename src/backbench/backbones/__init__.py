@@ -1,0 +1,1 @@
+"""The catalog of backbones: their graphs, weights and preprocessing."""

@@ -1,0 +1,252 @@
+"""Frozen dataclasses for every configuration group, and the one function that fills them.
+
+`to_typed` refuses an unknown key, a wrong type and a missing value, and names the key.
+"""
+
+from dataclasses import asdict, field
+from typing import Any, TypeVar, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from backbench.errors import ConfigError
+
+STRICT = ConfigDict(extra="forbid")
+Typed = TypeVar("Typed")
+_MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
+_UNKNOWN = "expected only known keys, and this is none"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BenchmarkConfig:
+    """What to benchmark: `conf/benchmark.yaml`, the one file that a user edits."""
+
+    dataset: str
+    weights: str
+    backbones: list[str]
+    strategies: list[str]
+    search: str
+    seeds: list[int]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AugmentationConfig:
+    """How much a training view may differ from its image.
+
+    Shifts are shares of the side, `scale` is a relative change, `brightness` and `contrast` are shares.
+    """
+
+    shift: float = 0.0
+    rotate_degrees: float = 0.0
+    scale: float = 0.0
+    horizontal_flip: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DatasetConfig:
+    """A folder of class folders, and how it is split.
+
+    `val_per_class` and `train_per_class` may be null: then `val_fraction` and `test_fraction` decide.
+    `digest` is the pinned SHA-256 of the folder's used content, or null where nothing is pinned.
+    """
+
+    name: str
+    path: str
+    digest: str | None = None
+    image_size_pixels: int
+    min_size_pixels: int = 8
+    max_image_pixels: int = 50_000_000
+    train_per_class: int | None = None
+    val_per_class: int | None = None
+    val_fraction: float = 0.2
+    test_fraction: float = 0.2
+    split_seed: int = 0
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FormulaWeights:
+    """Shipped weights, pretrained on images drawn by program: a file and its SHA-256."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BackboneConfig:
+    """A pretrained network without classifier; `width` below 1 scales every convolution's filters."""
+
+    name: str
+    family: str
+    constructor: str
+    preprocessor: str
+    width: float = 1.0
+    input_size_pixels: int
+    min_size_pixels: int
+    feature_dim: int
+    last_stage_boundary: str
+    formula: FormulaWeights | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WeightsConfig:
+    """Where a backbone's weights come from: imagenet, file, random or formula.
+
+    For `file`: `path` may hold `{backbone}`; `sha256` maps a backbone's name to its digest.
+    For `random`: `seed` draws the initial values.
+    """
+
+    name: str
+    path: str | None = None
+    sha256: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HeadConfig:
+    """The new classifier: `hidden_units` 0 is a single linear layer."""
+
+    hidden_units: int = 0
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RangeConfig:
+    """A closed range, searched on a logarithmic scale."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HeadStartConfig:
+    """How the head is trained on frozen features before fine-tuning starts (LP-FT)."""
+
+    epochs: int
+    learning_rates: list[float]
+    weight_decay: float
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StrategyConfig:
+    """How the backbone adapts.
+
+    `boundary` is `output`, `last_stage`, `input`, or the name of a layer of the backbone.
+    `views` counts the versions of a training image whose activations are kept; the first is the image itself.
+    """
+
+    name: str
+    boundary: str
+    head: HeadConfig = field(default_factory=HeadConfig)
+    head_start: HeadStartConfig | None = None
+    views: int = 1
+    activation_dtype: str = "float32"
+    epochs: int
+    batch_size: int
+    warmup_fraction: float = 0.1
+    early_stopping_patience: int
+    train_batch_norm: bool = False
+    learning_rate: RangeConfig
+    weight_decay: RangeConfig
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SearchConfig:
+    """How trials are proposed: `quasi_random` draws all ahead, `tpe` adapts after `startup_trials`."""
+
+    name: str
+    sampler: str
+    num_trials: int
+    startup_trials: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrackingConfig:
+    """Where MLflow records; the environment variable MLFLOW_TRACKING_URI wins over `uri`."""
+
+    uri: str
+    experiment: str
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PretrainConfig:
+    """How one backbone is pretrained on images drawn by program."""
+
+    image_size_pixels: int
+    num_images: int
+    num_val_images: int
+    batch_size: int
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    warmup_steps: int
+    batch_norm_momentum: float
+    shift_pixels: int = 0
+    checkpoint_every_steps: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CellConfig:
+    """Everything that one cell depends on."""
+
+    benchmark: BenchmarkConfig
+    dataset: DatasetConfig
+    weights: WeightsConfig
+    backbone: BackboneConfig
+    strategy: StrategyConfig
+    search: SearchConfig
+    tracking: TrackingConfig
+
+
+def to_typed(node: DictConfig | dict[str, Any], schema: type[Typed], *, where: str) -> Typed:
+    """Fill a frozen dataclass from a composed configuration node.
+
+    Args:
+        node: The node of one configuration group.
+        schema: One of the dataclasses of this module.
+        where: The name that an error message gives the node, such as `conf/strategy`.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value has the wrong type.
+    """
+    try:
+        plain = OmegaConf.to_container(OmegaConf.create(node), resolve=True, throw_on_missing=True)
+        return TypeAdapter(schema).validate_python(plain)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}; correct it there") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] in _MISSING:
+            raise ConfigError(f"{where}: {key}: expected a value, found none; add it there") from error
+        expected = _UNKNOWN if first["type"] == "unexpected_keyword_argument" else first["msg"]
+        raise ConfigError(f"{where}: {key}: {expected}, found {first['input']!r}; correct it there") from error
+
+
+def cell_config(composed: DictConfig) -> CellConfig:
+    """Type the composed configuration of a stage that works on one cell.
+
+    Raises:
+        ConfigError: a key is unknown or missing, a value has the wrong type, or no seed is given.
+    """
+    groups = {
+        name: to_typed(composed[name], schema, where=f"conf/{name}")
+        for name, schema in get_type_hints(CellConfig).items()
+    }
+    typed = CellConfig(**groups)
+    if not typed.benchmark.seeds:
+        raise ConfigError("conf/benchmark.yaml: expected at least one seed in `seeds`, found none; add `seeds: [0]`")
+    return typed
+
+
+def resolved(config: CellConfig) -> dict[str, Any]:
+    """Return what decides a cell's choice, as plain values: no tracking server, no other cell, no final seed."""
+    plain = asdict(config)
+    del plain["tracking"], plain["benchmark"]
+    return plain

@@ -1,0 +1,97 @@
+"""Views of a training image: a mild random affine, brightness and contrast; and resizing of whole batches."""
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from backbench.config import AugmentationConfig
+from backbench.errors import ConfigError
+
+DRAWS_PER_IMAGE = 7
+
+
+def augmented(images: np.ndarray, config: AugmentationConfig, *, seed: int, first_index: int = 0) -> np.ndarray:
+    """Draw one view of every image; the border is mirrored outwards.
+
+    The view of an image depends on its pixels, `seed` and its index alone, so batches of any size draw the same.
+
+    Args:
+        images: uint8 RGB `(n, S, S, 3)`.
+        config: How far a view may differ; all zero is the image itself.
+        seed: At least 0.
+        first_index: The index of `images[0]` among all images, where `images` is one batch of many.
+
+    Returns:
+        uint8 `(n, S, S, 3)`, newly made.
+
+    Raises:
+        ConfigError: `scale` is not in [0, 1).
+    """
+    if not 0 <= config.scale < 1:
+        raise ConfigError(f"augmentation.scale: expected at least 0 and less than 1, found {config.scale}; change it")
+    side = images.shape[1]
+    draws = np.random.default_rng(seed).uniform(-1, 1, size=(first_index + len(images), DRAWS_PER_IMAGE))[first_index:]
+    margin = _margin(side, config)
+    mirrored = np.pad(np.arange(side), margin, mode="symmetric")
+    views = np.empty_like(images)
+    for index, (image, draw) in enumerate(zip(images, draws, strict=True)):
+        views[index] = _view(image, mirrored, margin, draw, config)
+    return views
+
+
+def _margin(side: int, config: AugmentationConfig) -> int:
+    """Bound how far outside the image, in pixels, a view may look."""
+    turn = math.radians(min(abs(config.rotate_degrees), 45.0))
+    reach = (math.cos(turn) + math.sin(turn)) * side / 2 / (1 - config.scale) + config.shift * side
+    return math.ceil(reach - side / 2) + 2
+
+
+def _view(
+    image: np.ndarray, mirrored: np.ndarray, margin: int, draw: np.ndarray, config: AugmentationConfig
+) -> np.ndarray:
+    moved = image
+    if config.shift or config.rotate_degrees or config.scale or config.horizontal_flip:
+        wide = Image.fromarray(image[mirrored][:, mirrored])
+        matrix = _matrix(image.shape[0], margin, draw, config)
+        transformed = wide.transform(image.shape[:2], Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+        moved = np.asarray(transformed)
+    if not (config.brightness or config.contrast):
+        return moved
+    levels = np.arange(256, dtype=np.float64)
+    middle = float(moved.mean())
+    contrasted = (levels - middle) * (1 + draw[5] * config.contrast) + middle
+    table = np.rint(np.clip(contrasted * (1 + draw[6] * config.brightness), 0, 255)).astype(np.uint8)
+    return np.asarray(table[moved])
+
+
+def _matrix(side: int, margin: int, draw: np.ndarray, config: AugmentationConfig) -> tuple[float, ...]:
+    """Return Pillow's coefficients, from a view's pixel to the mirrored image's, around both centres."""
+    angle = math.radians(draw[0] * config.rotate_degrees)
+    step = 1 / (1 + draw[1] * config.scale)
+    mirror = -1.0 if config.horizontal_flip and draw[4] < 0 else 1.0
+    a, b = mirror * step * math.cos(angle), -mirror * step * math.sin(angle)
+    d, e = step * math.sin(angle), step * math.cos(angle)
+    middle, source = side / 2, margin + side / 2
+    x = source + draw[2] * config.shift * side - (a + b) * middle
+    y = source + draw[3] * config.shift * side - (d + e) * middle
+    return (a, b, x, d, e, y)
+
+
+def resized(images: np.ndarray, size_pixels: int) -> np.ndarray:
+    """Resize images, smoothed where they shrink; images of that size already are returned as they are.
+
+    Args:
+        images: uint8 RGB `(n, S, S, 3)`.
+        size_pixels: The new side.
+
+    Returns:
+        uint8 `(n, size_pixels, size_pixels, 3)`.
+    """
+    if images.shape[1:3] == (size_pixels, size_pixels):
+        return images
+    shape = (size_pixels, size_pixels)
+    sized = np.empty((len(images), *shape, 3), dtype=np.uint8)
+    for index, image in enumerate(images):
+        sized[index] = np.asarray(Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR))
+    return sized

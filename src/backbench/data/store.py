@@ -1,0 +1,171 @@
+"""Write a prepared data set: every file's verdict, and the pixels of each split, streamed so that memory stays flat."""
+
+import hashlib
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbench import artifacts
+from backbench.config import DatasetConfig
+from backbench.console import progress_bar
+from backbench.data.dataset import DESCRIPTION, SPLITS, images_file, labels_file
+from backbench.data.scan import CONFLICTING_LABEL, EXACT_DUPLICATE, Examined, Tree, examine, walk, without_duplicates
+from backbench.data.split import assign_splits
+from backbench.errors import DatasetError
+
+NOT_DRAWN = "not drawn"
+MANIFEST = "manifest.csv"
+MANIFEST_COLUMNS = ("path", "digest", "label", "width", "height", "split", "position", "verdict")
+POOL = "pool.raw"
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """Every file with its verdict, sorted by path, and the row of each decoded image in the pool file."""
+
+    files: list[Examined]
+    rows: dict[str, int]
+
+
+def prepare_dataset(config: DatasetConfig, target: Path) -> dict[str, Any]:
+    """Scan, split and store a folder of images as `target`, which is replaced whole or not at all.
+
+    Args:
+        config: Its `path` is the folder to read.
+        target: The folder to write: manifest.csv, dataset.json, images and labels of each split.
+
+    Returns:
+        What dataset.json holds.
+
+    Raises:
+        DatasetError: the images cannot be used, or are not those whose digest is pinned.
+    """
+    tree = walk(Path(config.path))
+    with _folder_replacing(target) as folder:
+        scanned = _scan(tree, config, folder / POOL)
+        digest = content_digest(scanned.files)
+        _check_digest(digest, config)
+        split_of = assign_splits(scanned.files, tree.classes, tree.own_splits, config)
+        members = {split: [file for file in scanned.files if split_of.get(file.path) == split] for split in SPLITS}
+        _write_splits(members, tree.classes, scanned.rows, config.image_size_pixels, folder)
+        (folder / POOL).unlink()
+        manifest = list(_manifest_rows(scanned.files, members))
+        artifacts.write_csv(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
+        description = _description(config, tree, digest, members, manifest)
+        artifacts.write_json(folder / DESCRIPTION, description)
+    return description
+
+
+def content_digest(files: Sequence[Examined]) -> str:
+    """Digest path and file digest of every usable image, drawn or not: SHA-256 over lines, sorted by path."""
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.path):
+        if file.is_usable:
+            digest.update(f"{file.digest}  {file.path}\n".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _folder_replacing(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that takes its place on success and vanishes on failure."""
+    folder = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scan(tree: Tree, config: DatasetConfig, pool: Path) -> Scanned:
+    """Look at every file once; the squares of usable ones are appended to `pool`, split or not yet."""
+    files: list[Examined] = []
+    rows: dict[str, int] = {}
+    with pool.open("wb") as stream, progress_bar("prepare", len(tree.candidates), "files") as advance:
+        for file, pixels in examine(tree.candidates, config):
+            files.append(file)
+            if pixels is not None:
+                rows[file.path] = len(rows)
+                stream.write(np.ascontiguousarray(pixels).data)
+            advance(1)
+    return Scanned(without_duplicates(files), rows)
+
+
+def _check_digest(digest: str, config: DatasetConfig) -> None:
+    if config.digest is not None and config.digest != digest:
+        where = f"conf/dataset/{config.name}.yaml"
+        raise DatasetError(
+            f"{config.path}: expected the images whose digest {where} pins, {config.digest}, found {digest};"
+            f" bring them back as that file's first lines say, or change its digest"
+        )
+
+
+def _write_splits(
+    members: Mapping[str, Sequence[Examined]],
+    classes: Sequence[str],
+    rows: Mapping[str, int],
+    side_pixels: int,
+    folder: Path,
+) -> None:
+    pool = np.memmap(folder / POOL, dtype=np.uint8, mode="r").reshape(-1, side_pixels, side_pixels, 3)
+    for split, files in members.items():
+        shape = (len(files), side_pixels, side_pixels, 3)
+        images = np.lib.format.open_memmap(images_file(folder, split), mode="w+", dtype=np.uint8, shape=shape)
+        for position, file in enumerate(files):
+            images[position] = pool[rows[file.path]]
+        images.flush()
+        labels = np.array([classes.index(file.label) for file in files], dtype=np.int32)
+        artifacts.write_array(labels_file(folder, split), labels)
+
+
+def _manifest_rows(files: Sequence[Examined], members: Mapping[str, Sequence[Examined]]) -> Iterator[dict[str, Any]]:
+    places = {file.path: (split, row) for split, drawn in members.items() for row, file in enumerate(drawn)}
+    for file in files:
+        split, position = places.get(file.path, ("", ""))
+        yield {
+            "path": file.path,
+            "digest": file.digest,
+            "label": file.label,
+            "width": file.width,
+            "height": file.height,
+            "split": split,
+            "position": position,
+            "verdict": NOT_DRAWN if file.is_usable and not split else file.verdict,
+        }
+
+
+def _kind(verdict: str) -> str:
+    """Name a verdict without the file that it points to."""
+    named = {EXACT_DUPLICATE: "exact duplicate", CONFLICTING_LABEL: "conflicting label"}
+    return next((kind for start, kind in named.items() if verdict.startswith(start)), verdict)
+
+
+def _description(
+    config: DatasetConfig,
+    tree: Tree,
+    digest: str,
+    members: Mapping[str, Sequence[Examined]],
+    manifest: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    rejected = Counter(_kind(row["verdict"]) for row in manifest if not row["split"])
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for split, files in members.items():
+        labels = Counter(file.label for file in files)
+        counts[split] = {name: labels[name] for name in tree.classes}
+    return {
+        "name": config.name,
+        "classes": list(tree.classes),
+        "digest": digest,
+        "image_size_pixels": config.image_size_pixels,
+        "counts": dict(counts),
+        "rejected": dict(sorted(rejected.items())),
+        "split_seed": config.split_seed,
+    }

@@ -1,0 +1,64 @@
+"""What every stage's entry point shares: compose, one line and exit code 2 for a user's mistake, one writer.
+
+Hydra is imported here, in `config.py` and in `pipelines/` only.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from backbench import artifacts
+from backbench.errors import BackbenchError
+
+CONF = str(Path(__file__).parents[2] / "conf")
+
+
+def quiet_libraries() -> None:
+    """Keep TensorFlow's start-up chatter and MLflow's telemetry out, unless the user asks for them."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # Otherwise Hydra prints errors in its own way and exits with 1.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+
+
+def _refuse(error: Exception) -> NoReturn:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _seconds_spent(name: str, started: float) -> None:
+    artifacts.write_json(artifacts.TIMINGS / f"{name}.json", {"wall_seconds": round(time.monotonic() - started, 2)})
+
+
+def run_stage(stage: Callable[[DictConfig], str], *, lock_name: Callable[[DictConfig], str]) -> None:
+    """Compose `conf/config.yaml` with the command line, run a stage as the only writer, print its last line.
+
+    Args:
+        stage: Does the work; returns the line that says where to look next.
+        lock_name: Names the outputs that the stage writes, such as `sweep-resnet50-fine_tuning`.
+    """
+    quiet_libraries()
+
+    @hydra.main(version_base=None, config_path=CONF, config_name="config")
+    def composed(config: DictConfig) -> None:
+        name, started = lock_name(config), time.monotonic()
+        try:
+            with artifacts.only_writer(name):
+                last_line = stage(config)
+        except BackbenchError as error:
+            _refuse(error)
+        _seconds_spent(name, started)
+        print(last_line, flush=True)
+
+    try:
+        composed()
+    except HydraException as error:
+        _refuse(error)

@@ -1,0 +1,25 @@
+"""The one base error. An entry point turns it into one line and exit code 2."""
+
+
+class BackbenchError(Exception):
+    """A user's mistake: the message says what was expected, what was found, and what to do."""
+
+
+class ConfigError(BackbenchError):
+    """The configuration has an unknown key, a wrong type, a missing or an impossible value."""
+
+
+class DatasetError(BackbenchError):
+    """The images cannot be used as they are."""
+
+
+class WeightsError(BackbenchError):
+    """Pretrained weights are missing, or are not the pinned ones."""
+
+
+class BoundaryError(BackbenchError):
+    """The model cannot be cut where the configuration asks."""
+
+
+class ArtifactError(BackbenchError):
+    """A file that an earlier stage writes is missing or not readable."""

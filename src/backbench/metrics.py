@@ -1,0 +1,98 @@
+"""Predicted probabilities to numbers: accuracy, log loss, balanced accuracy, macro F1, calibration, confusion."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, f1_score, log_loss, recall_score
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+
+def _checked(probabilities: Floats, labels: Ints) -> Floats:
+    """Return float64 rows that sum to 1 exactly enough for scikit-learn; softmax in float32 does not."""
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
+        raise ValueError(f"expected (n, num_classes) and (n,), found {probabilities.shape} and {labels.shape}")
+    if not labels.size:
+        raise ValueError("expected at least one prediction, found none")
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise ValueError(f"expected labels in [0, {probabilities.shape[1]}), found {labels.min()} to {labels.max()}")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("expected finite probabilities, found nan or infinity: the training diverged")
+    exact: Floats = probabilities.astype(np.float64)
+    exact /= exact.sum(axis=1, keepdims=True)
+    return exact
+
+
+def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, float]:
+    """Score predictions of every class's probability.
+
+    A class with no image counts in neither balanced accuracy nor, unless it is predicted, macro F1.
+
+    Args:
+        probabilities: float `(n, num_classes)`, rows summing to 1.
+        labels: int `(n,)` in [0, num_classes).
+
+    Returns:
+        `accuracy`, `log_loss` (nats), `balanced_accuracy` (mean recall) and `macro_f1`, all over n images.
+
+    Raises:
+        ValueError: shapes or labels do not fit, or a probability is not finite.
+
+    Source:
+        scikit-learn's `log_loss`, `recall_score` and `f1_score`.
+    """
+    exact = _checked(probabilities, labels)
+    predicted = exact.argmax(axis=1)
+    classes = np.arange(exact.shape[1])
+    recall = recall_score(labels, predicted, labels=np.unique(labels), average="macro")
+    # An F1 that is undefined (no image, no prediction) is nan here, which scikit-learn leaves out of the mean.
+    f1 = f1_score(labels, predicted, labels=classes, average="macro", zero_division=np.nan)
+    return {
+        "accuracy": float(np.mean(predicted == labels)),
+        "log_loss": float(log_loss(labels, exact, labels=classes)),
+        "balanced_accuracy": float(recall),
+        "macro_f1": float(f1),
+    }
+
+
+def expected_calibration_error(probabilities: Floats, labels: Ints, *, num_bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy, weighted by the images in each bin of confidence.
+
+    Args:
+        probabilities: float `(n, num_classes)`, rows summing to 1.
+        labels: int `(n,)`.
+        num_bins: Bins of equal width over (0, 1].
+
+    Returns:
+        A share in [0, 1]; 0 is perfectly calibrated.
+
+    Raises:
+        ValueError: shapes or labels do not fit, or a probability is not finite.
+
+    Source:
+        Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3.
+    """
+    exact = _checked(probabilities, labels)
+    confidence = exact.max(axis=1)
+    correct = exact.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=num_bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def confusion(probabilities: Floats, labels: Ints) -> NDArray[np.int64]:
+    """Count images by true class (row) and predicted class (column).
+
+    Args:
+        probabilities: float `(n, num_classes)`.
+        labels: int `(n,)`.
+
+    Returns:
+        int64 `(num_classes, num_classes)`.
+
+    Raises:
+        ValueError: shapes or labels do not fit, or a probability is not finite.
+    """
+    exact = _checked(probabilities, labels)
+    classes = np.arange(exact.shape[1])
+    return np.asarray(confusion_matrix(labels, exact.argmax(axis=1), labels=classes), dtype=np.int64)

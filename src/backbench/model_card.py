@@ -1,0 +1,28 @@
+"""One row per backbone in the model card of the weights that are pretrained on images drawn by program."""
+
+from pathlib import Path
+
+from backbench import artifacts
+from backbench.pretraining import Outcome
+
+HEADER = (
+    "| backbone | steps | images seen | source val accuracy | wall seconds | sha256 of the weights |",
+    "|---|---|---|---|---|---|",
+)
+
+
+def card_row(name: str, outcome: Outcome) -> str:
+    """Return the table row of one finished run."""
+    return (
+        f"| {name} | {outcome.steps} | {outcome.images_seen} | {outcome.val_accuracy:.3f} "
+        f"| {outcome.wall_seconds:.0f} | `{outcome.sha256}` |"
+    )
+
+
+def record(card: Path, name: str, outcome: Outcome) -> None:
+    """Append a backbone's row to the card, in place of an earlier one of the same backbone."""
+    lines = card.read_text(encoding="utf-8").splitlines() if card.is_file() else ["# Model card", "", *HEADER]
+    if HEADER[1] not in lines:
+        lines += ["", *HEADER]
+    kept = [line for line in lines if not line.startswith(f"| {name} |")]
+    artifacts.write_text(card, "\n".join([*kept, card_row(name, outcome)]) + "\n")

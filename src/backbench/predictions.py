@@ -1,0 +1,70 @@
+"""Predictions on the test split, as training left them: by seed, image and class."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from backbench.artifacts import replacing
+from backbench.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities float32 `(num_seeds, num_images, num_classes)` and labels int32 `(num_images,)`."""
+
+    seeds: tuple[int, ...]
+    labels: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+
+    @property
+    def correct_share(self) -> NDArray[np.float64]:
+        """The share of seeds that are right about each image, float64 `(num_images,)`."""
+        return np.asarray((self.probabilities.argmax(axis=2) == self.labels).mean(axis=0), dtype=np.float64)
+
+
+def read_predictions(path: Path, *, made_by: str) -> Predictions:
+    """Read one cell's predictions, ordered by seed and position.
+
+    Raises:
+        ArtifactError: the file is missing, or does not hold every image once per seed.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"expected {path}, found nothing there; run `dvc repro {made_by}` first")
+    table = pq.read_table(path).sort_by([("seed", "ascending"), ("position", "ascending")])
+    seeds = np.unique(table["seed"].to_numpy())
+    num_images = len(table) // max(1, len(seeds))
+    expected = np.tile(np.arange(num_images), len(seeds))
+    if not len(table) or not np.array_equal(table["position"].to_numpy(), expected):
+        raise ArtifactError(f"{path}: expected every image once per seed, found others; run `dvc repro -f {made_by}`")
+    labels = table["label"].to_numpy()[:num_images].astype(np.int32)
+    return Predictions(tuple(int(seed) for seed in seeds), labels, _probabilities(table, len(seeds)))
+
+
+def _probabilities(table: pa.Table, num_seeds: int) -> NDArray[np.float32]:
+    names = [name for name in table.column_names if name[:1] == "p" and name[1:].isdigit()]
+    columns = [table[f"p{index}"].to_numpy() for index in range(len(names))]
+    return np.stack(columns, axis=1).astype(np.float32).reshape(num_seeds, -1, len(names))
+
+
+def write_predictions(path: Path, probabilities: Mapping[int, np.ndarray], labels: np.ndarray) -> None:
+    """Write one row per seed and test image: seed, position in the test split, label, p0 … pK-1.
+
+    Args:
+        path: A Parquet file.
+        probabilities: By seed, float32 `(num_examples, num_classes)`.
+        labels: int32 `(num_examples,)`.
+    """
+    num_seeds, stacked = len(probabilities), np.concatenate(list(probabilities.values()))
+    columns = {
+        "seed": np.repeat(np.array(list(probabilities), dtype=np.int32), len(labels)),
+        "position": np.tile(np.arange(len(labels), dtype=np.int32), num_seeds),
+        "label": np.tile(np.asarray(labels, dtype=np.int32), num_seeds),
+    }
+    columns |= {f"p{index}": column for index, column in enumerate(stacked.T)}
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)

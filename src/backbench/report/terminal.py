@@ -1,0 +1,42 @@
+"""The leaderboard in a terminal: a table for people who watch, aligned plain lines for logs."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from backbench.leaderboard import Row
+
+HEADINGS = ("#", "backbone", "strategy", "test accuracy", "95 % interval", "val accuracy", "learning rate")
+NUM_TEXT_COLUMNS = 3
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    spread = "" if row.test_accuracy_sd is None else f" ± {row.test_accuracy_sd:.3f}"
+    rate = "" if row.learning_rate is None else f"{row.learning_rate:.2e}"
+    edge = f" ({row.learning_rate_at_edge} edge)" if row.learning_rate_at_edge in ("low", "high") else ""
+    return (
+        str(row.rank),
+        row.backbone,
+        row.strategy,
+        f"{row.test_accuracy_mean:.3f}{spread}",
+        f"{row.test_accuracy_low:.3f} to {row.test_accuracy_high:.3f}",
+        f"{row.val_accuracy_mean:.3f}",
+        rate + edge,
+    )
+
+
+def print_leaderboard(rows: Sequence[Row], console: Console) -> None:
+    """Print the rows in their order."""
+    lines = [_cells(row) for row in rows]
+    if console.is_terminal:
+        table = Table()
+        for index, heading in enumerate(HEADINGS):
+            table.add_column(heading, justify="left" if index < NUM_TEXT_COLUMNS else "right")
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *lines, strict=True)]
+    for line in (HEADINGS, *lines):
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip(), flush=True)

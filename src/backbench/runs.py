@@ -1,0 +1,89 @@
+"""What an MLflow run says of a cell: parameters, tags and metrics, without secrets."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from backbench import artifacts
+from backbench.artifacts import Cell
+from backbench.records import CellRecord
+
+MAX_PARAMETER_CHARACTERS = 500
+MAX_DATASET_DIGEST_CHARACTERS = 36
+SECRETS = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=password=)[^&\s]+|(?<=token=)[^&\s]+", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """Replace user, password and token of every URI in a text by `***`."""
+    return SECRETS.sub("***", text)
+
+
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Spell a nested mapping as `a.b.c` to text of at most 500 characters; lists and null as JSON."""
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            flat[f"{prefix}{key}"] = without_secrets(text)[:MAX_PARAMETER_CHARACTERS]
+    return flat
+
+
+def git_commit() -> str:
+    """Name the commit that is checked out, or `unknown` outside a repository or without git."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return found.stdout.strip() if found.returncode == 0 else "unknown"
+
+
+def cell_parameters(configuration: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
+    """What a parent run is given when it begins: the resolved configuration, and digests of data and weights."""
+    return {**configuration, "digests": dict(digests)}
+
+
+def cell_labels(cell: Cell) -> dict[str, str]:
+    """What a parent run is labelled with from its beginning."""
+    return {"backbench.backbone": cell.backbone, "backbench.strategy": cell.strategy}
+
+
+def cell_tags(record: CellRecord) -> dict[str, str]:
+    """What a parent run is labelled with when it is finished."""
+    best = record.best
+    return {
+        **cell_labels(record.cell),
+        "backbench.boundary": record.metrics.boundary,
+        "backbench.learning_rate_at_edge": best.learning_rate_at_edge,
+    }
+
+
+def cell_metrics(record: CellRecord) -> dict[str, float]:
+    """What a parent run carries: the choice, the size, and mean and standard deviation over seeds."""
+    metrics = record.metrics
+    return {
+        "learning_rate": record.best.choice.learning_rate,
+        "weight_decay": record.best.choice.weight_decay,
+        "num_parameters": metrics.num_parameters,
+        "num_trainable_parameters": metrics.num_trainable_parameters,
+        **{f"{name}_mean": value for name, value in metrics.mean.items()},
+        **{f"{name}_sd": value for name, value in metrics.sd.items() if value is not None},
+    }
+
+
+def dataset_input(parameters: Mapping[str, Any]) -> dict[str, str] | None:
+    """Name the data set of a run whose parameters hold `dataset.name` and `digests.data`, else None.
+
+    Returns:
+        `name`, `digest` (MLflow takes 36 characters), `source_type` and `source` (JSON, with the whole digest).
+    """
+    dataset, digest = parameters.get("dataset"), parameters.get("digests", {}).get("data")
+    name = dataset.get("name") if isinstance(dataset, Mapping) else dataset
+    if not name or not digest:
+        return None
+    source = json.dumps({"path": artifacts.DATASET.as_posix(), "digest": digest})
+    short = str(digest)[:MAX_DATASET_DIGEST_CHARACTERS]
+    return {"name": str(name), "digest": short, "source_type": "local", "source": source}

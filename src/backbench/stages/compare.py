@@ -1,0 +1,60 @@
+"""The compare stage: every cell of the benchmark and the pixels, ranked, drawn, and published to MLflow."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+from rich.console import Console
+
+from backbench import artifacts
+from backbench.config import BenchmarkConfig, TrackingConfig
+from backbench.console import progress_bar
+from backbench.data.dataset import DESCRIPTION, MADE_BY, images_file, labels_file
+from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard, summary
+from backbench.report.page import DataCard, render_page
+from backbench.report.terminal import print_leaderboard
+from backbench.tracking import Tracker
+
+
+def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
+    """Write leaderboard, summary and report, publish what MLflow lacks, and return the line that says where to look.
+
+    Raises:
+        BackbenchError: a cell is missing, or the MLflow store cannot be reached.
+    """
+    leaderboard = read_leaderboard(cells_of(benchmark.backbones, benchmark.strategies))
+    artifacts.write_csv(artifacts.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
+    artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
+    _write_report(render_page(leaderboard, _data_card()))
+    _publish(leaderboard, Tracker(tracking))
+    print_leaderboard(leaderboard.rows, Console())
+    return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
+
+
+def _data_card() -> DataCard:
+    content = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
+    images = artifacts.read_array(images_file(artifacts.DATASET, "train"), made_by=MADE_BY)
+    labels = artifacts.read_array(labels_file(artifacts.DATASET, "train"), made_by=MADE_BY)
+    return DataCard(content, _first_of_each_class(images, labels, len(content["classes"])))
+
+
+def _first_of_each_class(images: np.ndarray, labels: np.ndarray, num_classes: int) -> Sequence[np.ndarray]:
+    return [images[int(np.argmax(labels == label))] for label in range(num_classes)]
+
+
+def _write_report(page: str) -> None:
+    """Put a whole new folder in the old one's place, so that no file of an earlier report stays."""
+    folder = artifacts.STATE / "report"
+    shutil.rmtree(folder, ignore_errors=True)
+    artifacts.write_text(folder / "index.html", page)
+    shutil.rmtree(artifacts.REPORT, ignore_errors=True)
+    folder.rename(artifacts.REPORT)
+
+
+def _publish(leaderboard: Leaderboard, tracker: Tracker) -> None:
+    records = [entry.record for entry in leaderboard.entries if entry.record is not None]
+    with progress_bar("publish to MLflow", len(records), "cells") as advance:
+        for record in records:
+            tracker.publish(record)
+            advance(1)

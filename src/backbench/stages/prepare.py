@@ -1,0 +1,23 @@
+"""The prepare stage: a folder of images to arrays by split, with a verdict on every file."""
+
+from typing import Any
+
+from backbench import artifacts
+from backbench.config import DatasetConfig
+from backbench.data.store import MANIFEST, prepare_dataset
+
+
+def prepare(config: DatasetConfig) -> str:
+    """Write `work/dataset/` and return the line that says what is in it and where to look next.
+
+    Raises:
+        DatasetError: the images cannot be used, or are not those whose digest is pinned.
+    """
+    description = prepare_dataset(config, artifacts.DATASET)
+    return f"{_summary(description)}; every file's verdict is in {artifacts.DATASET / MANIFEST}"
+
+
+def _summary(description: dict[str, Any]) -> str:
+    counts = ", ".join(f"{split} {sum(of.values())}" for split, of in description["counts"].items())
+    rejected = ", ".join(f"{count} {verdict}" for verdict, count in description["rejected"].items())
+    return f"{description['name']}: {len(description['classes'])} classes, {counts}, left out: {rejected or 'none'}"

@@ -1,0 +1,75 @@
+"""The prepare stage as a person runs it: one last line, or one line and exit code 2."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from backbench import artifacts
+from backbench.config import DatasetConfig, to_typed
+from backbench.data.dataset import SPLITS, open_dataset
+from backbench.stages.prepare import prepare
+from tests.image_folders import config_for, make_folder, picture, save
+
+ROOT = Path(__file__).parents[2]
+
+
+def shipped(name: str) -> DatasetConfig:
+    """Type a shipped configuration, with `data` as it stands after its `dvc import-url`."""
+    node = OmegaConf.load(ROOT / "conf" / "dataset" / f"{name}.yaml")
+    return to_typed(OmegaConf.merge(node, {"path": str(ROOT / "assets" / name)}), DatasetConfig, where=name)  # type: ignore[arg-type]
+
+
+def run_prepare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "pipelines" / "prepare.py"), *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(folder)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["photodigits", "digits"])
+def test_shipped_sets_are_the_pinned_ones(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    last_line = prepare(shipped(name))
+    assert last_line.startswith(f"{name}: 10 classes, train 200, val 400, test 1197, left out: none; ")
+    dataset = open_dataset(artifacts.DATASET)
+    assert dataset.digest == shipped(name).digest
+    assert [len(dataset.labels[split]) for split in SPLITS] == [200, 400, 1197]
+    assert dataset.images["train"].shape == (200, 64, 64, 3)
+
+
+def test_the_last_line_says_what_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder(Path("data"), 10)
+    save(picture(1), Path("data/dog/twin.png"))
+    save(picture(0), Path("data/cat/copy.png"))
+    assert prepare(config_for(Path("data"))) == (
+        "tiny: 2 classes, train 11, val 4, test 4, left out: 2 conflicting label, 1 exact duplicate;"
+        " every file's verdict is in work/dataset/manifest.csv"
+    )
+
+
+def test_a_folder_of_ones_own_images_is_prepared_without_tensorflow(tmp_path: Path) -> None:
+    make_folder(tmp_path / "data", 10, ("Hund", "犬"))
+    refusal = "import sys\nsys.modules['tensorflow'] = sys.modules['keras'] = None\n"
+    (tmp_path / "sitecustomize.py").write_text(refusal, encoding="utf-8")
+    done = run_prepare(tmp_path, "dataset=folder", "dataset.image_size_pixels=32")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("folder: 2 classes, train 12, val 4, test 4, left out: none; ")
+    assert (tmp_path / "work" / "dataset" / "manifest.csv").is_file()
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = run_prepare(tmp_path, "dataset=folder")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: data: expected a folder of class folders, found none; run `dvc pull` or put it there"
+    ]
+    assert not (tmp_path / "work" / "dataset").exists()

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from backbench.backbones.graph import imported
+from backbench.config import TrackingConfig, cell_config, resolved, to_typed
+from backbench.errors import ConfigError
+from tests.conftest import PROJECT
+
+CONF = PROJECT / "conf"
+GROUPS = ("dataset", "weights", "backbone", "strategy", "search", "tracking")
+CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+def composed(*overrides: str) -> object:
+    with initialize_config_dir(str(CONF), version_base=None):
+        return compose("config", overrides=list(overrides))
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=[f"{group}-{choice}" for group, choice in CHOICES])
+def test_every_shipped_configuration_composes_and_is_typed(group: str, choice: str) -> None:
+    config = cell_config(composed(f"{group}={choice}"))
+    if hasattr(getattr(config, group), "name"):
+        assert getattr(config, group).name == choice
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "backbone").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_backbone_names_functions_that_exist(path: Path) -> None:
+    config = cell_config(composed(f"backbone={path.stem}")).backbone
+    assert callable(imported(config.constructor))
+    assert callable(imported(config.preprocessor))
+
+
+def test_the_default_choices_are_those_of_the_benchmark() -> None:
+    """dvc.yaml passes the benchmark's choices; a stage run by hand must not do something else."""
+    config = cell_config(composed())
+    assert config.dataset.name == config.benchmark.dataset
+    assert config.weights.name == config.benchmark.weights
+    assert config.search.name == config.benchmark.search
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"uri": "a"}, "experiment: expected a value, found none"),
+        ({"uri": "a", "experiment": "b", "colour": 1}, "colour: expected only known keys, and this is none, found 1"),
+        ({"uri": 1, "experiment": "b"}, "uri: Input should be a valid string, found 1"),
+        ({"uri": "???", "experiment": "b"}, "Missing mandatory value: uri"),
+    ],
+)
+def test_a_mistake_names_the_key(content: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^conf/tracking: {message}; (correct|add) it there$"):
+        to_typed(OmegaConf.create(content), TrackingConfig, where="conf/tracking")
+
+
+def test_a_benchmark_without_seeds_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected at least one seed"):
+        cell_config(composed("benchmark.seeds=[]"))
+
+
+def test_what_decides_a_choice_does_not_name_servers_or_final_seeds() -> None:
+    first, second = composed("tracking.uri=http://one"), composed("tracking.uri=http://two", "benchmark.seeds=[7]")
+    assert resolved(cell_config(first)) == resolved(cell_config(second))
+
+
+def test_the_benchmark_holds_no_interpolation() -> None:
+    """DVC reads the file too and does not resolve Hydra's interpolations."""
+    lines = (CONF / "benchmark.yaml").read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if "${" in line.split("#")[0]]

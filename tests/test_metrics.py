@@ -1,0 +1,81 @@
+"""Metrics on cases that can be counted by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from backbench.metrics import classification_metrics, confusion, expected_calibration_error
+
+
+def certain(predicted: list[int], num_classes: int) -> np.ndarray:
+    return np.eye(num_classes, dtype=np.float32)[predicted]
+
+
+def test_perfect_predictions() -> None:
+    labels = np.array([0, 1, 2], dtype=np.int32)
+    metrics = classification_metrics(certain([0, 1, 2], 3), labels)
+    assert metrics == pytest.approx({"accuracy": 1, "log_loss": 0, "balanced_accuracy": 1, "macro_f1": 1})
+
+
+def test_uniform_predictions_lose_the_log_of_the_number_of_classes() -> None:
+    metrics = classification_metrics(np.full((6, 3), 1 / 3, dtype=np.float32), np.array([0, 1, 2, 0, 1, 2]))
+    assert metrics["log_loss"] == pytest.approx(math.log(3))
+    assert metrics["accuracy"] == pytest.approx(1 / 3)
+
+
+def test_balanced_accuracy_counts_a_rare_class_as_much_as_a_common_one() -> None:
+    labels = np.array([0, 0, 0, 1])
+    metrics = classification_metrics(certain([0, 0, 0, 0], 2), labels)
+    assert metrics["accuracy"] == pytest.approx(0.75)
+    assert metrics["balanced_accuracy"] == pytest.approx(0.5)
+    assert metrics["macro_f1"] == pytest.approx((6 / 7) / 2)
+
+
+def test_a_class_with_no_test_image_changes_nothing() -> None:
+    labels = np.array([0, 1, 1])
+    with_it = classification_metrics(certain([0, 1, 0], 3), labels)
+    without = classification_metrics(certain([0, 1, 0], 2), labels)
+    assert with_it == pytest.approx(without)
+
+
+def test_a_class_with_no_test_image_that_is_predicted_lowers_macro_f1() -> None:
+    metrics = classification_metrics(certain([0, 2], 3), np.array([0, 1]))
+    assert metrics["macro_f1"] == pytest.approx(1 / 3)
+    assert metrics["balanced_accuracy"] == pytest.approx(1 / 2)
+
+
+def test_a_certain_mistake_has_a_finite_loss() -> None:
+    assert math.isfinite(classification_metrics(certain([1], 2), np.array([0]))["log_loss"])
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "message"),
+    [
+        (np.ones((2, 2)) / 2, np.array([0]), "expected \\(n, num_classes\\)"),
+        (np.ones((0, 2)), np.array([], dtype=int), "at least one"),
+        (np.ones((1, 2)) / 2, np.array([2]), "labels in \\[0, 2\\)"),
+        (np.array([[np.nan, 1.0]]), np.array([0]), "diverged"),
+    ],
+    ids=["shapes", "empty", "label", "nan"],
+)
+def test_impossible_input_is_refused(probabilities: np.ndarray, labels: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        classification_metrics(probabilities, labels)
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    probabilities = np.tile([0.8, 0.2], (10, 1))
+    labels = np.array([0] * 6 + [1] * 4)
+    assert expected_calibration_error(probabilities, labels) == pytest.approx(0.2)
+
+
+def test_calibration_error_does_not_let_bins_cancel() -> None:
+    probabilities = np.array([[1.0, 0.0], [0.55, 0.45]])
+    assert expected_calibration_error(probabilities, np.array([1, 0])) == pytest.approx((1.0 + 0.45) / 2)
+
+
+def test_confusion_has_true_classes_in_rows() -> None:
+    matrix = confusion(certain([0, 1, 1, 0], 3), np.array([0, 0, 1, 1]))
+    assert matrix.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+    assert matrix.dtype == np.int64

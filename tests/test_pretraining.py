@@ -1,0 +1,116 @@
+"""Pretraining: a run that was cut short and resumed ends in the bytes of one that was not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from backbench.artifacts import file_sha256
+from backbench.backbones.graph import build_graph
+from backbench.config import BackboneConfig, PretrainConfig, to_typed
+from backbench.errors import ConfigError
+from backbench.formula.cache import SourceImages, source_images
+from backbench.model_card import record
+from backbench.pretraining import Folders, Outcome, batch_at, learning_rate_at, pretrain, save_half
+
+CONF = Path(__file__).parents[1] / "conf"
+RECIPE = PretrainConfig(
+    image_size_pixels=32,
+    num_images=24,
+    num_val_images=8,
+    batch_size=8,
+    steps=4,
+    learning_rate=1e-3,
+    weight_decay=0.01,
+    warmup_steps=2,
+    batch_norm_momentum=0.9,
+    shift_pixels=2,
+    checkpoint_every_steps=3,
+)
+
+
+@pytest.fixture(scope="module")
+def backbone() -> BackboneConfig:
+    node = OmegaConf.load(CONF / "backbone" / "mobilenet_v2_slim.yaml")
+    return replace(to_typed(node, BackboneConfig, where="conf/backbone"), input_size_pixels=32)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    for seed, count in ((0, 24), (1_000_003, 8), (1, 24), (1_000_004, 8)):
+        source_images(folder, seed=seed, count=count, size=32, processes=1)
+    return folder
+
+
+def _run(
+    cache: Path, root: Path, backbone: BackboneConfig, recipe: PretrainConfig, stop_after: int | None = None
+) -> Outcome | None:
+    return pretrain(backbone, recipe, Folders(cache, root / "state", root / "weights"), stop_after=stop_after)
+
+
+def test_a_resumed_run_ends_in_the_same_bytes(cache: Path, tmp_path: Path, backbone: BackboneConfig) -> None:
+    whole = _run(cache, tmp_path / "whole", backbone, RECIPE)
+    assert _run(cache, tmp_path / "cut", backbone, RECIPE, stop_after=2) is None
+    resumed = _run(cache, tmp_path / "cut", backbone, RECIPE)
+    other = _run(cache, tmp_path / "other", backbone, replace(RECIPE, seed=1))
+    assert whole is not None and resumed is not None and other is not None
+    assert whole.sha256 == resumed.sha256 == file_sha256(whole.weights)
+    assert other.sha256 != whole.sha256
+    build_graph(backbone).load_weights(whole.weights)
+
+
+def test_images_of_another_size_are_refused(tmp_path: Path, cache: Path, backbone: BackboneConfig) -> None:
+    with pytest.raises(ConfigError, match="image_size_pixels 32"):
+        _run(cache, tmp_path, backbone, replace(RECIPE, image_size_pixels=64))
+
+
+def test_saved_kernels_are_half_and_vectors_whole(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+    model = keras.Sequential(layers)
+    first, second = tmp_path / "a.weights.h5", tmp_path / "b.weights.h5"
+    assert save_half(model, first) == save_half(model, second)
+    dtypes: dict[int, set[str]] = {}
+
+    def visit(_: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset):
+            dtypes.setdefault(item.ndim, set()).add(str(item.dtype))
+
+    with h5py.File(first) as file:
+        file.visititems(visit)
+    assert dtypes == {1: {"float32"}, 4: {"float16"}}
+    expected = model.get_weights()
+    model.load_weights(first)
+    for before, after in zip(expected, model.get_weights(), strict=True):
+        assert after.dtype == np.float32
+        np.testing.assert_allclose(before, after, atol=1e-3)
+
+
+def test_a_batch_depends_on_its_step_only() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+    source = SourceImages(images, np.arange(24, dtype=np.int32))
+    epoch = [batch_at(step, source, RECIPE)[1] for step in range(3)]
+    assert sorted(np.concatenate(epoch)) == list(range(24))
+    np.testing.assert_array_equal(batch_at(1, source, RECIPE)[0], batch_at(1, source, RECIPE)[0])
+    assert not np.array_equal(batch_at(4, source, RECIPE)[1], epoch[1])
+
+
+def test_the_rate_warms_up_and_falls() -> None:
+    rates = [learning_rate_at(step, RECIPE) for step in range(RECIPE.steps)]
+    assert rates[0] < rates[1] == pytest.approx(RECIPE.learning_rate)
+    assert rates[3] < rates[2] <= rates[1]
+
+
+def test_a_card_keeps_one_row_per_backbone(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    outcome = Outcome(Path("x"), "ab", 4, 32, 0.5, 2.0)
+    record(card, "one", outcome)
+    record(card, "two", outcome)
+    record(card, "one", replace(outcome, steps=5))
+    rows = [line for line in card.read_text(encoding="utf-8").splitlines() if line.startswith(("| one", "| two"))]
+    assert [row.split("|")[2].strip() for row in rows] == ["4", "5"]

@@ -1,0 +1,179 @@
+"""What prepare writes can be opened, is complete, never half-written, and the same to the byte."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backbench.artifacts import file_sha256
+from backbench.data.dataset import SPLITS, open_dataset
+from backbench.data.store import MANIFEST, MANIFEST_COLUMNS, prepare_dataset
+from backbench.errors import ArtifactError, DatasetError
+from tests.image_folders import config_for, make_folder, picture, save
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = make_folder(tmp_path / "data", 10)
+    save(picture(0), folder / "cat" / "copy.bmp")
+    (folder / "dog" / "notes.txt").write_text("none", encoding="utf-8")
+    return folder
+
+
+def manifest_of(target: Path) -> list[dict[str, str]]:
+    with (target / MANIFEST).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    return {file.name: file_sha256(file) for file in sorted(folder.iterdir())}
+
+
+def test_the_manifest_has_a_row_for_every_file(data: Path, tmp_path: Path) -> None:
+    prepare_dataset(config_for(data), tmp_path / "dataset")
+    rows = manifest_of(tmp_path / "dataset")
+    assert tuple(rows[0]) == MANIFEST_COLUMNS
+    assert [row["path"] for row in rows] == sorted(f"{file.parent.name}/{file.name}" for file in data.glob("*/*"))
+    assert all(row["digest"] == file_sha256(data / row["path"]) for row in rows)
+    by_path = {row["path"]: row for row in rows}
+    assert by_path["cat/copy.bmp"]["verdict"] == "exact duplicate of cat/000.png"
+    assert by_path["dog/notes.txt"] | {"digest": ""} == {
+        "path": "dog/notes.txt",
+        "digest": "",
+        "label": "dog",
+        "width": "",
+        "height": "",
+        "split": "",
+        "position": "",
+        "verdict": "not an image",
+    }
+
+
+def test_a_row_leads_to_its_pixels_and_label(data: Path, tmp_path: Path) -> None:
+    prepare_dataset(config_for(data), tmp_path / "dataset")
+    dataset = open_dataset(tmp_path / "dataset")
+    used = [row for row in manifest_of(tmp_path / "dataset") if row["verdict"] == "used"]
+    for row in used:
+        position = int(row["position"])
+        with Image.open(data / row["path"]) as image:
+            np.testing.assert_array_equal(dataset.images[row["split"]][position], np.asarray(image))
+        assert dataset.classes[dataset.labels[row["split"]][position]] == row["label"]
+    assert len(used) == sum(len(dataset.labels[split]) for split in SPLITS) == 20
+
+
+def test_the_description_counts_what_is_there(data: Path, tmp_path: Path) -> None:
+    described = prepare_dataset(config_for(data, train_per_class=3, val_per_class=2), tmp_path / "dataset")
+    assert described == json.loads((tmp_path / "dataset" / "dataset.json").read_text(encoding="utf-8"))
+    assert described["counts"] == {
+        "train": {"cat": 3, "dog": 3},
+        "val": {"cat": 2, "dog": 2},
+        "test": {"cat": 2, "dog": 2},
+    }
+    assert described["rejected"] == {"exact duplicate": 1, "not an image": 1, "not drawn": 6}
+    assert described["classes"] == ["cat", "dog"]
+    assert described["image_size_pixels"] == 16
+    assert described["split_seed"] == 0
+
+
+def test_arrays_have_the_shapes_and_types_of_the_contract(data: Path, tmp_path: Path) -> None:
+    prepare_dataset(config_for(data, image_size_pixels=24), tmp_path / "dataset")
+    dataset = open_dataset(tmp_path / "dataset")
+    for split in SPLITS:
+        images, labels = dataset.images[split], dataset.labels[split]
+        assert isinstance(images, np.memmap)
+        assert images.shape == (len(labels), 24, 24, 3)
+        assert images.dtype == np.uint8
+        assert labels.dtype == np.int32
+    assert dataset.image_size_pixels == 24
+
+
+def test_preparing_again_gives_the_same_bytes(data: Path, tmp_path: Path) -> None:
+    prepare_dataset(config_for(data), tmp_path / "dataset")
+    first = digests_of(tmp_path / "dataset")
+    prepare_dataset(config_for(data), tmp_path / "dataset")
+    assert digests_of(tmp_path / "dataset") == first
+    assert sorted(first) == sorted(
+        ["dataset.json", "manifest.csv", *(f"{kind}-{split}.npy" for kind in ("images", "labels") for split in SPLITS)]
+    )
+
+
+def test_seed_one_is_another_split_of_the_same_content(data: Path, tmp_path: Path) -> None:
+    zero = prepare_dataset(config_for(data, split_seed=0), tmp_path / "zero")
+    one = prepare_dataset(config_for(data, split_seed=1), tmp_path / "one")
+    assert zero["digest"] == one["digest"]
+    assert digests_of(tmp_path / "zero")["images-train.npy"] != digests_of(tmp_path / "one")["images-train.npy"]
+
+
+def test_few_shot_has_the_same_content_digest(data: Path, tmp_path: Path) -> None:
+    whole = prepare_dataset(config_for(data), tmp_path / "whole")
+    few = prepare_dataset(config_for(data, train_per_class=2), tmp_path / "few")
+    assert whole["digest"] == few["digest"]
+
+
+@pytest.mark.parametrize("change", ["renamed", "relabelled", "edited", "removed"])
+def test_the_digest_tells_other_content(data: Path, tmp_path: Path, change: str) -> None:
+    before = prepare_dataset(config_for(data), tmp_path / "dataset")["digest"]
+    file = data / "cat" / "005.png"
+    if change == "renamed":
+        file.rename(data / "cat" / "new.png")
+    elif change == "relabelled":
+        file.rename(data / "dog" / "new.png")
+    elif change == "edited":
+        save(picture(99), file)
+    else:
+        file.unlink()
+    assert prepare_dataset(config_for(data), tmp_path / "dataset")["digest"] != before
+
+
+def test_a_file_that_is_not_used_leaves_the_digest_alone(data: Path, tmp_path: Path) -> None:
+    before = prepare_dataset(config_for(data), tmp_path / "dataset")["digest"]
+    (data / "cat" / "more.txt").write_text("more", encoding="utf-8")
+    assert prepare_dataset(config_for(data), tmp_path / "dataset")["digest"] == before
+
+
+def test_a_wrong_digest_names_both_and_leaves_no_trace(data: Path, tmp_path: Path) -> None:
+    found = prepare_dataset(config_for(data), tmp_path / "dataset")["digest"]
+    before = digests_of(tmp_path / "dataset")
+    with pytest.raises(DatasetError) as caught:
+        prepare_dataset(config_for(data, digest="0" * 64), tmp_path / "dataset")
+    assert found in str(caught.value)
+    assert "0" * 64 in str(caught.value)
+    assert "conf/dataset/tiny.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert digests_of(tmp_path / "dataset") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "dataset"]
+
+
+def test_the_pinned_digest_passes(data: Path, tmp_path: Path) -> None:
+    found = prepare_dataset(config_for(data), tmp_path / "dataset")["digest"]
+    assert prepare_dataset(config_for(data, digest=found), tmp_path / "dataset")["digest"] == found
+
+
+def test_what_a_killed_run_left_does_not_matter(data: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".dataset.tmp"
+    left.mkdir()
+    (left / "pool.raw").write_bytes(b"half")
+    prepare_dataset(config_for(data), tmp_path / "dataset")
+    assert not left.exists()
+    assert len(open_dataset(tmp_path / "dataset").images["train"]) == 12
+
+
+def test_a_folder_without_a_single_image_is_one_line(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    with pytest.raises(DatasetError, match="class cat: expected JPEG"):
+        prepare_dataset(config_for(tmp_path / "data"), tmp_path / "dataset")
+
+
+def test_opening_before_prepare_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="dvc repro prepare"):
+        open_dataset(tmp_path)
+
+
+def test_opened_pixels_cannot_be_changed(data: Path, tmp_path: Path) -> None:
+    prepare_dataset(config_for(data), tmp_path / "dataset")
+    with pytest.raises(ValueError, match="read-only"):
+        open_dataset(tmp_path / "dataset").images["train"][0] = 0

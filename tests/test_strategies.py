@@ -1,0 +1,107 @@
+import keras
+import numpy as np
+import pytest
+
+from backbench.activations import Activations
+from backbench.config import BackboneConfig
+from backbench.freezing import CutModel, cut
+from backbench.strategies import Adapter, cut_for
+from backbench.training import Candidate
+from tests.conftest import strategy_config
+from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR, TinyNet, blobs
+
+BACKBONE = BackboneConfig(
+    name="tiny",
+    family="tiny",
+    constructor=CONSTRUCTOR,
+    preprocessor=PREPROCESSOR,
+    input_size_pixels=16,
+    min_size_pixels=8,
+    feature_dim=FEATURE_DIM,
+    last_stage_boundary="stage_out",
+)
+FINE_TUNING = strategy_config(
+    "fine_tuning",
+    epochs=3,
+    batch_size=8,
+    head_start={"epochs": 5, "learning_rates": [0.01, 0.1], "weight_decay": 0.0},
+)
+
+
+def cut_tiny() -> CutModel:
+    keras.utils.set_random_seed(3)
+    model = TinyNet(weights=None, include_top=False, pooling="avg", input_shape=(16, 16, 3))
+    return cut_for(model, BACKBONE, FINE_TUNING)
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[Activations, Activations]:
+    return blobs(24, (8, 8, 8), num_views=2, seed=0), blobs(15, (8, 8, 8), seed=1)
+
+
+def statistics(model: keras.Model) -> dict[str, np.ndarray]:
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    return {
+        f"{norm.name}/{name}": keras.ops.convert_to_numpy(getattr(norm, name))
+        for norm in norms
+        for name in ("moving_mean", "moving_variance")
+    }
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(data: tuple[Activations, Activations]) -> tuple[CutModel, Adapter, dict[str, np.ndarray], list, list]:
+    halves = cut_tiny()
+    assert halves.prefix is not None
+    assert halves.suffix is not None
+    before = statistics(halves.prefix) | statistics(halves.suffix)
+    frozen = halves.prefix.get_weights()
+    adapter = Adapter(halves, BACKBONE, FINE_TUNING, num_classes=3)
+    initial = adapter.initial_values(*data, seed=0)
+    fit = adapter.fitter.fit(Candidate(0.01, 0.0, seed=0), initial, *data)
+    adapter.model.set_weights(fit.weights)
+    assert any(not np.array_equal(a, b) for a, b in zip(initial, fit.weights, strict=True))
+    return halves, adapter, before, frozen, initial
+
+
+def test_no_batch_norm_statistic_moves_below_or_above_the_boundary(fine_tuned: tuple) -> None:
+    halves, _, before, _, _ = fine_tuned
+    after = statistics(halves.prefix) | statistics(halves.suffix)
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_frozen_weights_do_not_change(fine_tuned: tuple) -> None:
+    halves, _, _, frozen, _ = fine_tuned
+    assert all(np.array_equal(a, b) for a, b in zip(frozen, halves.prefix.get_weights(), strict=True))
+
+
+def test_batch_norm_statistics_move_when_the_strategy_says_so(data: tuple[Activations, Activations]) -> None:
+    halves = cut_tiny()
+    assert halves.suffix is not None
+    before = statistics(halves.suffix)
+    strategy = strategy_config("fine_tuning", epochs=2, batch_size=8, head_start=None, train_batch_norm=True)
+    adapter = Adapter(halves, BACKBONE, strategy, num_classes=3)
+    fit = adapter.fitter.fit(Candidate(0.01, 0.0, 0), adapter.initial_values(*data, seed=0), *data)
+    adapter.model.set_weights(fit.weights)
+    assert any(not np.array_equal(before[name], value) for name, value in statistics(halves.suffix).items())
+
+
+def test_fine_tuning_starts_from_a_trained_head(fine_tuned: tuple, data: tuple[Activations, Activations]) -> None:
+    _, adapter, _, _, initial = fine_tuned
+    adapter.model.set_weights(initial)
+    trained_loss, _ = adapter.fitter.loss_and_accuracy(data[1])
+    assert trained_loss < 0.9 * np.log(3)
+
+
+def test_the_same_seed_starts_the_same_and_seeds_differ(fine_tuned: tuple, data: tuple) -> None:
+    _, adapter, _, _, initial = fine_tuned
+    again, other = adapter.initial_values(*data, seed=0), adapter.initial_values(*data, seed=1)
+    assert all(np.array_equal(a, b) for a, b in zip(initial, again, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(initial, other, strict=True))
+
+
+def test_feature_extraction_trains_the_head_alone() -> None:
+    halves = cut(cut_tiny().suffix, "output")
+    strategy = strategy_config("feature_extraction")
+    adapter = Adapter(halves, BACKBONE, strategy, num_classes=3)
+    assert adapter.num_trainable_parameters == FEATURE_DIM * 3 + 3

@@ -1,0 +1,239 @@
+"""MLflow holds each cell once, however it got there, and no secret."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from backbench.config import TrackingConfig
+from backbench.records import CellRecord, read_cell, results_digest
+from backbench.runs import cell_metrics, cell_parameters, cell_tags, flattened, without_secrets
+from backbench.tracking import Tracker, TrackingError
+from tests.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cells, make_finished_benchmark
+
+# MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A fresh store's bytes: making one takes seconds, so the tests copy it."""
+    folder = tmp_path_factory.mktemp("empty")
+    Tracker(TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db", experiment="other"))
+    return (folder / "mlflow.db").read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: bytes) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr("backbench.tracking.RETRY_SECONDS", 0.0)
+    make_finished_benchmark()
+    for name in ("mlflow.db", "second.db"):
+        Path(name).write_bytes(empty_store)
+
+
+def config(name: str) -> TrackingConfig:
+    """A store of this test's own: MLflow remembers stores by their URI, so the path is absolute."""
+    return TrackingConfig(uri=f"sqlite:///{Path.cwd()}/{name}", experiment="synthetic")
+
+
+def runs(name: str) -> list[Run]:
+    client = MlflowClient(tracking_uri=config(name).uri)
+    experiment = client.get_experiment_by_name("synthetic")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def table(name: str) -> list[Any]:
+    """Everything that a reader sees, but ids and times: tags, params, metrics, curves, inputs, the parent's name."""
+    client = MlflowClient(tracking_uri=config(name).uri)
+    by_id = {run.info.run_id: run for run in runs(name)}
+    rows = []
+    for run in by_id.values():
+        tags = dict(run.data.tags)
+        parent = by_id.get(tags.pop("mlflow.parentRunId", ""))
+        curves = {
+            metric: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, metric)]
+            for metric in run.data.metrics
+        }
+        inputs = [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs]
+        above = parent.info.run_name if parent else ""
+        rows.append((above, run.info.run_name, run.info.status, tags, run.data.params, curves, inputs))
+    return sorted(rows, key=lambda row: row[:2])
+
+
+def log_live(tracker: Tracker, record: CellRecord) -> None:
+    """What sweep and train do."""
+    best = record.best
+    parameters = cell_parameters(best.configuration, best.digests)
+    parent = tracker.begin_cell(best.cell_key, str(record.cell), parameters, {})
+    for trial in record.trials:
+        tracker.log_trial(parent, trial.index, trial.parameters, trial.metrics, trial.history)
+    parent = tracker.begin_cell(best.cell_key, str(record.cell), parameters, {})
+    for seed in record.seeds:
+        tracker.log_seed(parent, seed.seed, seed.metrics, seed.history)
+    tracker.finish_cell(parent, cell_metrics(record), cell_tags(record), results_digest(record))
+
+
+def test_publish_adds_nothing_after_live_logging() -> None:
+    tracker, record = Tracker(config("mlflow.db")), read_cell(cells()[0])
+    log_live(tracker, record)
+    before = table("mlflow.db")
+    assert len(before) == 1 + NUM_TRIALS + len(SEEDS)
+    assert tracker.publish(record) is None
+    assert table("mlflow.db") == before
+
+
+def test_a_fresh_store_filled_from_results_shows_the_same_tables_as_live() -> None:
+    record = read_cell(cells()[0])
+    log_live(Tracker(config("mlflow.db")), record)
+    second = Tracker(config("second.db"))
+    assert second.publish(record) is not None
+    assert second.publish(record) is None
+    assert table("second.db") == table("mlflow.db")
+
+
+def test_parent_carries_mean_sd_digests_commit_and_data_set() -> None:
+    record = read_cell(cells()[0])
+    parent_id = Tracker(config("mlflow.db")).publish(record)
+    assert parent_id is not None
+    client = MlflowClient(tracking_uri=config("mlflow.db").uri)
+    run = client.get_run(parent_id)
+    assert run.data.metrics["test_accuracy_mean"] == record.metrics.mean["test_accuracy"]
+    assert run.data.metrics["test_accuracy_sd"] == record.metrics.sd["test_accuracy"]
+    assert run.data.params["digests.weights"] == DIGESTS["weights"]
+    assert run.data.params["strategy.learning_rate.low"] == "0.0001"
+    assert run.data.tags["mlflow.source.git.commit"] == "unknown"
+    assert run.data.tags["backbench.results_digest"] == results_digest(record)
+    assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["synthetic"]
+    text = Path(client.download_artifacts(parent_id, "configuration.yaml")).read_text(encoding="utf-8")
+    assert "split_seed: 0" in text
+    curve = client.get_metric_history(parent_id, "epoch/val_loss")
+    assert curve == []
+
+
+def test_children_carry_epoch_curves() -> None:
+    Tracker(config("mlflow.db")).publish(read_cell(cells()[0]))
+    client = MlflowClient(tracking_uri=config("mlflow.db").uri)
+    child = next(run for run in runs("mlflow.db") if run.info.run_name == "trial 0")
+    points = client.get_metric_history(child.info.run_id, "epoch/val_loss")
+    assert [point.step for point in points] == list(range(NUM_EPOCHS))
+
+
+def test_a_killed_cell_is_resumed_and_another_key_is_not() -> None:
+    tracker = Tracker(config("mlflow.db"))
+    first = tracker.begin_cell("a1", "cell", {"x": 1}, {})
+    again = Tracker(config("mlflow.db"))
+    assert again.begin_cell("a1", "cell", {"x": 1}, {}) == first
+    assert again.begin_cell("b2", "cell", {"x": 1}, {}) != first
+    tracker.finish_cell(first, {}, {}, "digest")
+    assert again.begin_cell("a1", "cell", {"x": 1}, {}) != first
+
+
+def test_a_cell_killed_half_way_is_completed_by_publish() -> None:
+    tracker, record = Tracker(config("mlflow.db")), read_cell(cells()[0])
+    parameters = cell_parameters(record.best.configuration, record.best.digests)
+    parent = tracker.begin_cell(record.best.cell_key, str(record.cell), parameters, {})
+    trial = record.trials[0]
+    tracker.log_trial(parent, trial.index, trial.parameters, trial.metrics, trial.history)
+    assert tracker.publish(record) == parent
+    Tracker(config("second.db")).publish(record)
+    assert table("mlflow.db") == table("second.db")
+
+
+def test_repeating_a_child_does_not_double_it() -> None:
+    tracker, record = Tracker(config("mlflow.db")), read_cell(cells()[0])
+    parent = tracker.begin_cell("a1", "cell", {}, {})
+    for _ in range(2):
+        tracker.log_seed(parent, 0, record.seeds[0].metrics, record.seeds[0].history)
+    assert len(runs("mlflow.db")) == 2
+
+
+def test_a_child_killed_half_way_is_completed() -> None:
+    tracker, record = Tracker(config("mlflow.db")), read_cell(cells()[0])
+    parent = tracker.begin_cell("a1", "cell", {}, {})
+    client = MlflowClient(tracking_uri=config("mlflow.db").uri)
+    tags = {"mlflow.parentRunId": parent, "backbench.kind": "seed", "backbench.seed": "0"}
+    half = client.create_run(client.get_run(parent).info.experiment_id, tags=tags)
+    tracker.log_seed(parent, 0, record.seeds[0].metrics, record.seeds[0].history)
+    assert len(runs("mlflow.db")) == 2
+    assert client.get_run(half.info.run_id).info.status == "FINISHED"
+
+
+def test_one_failed_call_is_repeated_and_stores_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.exceptions import MlflowException
+
+    tracker = Tracker(config("mlflow.db"))
+    create, failures = MlflowClient.create_run, [1]
+
+    def stored_but_raised(*args: Any, **kwargs: Any) -> Run:
+        run: Run = create(*args, **kwargs)
+        if failures:
+            failures.pop()
+            raise MlflowException("connection lost")
+        return run
+
+    monkeypatch.setattr(MlflowClient, "create_run", stored_but_raised)
+    tracker.begin_cell("a1", "cell", {}, {})
+    assert len(runs("mlflow.db")) == 1
+
+
+def test_more_metrics_and_parameters_than_one_call_takes() -> None:
+    tracker, record = Tracker(config("mlflow.db")), read_cell(cells()[0])
+    parent = tracker.begin_cell("a1", "cell", {f"p{index}": index for index in range(205)}, {})
+    history = [record.seeds[0].history[0].__class__(epoch, 0.1, 0.2, 0.3, 0.4) for epoch in range(450)]
+    tracker.log_seed(parent, 0, {"test_accuracy": 0.5}, history)
+    client = MlflowClient(tracking_uri=config("mlflow.db").uri)
+    assert len(client.get_run(parent).data.params) == 205
+    child = next(run for run in runs("mlflow.db") if run.info.run_id != parent)
+    assert len(client.get_metric_history(child.info.run_id, "epoch/val_accuracy")) == 450
+    assert child.data.metrics["test_accuracy"] == 0.5
+
+
+def test_environment_variable_wins_over_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", config("second.db").uri)
+    Tracker(config("mlflow.db")).begin_cell("a1", "cell", {}, {})
+    assert len(runs("second.db")) == 1
+
+
+def test_store_is_made_once_by_processes_that_meet_in_it(tmp_path: Path) -> None:
+    code = (
+        "from backbench.tracking import Tracker; from backbench.config import TrackingConfig;"
+        "Tracker(TrackingConfig(uri='sqlite:///fresh.db', experiment='x')).begin_cell('a', 'b', {}, {})"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE) for _ in range(2)]
+    errors = [process.communicate()[1].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+
+
+def test_an_unreachable_server_is_one_line_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TrackingError, match=r"http://\*\*\*@127\.0\.0\.1:9") as caught:
+        Tracker(TrackingConfig(uri="http://ada:hush-hush@127.0.0.1:9", experiment="x"))
+    assert "\n" not in str(caught.value)
+    captured = capfd.readouterr()
+    assert "hush" not in str(caught.value) + captured.out + captured.err
+
+
+def test_passwords_in_the_configuration_are_not_recorded() -> None:
+    uri = "postgresql://ada:hush-hush@db/x?password=hush2"
+    parent = Tracker(config("mlflow.db")).begin_cell("a1", "cell", {"tracking": {"uri": uri}}, {})
+    client = MlflowClient(tracking_uri=config("mlflow.db").uri)
+    text = Path(client.download_artifacts(parent, "configuration.yaml")).read_text(encoding="utf-8")
+    assert "hush" not in text + str(client.get_run(parent).data.params)
+    assert without_secrets(uri) == "postgresql://***@db/x?password=***"
+
+
+def test_parameters_are_flat_text_of_bounded_length() -> None:
+    tree = {"a": {"b": None, "c": [1, 0.5]}, "d": True, "e": "x" * 600, "f": {}}
+    assert flattened(tree) == {"a.b": "null", "a.c": "[1, 0.5]", "d": "true", "e": "x" * 500}

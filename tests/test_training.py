@@ -1,0 +1,92 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from backbench.config import HeadConfig
+from backbench.heads import build_head, standardise
+from backbench.training import Candidate, Fit, Fitter, Schedule, learning_rate_at, shuffled_batches
+from tests.tiny import blobs
+
+SCHEDULE = Schedule(epochs=4, batch_size=16, warmup_fraction=0.1, early_stopping_patience=4)
+TRAIN, VAL = blobs(50, (8,), num_views=2, seed=0), blobs(33, (8,), seed=1)
+
+
+@pytest.fixture(scope="module")
+def fitter() -> Fitter:
+    return Fitter(build_head(8, 3, HeadConfig(hidden_units=16, dropout=0.5), seed=0), SCHEDULE)
+
+
+@pytest.fixture(scope="module")
+def initial() -> list[np.ndarray]:
+    head = build_head(8, 3, HeadConfig(hidden_units=16, dropout=0.5), seed=0)
+    standardise(head, TRAIN.values.reshape(-1, 8))
+    return head.get_weights()
+
+
+def same(first: Fit, second: Fit) -> bool:
+    return first.history == second.history and all(
+        np.array_equal(a, b) for a, b in zip(first.weights, second.weights, strict=True)
+    )
+
+
+def test_a_fit_does_not_depend_on_what_was_fitted_before(fitter: Fitter, initial: list[np.ndarray]) -> None:
+    first = fitter.fit(Candidate(0.03, 0.01, seed=0), initial, TRAIN, VAL)
+    fitter.fit(Candidate(0.3, 0.5, seed=5), initial, TRAIN, VAL)
+    assert same(first, fitter.fit(Candidate(0.03, 0.01, seed=0), initial, TRAIN, VAL))
+
+
+@pytest.mark.parametrize(
+    "other", [Candidate(0.01, 0.01, seed=0), Candidate(0.03, 0.5, seed=0), Candidate(0.03, 0.01, seed=1)]
+)
+def test_learning_rate_weight_decay_and_seed_all_reach_the_fit(
+    fitter: Fitter, initial: list[np.ndarray], other: Candidate
+) -> None:
+    reference = fitter.fit(Candidate(0.03, 0.01, seed=0), initial, TRAIN, VAL)
+    assert not same(reference, fitter.fit(other, initial, TRAIN, VAL))
+
+
+def test_a_fit_learns_and_returns_its_best_epoch(fitter: Fitter, initial: list[np.ndarray]) -> None:
+    fit = fitter.fit(Candidate(0.1, 0.0, seed=0), initial, TRAIN, VAL)
+    assert fit.best.val_loss == min(epoch.val_loss for epoch in fit.history)
+    assert fit.best.val_accuracy > 0.8
+    fitter.model.set_weights(fit.weights)
+    assert fitter.loss_and_accuracy(VAL) == (fit.best.val_loss, fit.best.val_accuracy)
+
+
+def test_early_stopping_counts_epochs_without_a_lower_validation_loss(initial: list[np.ndarray]) -> None:
+    head = build_head(8, 3, HeadConfig(hidden_units=4), seed=0)
+    patient = Fitter(head, Schedule(epochs=30, batch_size=16, warmup_fraction=0.0, early_stopping_patience=2))
+    fit = patient.fit(Candidate(30.0, 0.0, seed=0), head.get_weights(), TRAIN, VAL)
+    assert len(fit.history) == fit.best.epoch + 3
+
+
+def test_the_last_partial_batch_is_counted(fitter: Fitter) -> None:
+    assert fitter.logits(VAL.values[0]).shape == (33, 3)
+    assert fitter.logits(VAL.values[0][:1]).shape == (1, 3)
+
+
+def test_every_example_is_seen_before_one_is_seen_again() -> None:
+    batches = itertools.islice(shuffled_batches(10, 4, seed=0), 5)
+    seen = np.concatenate(list(batches))
+    assert sorted(seen[:10]) == list(range(10))
+    assert sorted(seen[10:]) == list(range(10))
+
+
+def test_batches_larger_than_the_data_are_full() -> None:
+    assert len(next(shuffled_batches(3, 8, seed=0))) == 8
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
+    rates = [learning_rate_at(step, 100, 1.0, 0.1) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == 1.0
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[-1] < 0.001
+
+
+def test_a_diverged_fit_loses_every_comparison(fitter: Fitter, initial: list[np.ndarray]) -> None:
+    broken = [np.full_like(value, np.nan) for value in initial]
+    fit = fitter.fit(Candidate(0.01, 0.0, seed=0), broken, TRAIN, VAL)
+    assert fit.best.val_loss == float("inf")
+    assert len(fit.history) == 1
