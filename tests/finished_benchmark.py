@@ -1,14 +1,17 @@
 """A synthetic finished benchmark: every file that `compare` reads, made in the working folder within a second."""
 
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from backbench import artifacts
 from backbench.artifacts import Cell
+from backbench.config import TrackingConfig
 from backbench.metrics import classification_metrics
+from backbench.predictions import write_predictions
 from backbench.records import (
     BestRecord,
     Choice,
@@ -21,6 +24,7 @@ from backbench.records import (
     write_metrics,
     write_trials,
 )
+from backbench.tracking import Tracker
 
 CLASSES = ("zero", "één", "<three>")
 NUM_TEST = 90
@@ -60,19 +64,6 @@ def probabilities(rng: np.random.Generator, accuracy: float) -> np.ndarray:
     return np.asarray(logits / logits.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def write_predictions(path: Path, by_seed: dict[int, np.ndarray]) -> None:
-    """Write the parquet form of the contract: seed, position, label, p0…"""
-    columns: dict[str, np.ndarray] = {
-        "seed": np.repeat(np.array(list(by_seed), dtype=np.int32), NUM_TEST),
-        "position": np.tile(np.arange(NUM_TEST, dtype=np.int32), len(by_seed)),
-        "label": np.tile(labels(), len(by_seed)),
-    }
-    stacked = np.concatenate(list(by_seed.values()))
-    columns |= {f"p{index}": stacked[:, index] for index in range(len(CLASSES))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), path)
-
-
 def seed_record(rng: np.random.Generator, seed: int, predicted: np.ndarray) -> SeedRecord:
     """A final model's record whose test metrics are those of its predictions."""
     test = {f"test_{name}": value for name, value in classification_metrics(predicted, labels()).items()}
@@ -109,7 +100,7 @@ def write_pixels(accuracy: float) -> None:
         num_trainable_parameters=579,
     )
     write_metrics(artifacts.BASELINE / "metrics.json", metrics)
-    write_predictions(artifacts.BASELINE_PREDICTIONS, {0: predicted})
+    write_predictions(artifacts.BASELINE_PREDICTIONS, {0: predicted}, labels())
 
 
 def trials(rng: np.random.Generator) -> tuple[TrialRecord, ...]:
@@ -155,7 +146,7 @@ def write_cell(cell: Cell, accuracy: float, *, seed: int) -> None:
     write_best(cell, best)
     write_history(cell, seeds)
     write_metrics(cell.metrics, metrics)
-    write_predictions(cell.predictions, by_seed)
+    write_predictions(cell.predictions, by_seed, labels())
 
 
 def make_finished_benchmark() -> list[Cell]:
@@ -165,3 +156,13 @@ def make_finished_benchmark() -> list[Cell]:
     for seed, (cell, accuracy) in enumerate(zip(cells(), (0.5, 0.6, 0.7, 0.95), strict=True)):
         write_cell(cell, accuracy, seed=seed)
     return cells()
+
+
+@cache
+def fresh_store() -> bytes:
+    """An MLflow store made by two threads that meet in it; making one takes seconds, so tests copy it."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as threads:
+        config = TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db", experiment="met")
+        list(threads.map(Tracker, [config, config]))
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["mlartifacts", "mlflow.db"]
+        return (Path(folder) / "mlflow.db").read_bytes()

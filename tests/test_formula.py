@@ -16,7 +16,8 @@ FORMULA = Path(mixture.__file__).parent
 def test_an_image_is_the_same_in_whatever_batch_it_is_drawn() -> None:
     together, labels = mixture.draw(3, range(40, 52), 64)
     alone, label = mixture.draw(3, range(47, 48), 64)
-    assert together.dtype == np.uint8 and together.shape == (12, 64, 64, 3)
+    assert together.dtype == np.uint8
+    assert together.shape == (12, 64, 64, 3)
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(together[7], alone[0])
     assert labels[7] == label[0]
@@ -30,7 +31,8 @@ def test_seeds_differ() -> None:
 
 def test_labels_cover_the_mixture() -> None:
     _, labels = mixture.draw(0, range(300), 32)
-    assert labels.min() >= 0 and labels.max() < mixture.num_classes()
+    assert labels.min() >= 0
+    assert labels.max() < mixture.num_classes()
     starts = np.cumsum([0, *(part.num_classes for part in mixture.PARTS)])
     assert (np.histogram(labels, bins=starts)[0] > 0).all()
 
@@ -58,7 +60,8 @@ def test_every_class_of_a_part_draws_something(part: mixture.Part) -> None:
     for label in range(part.num_classes):
         plane = part.draw(label, np.random.default_rng((9, label)), 64)
         assert plane.shape == (64, 64)
-        assert plane.min() >= 0.0 and plane.max() <= 1.0
+        assert plane.min() >= 0.0
+        assert plane.max() <= 1.0
         assert plane.max() - plane.min() > 0.3, label
 
 

@@ -9,7 +9,7 @@ from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.errors import ArtifactError
 from backbench.leaderboard import COLUMNS, cells_of, read_leaderboard, summary
-from backbench.predictions import read_predictions
+from backbench.predictions import read_predictions, write_predictions
 from tests.finished_benchmark import (
     BACKBONES,
     NUM_TEST,
@@ -17,10 +17,10 @@ from tests.finished_benchmark import (
     SEEDS,
     STRATEGIES,
     cells,
+    labels,
     make_finished_benchmark,
     probabilities,
     write_cell,
-    write_predictions,
 )
 
 
@@ -69,7 +69,7 @@ def test_missing_predictions_are_an_error(path: Path) -> None:
 
 def test_predictions_of_another_run_are_refused() -> None:
     random = np.random.default_rng(5)
-    write_predictions(cells()[0].predictions, {seed: probabilities(random, 0.1) for seed in SEEDS})
+    write_predictions(cells()[0].predictions, {seed: probabilities(random, 0.1) for seed in SEEDS}, labels())
     with pytest.raises(ArtifactError, match=r"as in metrics\.json"):
         read_leaderboard(cells())
 

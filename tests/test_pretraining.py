@@ -58,7 +58,9 @@ def test_a_resumed_run_ends_in_the_same_bytes(cache: Path, tmp_path: Path, backb
     assert _run(cache, tmp_path / "cut", backbone, RECIPE, stop_after=2) is None
     resumed = _run(cache, tmp_path / "cut", backbone, RECIPE)
     other = _run(cache, tmp_path / "other", backbone, replace(RECIPE, seed=1))
-    assert whole is not None and resumed is not None and other is not None
+    assert whole is not None
+    assert resumed is not None
+    assert other is not None
     assert whole.sha256 == resumed.sha256 == file_sha256(whole.weights)
     assert other.sha256 != whole.sha256
     build_graph(backbone).load_weights(whole.weights)

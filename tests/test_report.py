@@ -77,9 +77,9 @@ def test_page_is_the_same_bytes_twice_and_in_another_style() -> None:
 
 
 def test_page_shows_no_place_and_no_time_of_this_machine(tmp_path: Path) -> None:
-    text = page()
+    text = re.sub(r"data:image/png;base64,[^\"]*", "", page())
     assert str(tmp_path) not in text
-    assert os.uname().nodename not in text
+    assert not re.search(rf"\b{re.escape(os.uname().nodename)}\b", text)
     assert not re.search(r"\d\d:\d\d:\d\d", text)
 
 
@@ -140,7 +140,7 @@ def test_logs_get_aligned_plain_lines(capsys: pytest.CaptureFixture[str]) -> Non
     print_leaderboard(leaderboard().rows, Console())
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + 5
-    assert lines[1].startswith("1  vgg16_slim  fine_tuning")
+    assert lines[1].split()[:3] == ["1", "vgg16_slim", "fine_tuning"]
     assert lines[0].index("test accuracy") == lines[1].index("0.")
 
 

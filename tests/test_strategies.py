@@ -4,8 +4,8 @@ import pytest
 
 from backbench.activations import Activations
 from backbench.config import BackboneConfig
-from backbench.freezing import CutModel, cut
-from backbench.strategies import Adapter, cut_for
+from backbench.freezing import CutModel, cut, cut_for
+from backbench.strategies import Adapter
 from backbench.training import Candidate
 from tests.conftest import strategy_config
 from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR, TinyNet, blobs

@@ -1,8 +1,6 @@
 """MLflow holds each cell once, however it got there, and no secret."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +14,19 @@ from backbench.config import TrackingConfig
 from backbench.records import CellRecord, read_cell, results_digest
 from backbench.runs import cell_metrics, cell_parameters, cell_tags, flattened, without_secrets
 from backbench.tracking import Tracker, TrackingError
-from tests.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cells, make_finished_benchmark
+from tests.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cells, fresh_store, make_finished_benchmark
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A fresh store's bytes: making one takes seconds, so the tests copy it."""
-    folder = tmp_path_factory.mktemp("empty")
-    Tracker(TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db", experiment="other"))
-    return (folder / "mlflow.db").read_bytes()
 
 
 @pytest.fixture(autouse=True)
-def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: bytes) -> None:
+def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr("backbench.tracking.RETRY_SECONDS", 0.0)
     make_finished_benchmark()
     for name in ("mlflow.db", "second.db"):
-        Path(name).write_bytes(empty_store)
+        Path(name).write_bytes(fresh_store())
 
 
 def config(name: str) -> TrackingConfig:
@@ -204,14 +193,17 @@ def test_environment_variable_wins_over_configuration(monkeypatch: pytest.Monkey
     assert len(runs("second.db")) == 1
 
 
-def test_store_is_made_once_by_processes_that_meet_in_it(tmp_path: Path) -> None:
-    code = (
-        "from backbench.tracking import Tracker; from backbench.config import TrackingConfig;"
-        "Tracker(TrackingConfig(uri='sqlite:///fresh.db', experiment='x')).begin_cell('a', 'b', {}, {})"
-    )
-    both = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE) for _ in range(2)]
-    errors = [process.communicate()[1].decode() for process in both]
-    assert [process.returncode for process in both] == [0, 0], errors
+def test_writers_that_meet_in_a_fresh_store_share_it() -> None:
+    client = MlflowClient(tracking_uri=config("mlflow.db").uri)
+    assert sorted(each.name for each in client.search_experiments()) == ["Default", "met"]
+
+
+def test_a_store_whose_creation_was_killed_is_created_anew() -> None:
+    Path("mlflow.db").unlink()
+    Path("mlartifacts").mkdir()
+    Path("mlartifacts/mlflow.db.tmp").write_bytes(b"half a store")
+    Tracker(config("mlflow.db")).begin_cell("a1", "cell", {}, {})
+    assert len(runs("mlflow.db")) == 1
 
 
 def test_an_unreachable_server_is_one_line_without_its_password(

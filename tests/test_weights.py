@@ -7,7 +7,7 @@ import pytest
 
 from backbench.artifacts import file_sha256
 from backbench.backbones.graph import build_graph
-from backbench.backbones.weights import load_backbone, weights_digest
+from backbench.backbones.weights import load_backbone, save_weights, weights_digest
 from backbench.config import BackboneConfig, FormulaWeights, WeightsConfig
 from backbench.errors import WeightsError
 from tests.conftest import PROJECT, backbone_config
@@ -35,8 +35,16 @@ def saved(tmp_path: Path) -> tuple[Path, keras.Model]:
     keras.utils.set_random_seed(11)
     model = build_graph(tiny_config())
     path = tmp_path / "tiny.weights.h5"
-    model.save_weights(path)
+    save_weights(model, path)
     return path, model
+
+
+def test_equal_weights_are_equal_bytes(saved: tuple[Path, keras.Model], tmp_path: Path) -> None:
+    path, model = saved
+    twin = build_graph(tiny_config())
+    twin.set_weights(model.get_weights())
+    save_weights(twin, tmp_path / "twin.weights.h5")
+    assert file_sha256(tmp_path / "twin.weights.h5") == file_sha256(path)
 
 
 def from_file(path: Path, sha256: str) -> WeightsConfig:

@@ -58,6 +58,7 @@ def run_prefix(
         images: uint8 `(num_examples, size, size, 3)`, RGB.
         prepare_batch: Maps uint8 images and the position of the first to what the prefix takes, float32.
         out: `(num_examples, *boundary_shape)`, float16 or float32, written in place.
+        batch_size: Images per step.
         progress: Told the number of images done by each batch.
     """
     done = 0

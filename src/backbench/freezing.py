@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import keras
 
+from backbench.config import BackboneConfig, StrategyConfig
 from backbench.errors import BoundaryError
 
 OUTPUT, INPUT, LAST_STAGE = "output", "input", "last_stage"
@@ -78,6 +79,16 @@ def cut(model: keras.Model, boundary: str) -> CutModel:
         )
     tensor = model.get_layer(boundary).output
     return CutModel(boundary, prefix=keras.Model(model.input, tensor), suffix=keras.Model(tensor, model.output))
+
+
+def cut_for(model: keras.Model, backbone: BackboneConfig, strategy: StrategyConfig) -> CutModel:
+    """Cut a backbone where the strategy freezes it.
+
+    Raises:
+        BoundaryError: the graph cannot be cut there.
+    """
+    boundary = backbone.last_stage_boundary if strategy.boundary == LAST_STAGE else strategy.boundary
+    return cut(model, boundary)
 
 
 def freeze_batch_norm(model: keras.Model) -> None:

@@ -22,6 +22,7 @@ from backbench.errors import ConfigError
 from backbench.formula import mixture
 from backbench.formula.cache import SourceImages, source_digest, source_images
 from backbench.progress import Report, reporting
+from backbench.unit_scale import has_batch_norm, scale_to_unit
 
 VAL_SEED_OFFSET = 1_000_003
 EASY_FRACTION = 0.2
@@ -126,7 +127,7 @@ def _state_variables(model: keras.Model) -> list[keras.Variable]:
 def _save_state(path: Path, model: keras.Model, step: int, seconds: float) -> None:
     arrays = {f"v{index}": np.asarray(variable) for index, variable in enumerate(_state_variables(model))}
     with artifacts.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, step=np.int64(step), seconds=np.float64(seconds), **arrays)
+        np.savez(file, allow_pickle=False, step=np.int64(step), seconds=np.float64(seconds), **arrays)
 
 
 def _load_state(path: Path, model: keras.Model) -> tuple[int, float]:
@@ -244,6 +245,8 @@ def pretrain(
     val = source_images(folders.cache, seed=val_seed, count=config.num_val_images, size=size)
     make_deterministic(config.seed)
     network = build_graph(backbone)
+    if not has_batch_norm(network):
+        scale_to_unit(network, preprocess(backbone, source.images[:EVALUATION_BATCH]))
     model = build_classifier(network, config, mixture.num_classes())
     checkpoint = folders.state / backbone.name / _run_fingerprint(backbone, config) / "state.npz"
     steps, seconds = _train(model, backbone, config, source, val, checkpoint, stop_after)

@@ -46,8 +46,9 @@ def _at_share(bounds: RangeConfig, share: float) -> float:
 
 def _checked(search: SearchConfig) -> None:
     if search.sampler not in (QUASI_RANDOM, TPE):
+        allowed = f"{QUASI_RANDOM} or {TPE}"
         raise ConfigError(
-            f"conf/search/{search.name}.yaml: expected sampler {QUASI_RANDOM} or {TPE}, found {search.sampler}; correct it"
+            f"conf/search/{search.name}.yaml: expected sampler {allowed}, found {search.sampler}; correct it"
         )
     if search.num_trials < 1:
         raise ConfigError(
@@ -91,6 +92,7 @@ def run_search(
     Args:
         study: New, or resumed.
         space: Names the parameters and their ranges.
+        search: The sampler, its seed and the number of trials.
         objective: Maps a position and its parameters to the finished trial.
         on_trial: Told of every finished trial, those of an earlier process included.
 

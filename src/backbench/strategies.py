@@ -5,19 +5,9 @@ import numpy as np
 
 from backbench.activations import Activations, padded_batches
 from backbench.config import BackboneConfig, StrategyConfig
-from backbench.freezing import LAST_STAGE, CutModel, cut, freeze_batch_norm
+from backbench.freezing import CutModel, freeze_batch_norm
 from backbench.heads import build_head, standardise
 from backbench.training import EVALUATION_BATCH_SIZE, Candidate, Fitter, Schedule
-
-
-def cut_for(model: keras.Model, backbone: BackboneConfig, strategy: StrategyConfig) -> CutModel:
-    """Cut a backbone where the strategy freezes it.
-
-    Raises:
-        BoundaryError: the graph cannot be cut there.
-    """
-    boundary = backbone.last_stage_boundary if strategy.boundary == LAST_STAGE else strategy.boundary
-    return cut(model, boundary)
 
 
 def schedule_of(strategy: StrategyConfig) -> Schedule:

@@ -8,7 +8,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import h5py
 import keras
 import numpy as np
 
@@ -122,3 +124,23 @@ def weights_digest(model: keras.Model) -> str:
         digest.update(f"{value.dtype.str}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value).data)
     return digest.hexdigest()
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Write a model's weights in Keras's `.weights.h5` layout, so that equal weights are equal bytes.
+
+    Keras also writes layer names, some of which count how many layers the process has built.
+    """
+    with TemporaryDirectory() as folder:
+        named = Path(folder) / "named.weights.h5"
+        model.save_weights(named)
+        with h5py.File(named) as read, h5py.File(path, "w") as written:
+            _copy_values(read, written)
+
+
+def _copy_values(read: h5py.Group, written: h5py.Group) -> None:
+    for name in sorted(read):
+        if isinstance(read[name], h5py.Group):
+            _copy_values(read[name], written.create_group(name))
+        else:
+            written.create_dataset(name, data=read[name][()], track_times=False)

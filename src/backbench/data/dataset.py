@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from backbench import artifacts
-from backbench.data.split import SPLITS
 
-__all__ = ["DESCRIPTION", "MADE_BY", "SPLITS", "Dataset", "images_file", "labels_file", "open_dataset"]
-
+SPLITS = ("train", "val", "test")
 MADE_BY = "prepare"
 DESCRIPTION = "dataset.json"
 

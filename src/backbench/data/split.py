@@ -9,10 +9,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from backbench.config import DatasetConfig
+from backbench.data.dataset import SPLITS
 from backbench.data.scan import Examined
 from backbench.errors import DatasetError
-
-SPLITS = ("train", "val", "test")
 
 
 def assign_splits(

@@ -1,7 +1,8 @@
 """The source task: which shape is drawn here, in whatever colour, over whatever clutter?
 
 A shape of one class is laid over a background, either opaquely or as the absolute difference of the two,
-then lit, blurred and made noisy. Two images of five are easy: a plain background and no noise. Image `index` of a seed depends on nothing but the two.
+then lit, blurred and made noisy. Two images of five are easy: a plain background and no noise.
+Image `index` of a seed depends on nothing but the two.
 """
 
 from collections.abc import Callable

@@ -11,8 +11,8 @@ from backbench.backbones.weights import load_backbone
 from backbench.config import CellConfig, resolved
 from backbench.data.dataset import Dataset, open_dataset
 from backbench.determinism import make_deterministic
-from backbench.freezing import OUTPUT, CutModel
-from backbench.strategies import Adapter, cut_for
+from backbench.freezing import OUTPUT, CutModel, cut_for
+from backbench.strategies import Adapter
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from backbench.console import progress_bar
 from backbench.data.augment import augmented, resized
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
 from backbench.determinism import make_deterministic
-from backbench.strategies import cut_for
+from backbench.freezing import cut_for
 
 BATCH_SIZE = 128
 

@@ -1,10 +1,11 @@
 """The train stage: one final model per seed with the frozen choice; the only one that reads test labels."""
 
 import shutil
-from functools import cached_property
+from functools import cached_property, partial
 
 from backbench.activations import Activations
 from backbench.artifacts import replacing
+from backbench.backbones.weights import save_weights
 from backbench.config import CellConfig
 from backbench.console import progress_bar
 from backbench.evaluation import evaluate, probabilities_of
@@ -79,7 +80,7 @@ class _FinalModel:
         metrics = {"val_loss": fit.best.val_loss, "val_accuracy": fit.best.val_accuracy}
         metrics |= evaluate(probabilities, test.labels)
         record = SeedRecord(seed, metrics, len(fit.history), fit.history)
-        state.keep(record, probabilities, fitter.model.save_weights)
+        state.keep(record, probabilities, partial(save_weights, fitter.model))
 
 
 def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:

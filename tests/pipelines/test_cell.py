@@ -1,0 +1,159 @@
+"""One cell from images to test metrics, on a tiny backbone: embed, sweep and train as the stages run them."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backbench import artifacts
+from backbench.artifacts import Cell, file_sha256
+from backbench.config import BenchmarkConfig, CellConfig, SearchConfig, TrackingConfig, WeightsConfig
+from backbench.errors import ArtifactError
+from backbench.predictions import read_predictions
+from backbench.records import read_cell
+from backbench.stages.embed import embed
+from backbench.stages.prepare import prepare
+from backbench.stages.sweep import sweep
+from backbench.stages.train import train
+from backbench.tracking import Tracker
+from backbench.training import Fitter
+from tests.conftest import strategy_config
+from tests.image_folders import config_for, save
+from tests.test_strategies import BACKBONE
+
+STRATEGIES = {
+    "feature_extraction": strategy_config("feature_extraction", epochs=4, views=2),
+    "fine_tuning": strategy_config(
+        "fine_tuning",
+        epochs=3,
+        views=2,
+        head_start={"epochs": 3, "learning_rates": [0.01], "weight_decay": 0.0},
+    ),
+}
+
+
+class Killed(BaseException):
+    """What stands for SIGKILL."""
+
+
+def coloured_squares(folder: Path) -> Path:
+    """Three classes that differ in colour, under noise."""
+    random = np.random.default_rng(0)
+    for label, colour in enumerate(np.eye(3) * 120):
+        for number in range(20):
+            pixels = np.clip(colour + random.integers(0, 130, (16, 16, 3)), 0, 255)
+            save(Image.fromarray(pixels.astype("uint8")), folder / f"class{label}" / f"{number}.png")
+    return folder
+
+
+def cell_config_for(strategy: str, *, seeds: list[int]) -> CellConfig:
+    return CellConfig(
+        benchmark=BenchmarkConfig(
+            dataset="tiny", weights="random", backbones=["tiny"], strategies=[strategy], search="few", seeds=seeds
+        ),
+        dataset=config_for(Path("data")),
+        weights=WeightsConfig(name="random", seed=0),
+        backbone=BACKBONE,
+        strategy=STRATEGIES[strategy],
+        search=SearchConfig(name="few", sampler="quasi_random", num_trials=3, startup_trials=3),
+        tracking=TrackingConfig(uri="sqlite:///mlflow.db", experiment="tests"),
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        prepare(config_for(coloured_squares(folder / "data").relative_to(folder)))
+        Tracker(TrackingConfig(uri="sqlite:///mlflow.db", experiment="tests"))
+    return folder
+
+
+@pytest.fixture
+def workplace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the prepared data set with an MLflow store, as the working folder."""
+    shutil.copytree(prepared, tmp_path / "work place")
+    monkeypatch.chdir(tmp_path / "work place")
+    return Path.cwd()
+
+
+def run(strategy: str, *, seeds: list[int]) -> dict[str, str]:
+    """Run the three stages; return the digest of every file that DVC would hash."""
+    config = cell_config_for(strategy, seeds=seeds)
+    for stage in (embed, sweep, train):
+        last_line = stage(config)
+        assert last_line.startswith(f"tiny-{strategy}: ")
+    cell = Cell("tiny", strategy)
+    files = [*cell.activations.iterdir(), *cell.results.iterdir(), *cell.models.iterdir(), cell.predictions]
+    return {path.as_posix(): file_sha256(path) for path in sorted(files)}
+
+
+def dying_once_at(call: int) -> Callable[..., object]:
+    """Replace a fit by one that dies in its n-th call of this process, and works from then on."""
+    fit, calls = Fitter.fit, iter(range(1000))
+
+    def dying(self: Fitter, *arguments: object) -> object:
+        if next(calls) == call:
+            raise Killed
+        return fit(self, *arguments)  # type: ignore[arg-type]
+
+    return dying
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_seed_zero_twice_is_the_same_and_seed_one_differs(strategy: str, workplace: Path) -> None:
+    first = run(strategy, seeds=[0, 1])
+    again = run(strategy, seeds=[0, 1])
+    assert first == again
+    models = {path: digest for path, digest in first.items() if path.endswith(".weights.h5")}
+    assert len(models) == len(set(models.values())) == 2
+    record = read_cell(Cell("tiny", strategy))
+    assert record.metrics.mean["test_accuracy"] > 0.4
+    histories = [seed.history for seed in record.seeds]
+    assert histories[0] != histories[1]
+    assert not artifacts.STATE.exists() or not list(artifacts.STATE.rglob("*.json"))
+
+
+def test_a_cell_killed_in_the_middle_ends_in_the_same_bytes(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = run("feature_extraction", seeds=[0, 1])
+    config = cell_config_for("feature_extraction", seeds=[0, 1])
+    for stage, call in ((sweep, 0), (sweep, 1), (train, 0), (train, 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Fitter, "fit", dying_once_at(call))
+            with pytest.raises(Killed):
+                stage(config)
+    assert run("feature_extraction", seeds=[0, 1]) == straight
+
+
+def test_the_sweep_never_reads_the_test_split(workplace: Path) -> None:
+    config = cell_config_for("feature_extraction", seeds=[0])
+    embed(config)
+    sweep(config)
+    cell = Cell("tiny", "feature_extraction")
+    before = {path.name: file_sha256(path) for path in cell.results.iterdir()}
+    labels = np.load(artifacts.DATASET / "labels-test.npy")
+    np.save(artifacts.DATASET / "labels-test.npy", (labels + 1) % 3)
+    values = np.load(cell.activations / "test.npy")
+    np.save(cell.activations / "test.npy", np.zeros_like(values))
+    sweep(config)
+    assert {path.name: file_sha256(path) for path in cell.results.iterdir()} == before
+
+
+def test_every_test_image_is_predicted_once_per_seed(workplace: Path) -> None:
+    run("feature_extraction", seeds=[0, 1])
+    cell = Cell("tiny", "feature_extraction")
+    predictions = read_predictions(cell.predictions, made_by="train")
+    labels = np.load(artifacts.DATASET / "labels-test.npy")
+    assert predictions.probabilities.shape == (2, len(labels), 3)
+    assert np.array_equal(predictions.labels, labels)
+    accuracy = float((predictions.probabilities.argmax(axis=2) == labels).mean())
+    assert read_cell(cell).metrics.mean["test_accuracy"] == pytest.approx(accuracy, abs=1e-12)
+
+
+def test_a_stage_without_its_inputs_names_the_stage_to_run(workplace: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"boundary\.json, found nothing there; run `dvc repro embed` first"):
+        sweep(cell_config_for("feature_extraction", seeds=[0]))

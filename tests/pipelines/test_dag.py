@@ -1,0 +1,73 @@
+"""dvc.yaml: what a change reruns is written there, so it is tested there."""
+
+import re
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.conftest import PROJECT
+
+STAGES = OmegaConf.to_container(OmegaConf.load(PROJECT / "dvc.yaml"), resolve=False)["stages"]  # type: ignore[index]
+NETWORK_STAGES = ("embed", "sweep", "train")
+
+
+def names(entries: list[object]) -> list[str]:
+    return [next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in entries]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_its_entry_point_and_on_files_that_exist(stage: str) -> None:
+    dependencies = names(STAGES[stage]["deps"])
+    assert f"pipelines/{stage}.py" in dependencies
+    code = [path for path in dependencies if path.startswith(("src/", "pipelines/"))]
+    assert [path for path in code if not (PROJECT / path).exists()] == []
+
+
+def imported_modules(path: Path) -> set[Path]:
+    """The modules of this package that a module imports, and theirs in turn."""
+    found: set[Path] = set()
+    pending = [path]
+    while pending:
+        text = pending.pop().read_text(encoding="utf-8")
+        for dotted in re.findall(r"^\s*from (backbench[\w.]*) import", text, re.MULTILINE):
+            base = PROJECT / "src" / dotted.replace(".", "/")
+            module = base.with_suffix(".py")
+            if module.is_file() and module not in found:
+                found.add(module)
+                pending.append(module)
+    return found
+
+
+# Code that decides no result: how stages start, speak, name their files and record themselves.
+NO_RESULT = {"entry", "errors", "console", "artifacts", "tracking", "runs", "determinism", "config", "progress"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_that_decides_a_result_is_a_dependency(stage: str) -> None:
+    """Otherwise an edit of it would leave stale results behind."""
+    dependencies = [PROJECT / path for path in names(STAGES[stage]["deps"])]
+    needed = imported_modules(PROJECT / f"pipelines/{stage}.py")
+    missing = [
+        module.relative_to(PROJECT).as_posix()
+        for module in sorted(needed)
+        if module.stem not in NO_RESULT and not any(module == path or path in module.parents for path in dependencies)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("stage", NETWORK_STAGES)
+def test_a_backbone_belongs_to_its_own_cells_alone(stage: str) -> None:
+    parameters = names(STAGES[stage]["params"])
+    assert "conf/backbone/${item.backbone}.yaml" in parameters
+    assert not [path for path in names(STAGES[stage]["deps"]) if path.startswith("conf")]
+
+
+def test_resumable_state_and_times_are_no_outputs() -> None:
+    outputs = [
+        path
+        for stage in STAGES.values()
+        for kind in ("outs", "metrics", "plots")
+        for path in names(stage.get(kind, []))
+    ]
+    assert not [path for path in outputs if path.startswith(("work/state", "work/timings", "work/locks"))]
