@@ -105,3 +105,13 @@ def test_feature_extraction_trains_the_head_alone() -> None:
     strategy = strategy_config("feature_extraction")
     adapter = Adapter(halves, BACKBONE, strategy, num_classes=3)
     assert adapter.num_trainable_parameters == FEATURE_DIM * 3 + 3
+
+
+def test_dropout_inside_the_suffix_wakes_up_in_training_and_sleeps_in_evaluation(fine_tuned: tuple, data: tuple) -> None:
+    """Unlike BatchNorm, it must: a fine-tuned backbone is regularised as it was when it was pretrained."""
+    _, adapter, _, _, _ = fine_tuned
+    values = data[0].values[0][:4]
+    awake = [keras.ops.convert_to_numpy(adapter.model(values, training=True)) for _ in range(2)]
+    asleep = [keras.ops.convert_to_numpy(adapter.model(values, training=False)) for _ in range(2)]
+    assert not np.array_equal(awake[0], awake[1])
+    assert np.array_equal(asleep[0], asleep[1])

@@ -216,7 +216,9 @@ def to_typed(node: DictConfig | dict[str, Any], schema: type[Typed], *, where: s
         ConfigError: a key is unknown or missing, or a value has the wrong type.
     """
     try:
-        plain = OmegaConf.to_container(OmegaConf.create(node), resolve=True, throw_on_missing=True)
+        # Not a copy: an interpolation such as ${dataset.name} looks at the groups beside this one.
+        composed = node if isinstance(node, DictConfig) else OmegaConf.create(node)
+        plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
         return TypeAdapter(schema).validate_python(plain)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{where}: {str(error).splitlines()[0]}; correct it there") from error

@@ -1,0 +1,105 @@
+"""Kill `make repro` at random moments, start it again, and compare what it ends in with what is committed.
+
+usage: python tests/faults/kill_repro.py [--kills 10] [--seed 0] [--longest-seconds 60]
+
+Works in a fresh clone, with this checkout's .venv. Each kill is a SIGKILL, in turn to the whole process
+group, to DVC alone (its stage runs on as an orphan), and to make alone. Exit code 0: git sees no change.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+TARGETS = ("process group", "dvc", "make")
+
+
+def clone(folder: Path) -> Path:
+    """Clone the committed state and lend it this checkout's environment."""
+    project = folder / "project"
+    subprocess.run(["git", "clone", "-q", str(PROJECT), str(project)], check=True)
+    (project / ".venv").symlink_to(PROJECT / ".venv")
+    for name in ("requirements.lock", "pyproject.toml"):
+        os.utime(project / name, (0, 0))  # older than the environment, which stays as it is
+    return project
+
+
+def start(project: Path, log: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(project / "src")}
+    return subprocess.Popen(
+        ["make", "repro"],
+        cwd=project,
+        env=environment,
+        stdout=log.open("ab"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def members(group: int) -> dict[int, str]:
+    """The processes of a group by id, with their command lines."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.getpgid(int(entry.name)) == group:
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (ProcessLookupError, FileNotFoundError):
+                continue  # it ended while we looked
+    return found
+
+
+def kill(run: subprocess.Popen[bytes], target: str) -> str:
+    """Send SIGKILL and say what was running."""
+    processes = members(run.pid)
+    stage = next((line for line in processes.values() if "pipelines/" in line and "sh -c" not in line), "no stage")
+    if target == "process group":
+        os.killpg(run.pid, signal.SIGKILL)
+    else:
+        victims = [pid for pid, line in processes.items() if "dvc --wait-for-lock" in line and "sh" not in line[:8]]
+        for pid in victims if target == "dvc" else [run.pid]:
+            os.kill(pid, signal.SIGKILL)
+    run.wait()
+    return stage.strip()[-110:]
+
+
+def main() -> int:
+    """Kill, start again, compare; prints a line per kill."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest-seconds", type=float, default=60.0)
+    options = parser.parse_args()
+    moments = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        project, log = clone(Path(folder)), Path(folder) / "repro.log"
+        for number in range(options.kills):
+            run = start(project, log)
+            seconds = moments.uniform(1.0, options.longest_seconds)
+            try:
+                run.wait(timeout=seconds)
+                print(f"kill {number + 1}: make repro had ended before {seconds:.0f} s", flush=True)
+            except subprocess.TimeoutExpired:
+                target = TARGETS[number % len(TARGETS)]
+                print(f"kill {number + 1}: {target} after {seconds:.0f} s in: {kill(run, target)}", flush=True)
+        started = time.monotonic()
+        code = start(project, log).wait()
+        print(f"left alone: exit {code} after {time.monotonic() - started:.0f} s", flush=True)
+        if code:
+            print(log.read_text(encoding="utf-8", errors="replace")[-3000:])
+            return code
+        changed = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=project, capture_output=True, text=True, check=True
+        )
+        print(changed.stdout or "git sees no change: the committed results, after every kill")
+        return 1 if changed.stdout else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
