@@ -7,17 +7,16 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from backbench.artifacts import file_sha256
 from backbench.backbones.graph import build_graph
-from backbench.config import BackboneConfig, PretrainConfig, to_typed
+from backbench.config import BackboneConfig, PretrainConfig
 from backbench.errors import ConfigError
 from backbench.formula.cache import SourceImages, source_images
 from backbench.model_card import record
 from backbench.pretraining import Folders, Outcome, batch_at, learning_rate_at, pretrain, save_half
+from backbench.unit_scale import has_batch_norm, scale_to_unit
 
-CONF = Path(__file__).parents[1] / "conf"
 RECIPE = PretrainConfig(
     image_size_pixels=32,
     num_images=24,
@@ -33,10 +32,34 @@ RECIPE = PretrainConfig(
 )
 
 
+def tiny_network(*, weights: None, include_top: bool, pooling: str, input_shape: tuple[int, int, int]) -> keras.Model:
+    """Build a network that holds every kind of state: kernels, running statistics and a random generator."""
+    layers = [
+        keras.Input(input_shape),
+        keras.layers.Conv2D(8, 3, strides=4),
+        keras.layers.BatchNormalization(),
+        keras.layers.ReLU(),
+        keras.layers.Dropout(0.3),
+        keras.layers.GlobalAveragePooling2D(),
+    ]
+    image = output = layers[0]
+    for layer in layers[1:]:
+        output = layer(output)
+    return keras.Model(image, output)
+
+
 @pytest.fixture(scope="module")
 def backbone() -> BackboneConfig:
-    node = OmegaConf.load(CONF / "backbone" / "mobilenet_v2_slim.yaml")
-    return replace(to_typed(node, BackboneConfig, where="conf/backbone"), input_size_pixels=32)
+    return BackboneConfig(
+        name="tiny",
+        family="tiny",
+        constructor=f"{__name__}.tiny_network",
+        preprocessor="keras.applications.mobilenet_v2.preprocess_input",
+        input_size_pixels=32,
+        min_size_pixels=8,
+        feature_dim=8,
+        last_stage_boundary="none",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +129,16 @@ def test_the_rate_warms_up_and_falls() -> None:
     rates = [learning_rate_at(step, RECIPE) for step in range(RECIPE.steps)]
     assert rates[0] < rates[1] == pytest.approx(RECIPE.learning_rate)
     assert rates[3] < rates[2] <= rates[1]
+
+
+def test_a_network_without_normalization_starts_at_unit_scale() -> None:
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Conv2D(8, 3, activation="relu", name=name) for name in ("first", "second")]
+    model = keras.Sequential([keras.Input((12, 12, 3)), *layers])
+    batch = np.random.default_rng(0).normal(0.0, 60.0, (16, 12, 12, 3)).astype(np.float32)
+    assert not has_batch_norm(model)
+    scale_to_unit(model, batch)
+    assert np.sqrt(np.mean(np.asarray(model(batch)) ** 2)) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_card_keeps_one_row_per_backbone(tmp_path: Path) -> None:

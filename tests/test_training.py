@@ -78,7 +78,7 @@ def test_batches_larger_than_the_data_are_full() -> None:
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
-    rates = [learning_rate_at(step, 100, 1.0, 0.1) for step in range(100)]
+    rates = [learning_rate_at(step, num_steps=100, warmup_steps=10, peak=1.0) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == 1.0
     assert rates[9:] == sorted(rates[9:], reverse=True)

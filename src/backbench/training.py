@@ -48,17 +48,16 @@ class Fit:
     weights: list[np.ndarray]
 
 
-def learning_rate_at(step: int, num_steps: int, peak: float, warmup_fraction: float) -> float:
+def learning_rate_at(step: int, *, num_steps: int, warmup_steps: int, peak: float) -> float:
     """Return the learning rate of one step: linear warm-up to `peak`, then a cosine to zero.
 
     Source:
         SGDR, https://arxiv.org/abs/1608.03983, without restarts.
     """
-    warmup_steps = int(warmup_fraction * num_steps)
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
-    share = (step - warmup_steps) / max(1, num_steps - warmup_steps)
-    return peak * 0.5 * (1.0 + math.cos(math.pi * share))
+    done = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+    return peak * 0.5 * float(1.0 + np.cos(np.pi * done))
 
 
 def shuffled_batches(num_examples: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
@@ -104,6 +103,7 @@ class Fitter:
         schedule = self.schedule
         steps_per_epoch = math.ceil(train.num_examples / schedule.batch_size)
         num_steps = schedule.epochs * steps_per_epoch
+        warmup_steps = int(schedule.warmup_fraction * num_steps)
         batches = shuffled_batches(train.num_examples, schedule.batch_size, candidate.seed)
         views = np.random.default_rng([candidate.seed, 1])
         history: list[EpochRecord] = []
@@ -111,7 +111,9 @@ class Fitter:
         for epoch in range(schedule.epochs):
             first = epoch * steps_per_epoch
             rates = [
-                learning_rate_at(first + step, num_steps, candidate.learning_rate, schedule.warmup_fraction)
+                learning_rate_at(
+                    first + step, num_steps=num_steps, warmup_steps=warmup_steps, peak=candidate.learning_rate
+                )
                 for step in range(steps_per_epoch)
             ]
             train_loss = self._train_epoch(rates, batches, views, train)

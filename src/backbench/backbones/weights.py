@@ -126,21 +126,30 @@ def weights_digest(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def save_weights(model: keras.Model, path: Path) -> None:
+def save_weights(model: keras.Model, path: Path, *, half: bool = False) -> None:
     """Write a model's weights in Keras's `.weights.h5` layout, so that equal weights are equal bytes.
 
     Keras also writes layer names, some of which count how many layers the process has built.
+
+    Args:
+        model: Any Keras model.
+        path: Ends in `.weights.h5`.
+        half: Store kernels in float16; Keras casts on load. Vectors (biases, normalization parameters and
+            statistics) stay float32: they are small, and a variance may lie outside float16's range.
     """
     with TemporaryDirectory() as folder:
         named = Path(folder) / "named.weights.h5"
         model.save_weights(named)
         with h5py.File(named) as read, h5py.File(path, "w") as written:
-            _copy_values(read, written)
+            _copy_values(read, written, half=half)
 
 
-def _copy_values(read: h5py.Group, written: h5py.Group) -> None:
+def _copy_values(read: h5py.Group, written: h5py.Group, *, half: bool) -> None:
     for name in sorted(read):
-        if isinstance(read[name], h5py.Group):
-            _copy_values(read[name], written.create_group(name))
+        item = read[name]
+        if isinstance(item, h5py.Group):
+            _copy_values(item, written.create_group(name), half=half)
         else:
-            written.create_dataset(name, data=read[name][()], track_times=False)
+            values = item[()]
+            is_kernel = values.dtype == np.float32 and values.ndim > 1
+            written.create_dataset(name, data=values.astype("float16") if half and is_kernel else values)
