@@ -12,6 +12,7 @@ from backbench.artifacts import file_sha256
 from backbench.backbones.graph import build_graph
 from backbench.config import BackboneConfig, PretrainConfig
 from backbench.errors import ConfigError
+from backbench.formula import scenes
 from backbench.formula.cache import SourceImages, source_images
 from backbench.model_card import record
 from backbench.pretraining import Folders, Outcome, batch_at, learning_rate_at, pretrain, save_half
@@ -65,8 +66,11 @@ def backbone() -> BackboneConfig:
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
-    for seed, count in ((0, 24), (1_000_003, 8), (1, 24), (1_000_004, 8)):
-        source_images(folder, seed=seed, count=count, size=32, processes=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "NUM_SCENES", 3)
+        for seed, count in ((0, 24), (1_000_003, 8), (1, 24), (1_000_004, 8)):
+            source_images(folder, seed=seed, count=count, size=32, processes=1)
+    scenes._pool.cache_clear()
     return folder
 
 
@@ -134,7 +138,8 @@ def test_the_rate_warms_up_and_falls() -> None:
 def test_a_network_without_normalization_starts_at_unit_scale() -> None:
     keras.utils.set_random_seed(0)
     layers = [keras.layers.Conv2D(8, 3, activation="relu", name=name) for name in ("first", "second")]
-    model = keras.Sequential([keras.Input((12, 12, 3)), *layers])
+    image = keras.Input((12, 12, 3))
+    model = keras.Model(image, layers[1](layers[0](image)))
     batch = np.random.default_rng(0).normal(0.0, 60.0, (16, 12, 12, 3)).astype(np.float32)
     assert not has_batch_norm(model)
     scale_to_unit(model, batch)

@@ -1,6 +1,7 @@
 import math
 from pathlib import Path
 
+import optuna
 import pytest
 
 from backbench.config import RangeConfig, SearchConfig
@@ -58,6 +59,21 @@ def test_seed_zero_is_honoured(tmp_path: Path, search: SearchConfig) -> None:
     assert zero == again
     assert zero[0].learning_rate != one[0].learning_rate
     assert zero[-1].learning_rate != one[-1].learning_rate
+
+
+def test_a_study_killed_between_enqueueing_and_asking_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = searched(tmp_path / "straight", QUASI_RANDOM)
+    ask, calls = optuna.Study.ask, iter(range(100))
+
+    def dying(study: optuna.Study) -> optuna.Trial:
+        if next(calls) in (0, 2, 3):
+            raise Killed
+        return ask(study)
+
+    monkeypatch.setattr(optuna.Study, "ask", dying)
+    assert searched(tmp_path / "killed", QUASI_RANDOM) == straight
 
 
 def vars_of(search: SearchConfig) -> dict[str, object]:

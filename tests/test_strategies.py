@@ -107,7 +107,7 @@ def test_feature_extraction_trains_the_head_alone() -> None:
     assert adapter.num_trainable_parameters == FEATURE_DIM * 3 + 3
 
 
-def test_dropout_inside_the_suffix_wakes_up_in_training_and_sleeps_in_evaluation(fine_tuned: tuple, data: tuple) -> None:
+def test_dropout_inside_the_suffix_wakes_up_in_training_only(fine_tuned: tuple, data: tuple) -> None:
     """Unlike BatchNorm, it must: a fine-tuned backbone is regularised as it was when it was pretrained."""
     _, adapter, _, _, _ = fine_tuned
     values = data[0].values[0][:4]

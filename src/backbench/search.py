@@ -108,7 +108,8 @@ def run_search(
         study.sampler = optuna.samplers.TPESampler(
             seed=int(np.random.SeedSequence([search.seed, position]).generate_state(1)[0]), n_startup_trials=num_drawn
         )
-        if position < num_drawn:
+        # One that waits already was enqueued for this position by a process that died before it asked.
+        if position < num_drawn and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             study.enqueue_trial(drawn[position])
         trial = study.ask()
         parameters = {

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -49,15 +50,15 @@ def sweep(config: CellConfig) -> str:
 
 
 def _objective(config: CellConfig, inputs: CellInputs) -> Callable[[int, dict[str, float]], TrialRecord]:
-    """Build the model when the first trial wants it: a study that is already finished needs none."""
-    prepared: list[tuple[Adapter, Activations, Activations, list[np.ndarray]]] = []
+    @cache
+    def prepared() -> tuple[Adapter, Activations, Activations, list[np.ndarray]]:
+        """Build the model when the first trial wants it: a study that is already finished needs none."""
+        train, val = inputs.activations("train"), inputs.activations("val")
+        adapter = inputs.adapter()
+        return adapter, train, val, adapter.initial_values(train, val, seed=config.search.seed)
 
     def run_trial(position: int, parameters: dict[str, float]) -> TrialRecord:
-        if not prepared:
-            train, val = inputs.activations("train"), inputs.activations("val")
-            adapter = inputs.adapter()
-            prepared.append((adapter, train, val, adapter.initial_values(train, val, seed=config.search.seed)))
-        adapter, train, val, initial = prepared[0]
+        adapter, train, val, initial = prepared()
         candidate = Candidate(parameters["learning_rate"], parameters["weight_decay"], config.search.seed)
         fit = adapter.fitter.fit(candidate, initial, train, val)
         return TrialRecord(
