@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from backbench.errors import ConfigError
 from backbench.formula import scenes
 from backbench.formula.cache import SourceImages, source_images
 from backbench.model_card import record
-from backbench.pretraining import Folders, Outcome, batch_at, learning_rate_at, pretrain, save_half
+from backbench.pretraining import Folders, Outcome, batch_at, pretrain
 from backbench.unit_scale import has_batch_norm, scale_to_unit
 
 RECIPE = PretrainConfig(
@@ -98,28 +97,6 @@ def test_images_of_another_size_are_refused(tmp_path: Path, cache: Path, backbon
         _run(cache, tmp_path, backbone, replace(RECIPE, image_size_pixels=64))
 
 
-def test_saved_kernels_are_half_and_vectors_whole(tmp_path: Path) -> None:
-    keras.utils.set_random_seed(0)
-    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
-    model = keras.Sequential(layers)
-    first, second = tmp_path / "a.weights.h5", tmp_path / "b.weights.h5"
-    assert save_half(model, first) == save_half(model, second)
-    dtypes: dict[int, set[str]] = {}
-
-    def visit(_: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Dataset):
-            dtypes.setdefault(item.ndim, set()).add(str(item.dtype))
-
-    with h5py.File(first) as file:
-        file.visititems(visit)
-    assert dtypes == {1: {"float32"}, 4: {"float16"}}
-    expected = model.get_weights()
-    model.load_weights(first)
-    for before, after in zip(expected, model.get_weights(), strict=True):
-        assert after.dtype == np.float32
-        np.testing.assert_allclose(before, after, atol=1e-3)
-
-
 def test_a_batch_depends_on_its_step_only() -> None:
     images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
     source = SourceImages(images, np.arange(24, dtype=np.int32))
@@ -127,12 +104,6 @@ def test_a_batch_depends_on_its_step_only() -> None:
     assert sorted(np.concatenate(epoch)) == list(range(24))
     np.testing.assert_array_equal(batch_at(1, source, RECIPE)[0], batch_at(1, source, RECIPE)[0])
     assert not np.array_equal(batch_at(4, source, RECIPE)[1], epoch[1])
-
-
-def test_the_rate_warms_up_and_falls() -> None:
-    rates = [learning_rate_at(step, RECIPE) for step in range(RECIPE.steps)]
-    assert rates[0] < rates[1] == pytest.approx(RECIPE.learning_rate)
-    assert rates[3] < rates[2] <= rates[1]
 
 
 def test_a_network_without_normalization_starts_at_unit_scale() -> None:

@@ -1,6 +1,7 @@
 import time
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -115,3 +116,25 @@ def test_shipped_weights_load_and_differ_from_random_ones(name: str, monkeypatch
     model = load_backbone(config, WeightsConfig(name="formula"))
     assert all(np.isfinite(value).all() for value in model.get_weights())
     assert weights_digest(model) != weights_digest(load_backbone(config, WeightsConfig(name="random")))
+
+
+def test_saved_kernels_are_half_and_vectors_whole(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+    model = keras.Sequential(layers)
+    path = tmp_path / "half.weights.h5"
+    save_weights(model, path, half=True)
+    dtypes: dict[int, set[str]] = {}
+
+    def visit(_: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset):
+            dtypes.setdefault(item.ndim, set()).add(str(item.dtype))
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    assert dtypes == {1: {"float32"}, 4: {"float16"}}
+    expected = model.get_weights()
+    model.load_weights(path)
+    for before, after in zip(expected, model.get_weights(), strict=True):
+        assert after.dtype == np.float32
+        np.testing.assert_allclose(before, after, atol=1e-3)

@@ -8,20 +8,20 @@ import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import h5py
 import keras
 import numpy as np
 
 from backbench import artifacts
 from backbench.backbones.graph import build_graph, preprocess
+from backbench.backbones.weights import save_weights
 from backbench.config import BackboneConfig, PretrainConfig
 from backbench.determinism import make_deterministic
 from backbench.errors import ConfigError
 from backbench.formula import mixture
 from backbench.formula.cache import SourceImages, source_digest, source_images
 from backbench.progress import Report, reporting
+from backbench.training import learning_rate_at
 from backbench.unit_scale import has_batch_norm, scale_to_unit
 
 VAL_SEED_OFFSET = 1_000_003
@@ -53,18 +53,6 @@ class Outcome:
     images_seen: int
     val_accuracy: float
     wall_seconds: float
-
-
-def learning_rate_at(step: int, config: PretrainConfig) -> float:
-    """Return the rate of a step: a linear warm-up, then half a cosine down to 0.
-
-    Source:
-        Loshchilov and Hutter 2017, SGDR, https://arxiv.org/abs/1608.03983.
-    """
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * 0.5 * float(1.0 + np.cos(np.pi * done))
 
 
 def build_classifier(backbone: keras.Model, config: PretrainConfig, num_classes: int) -> keras.Model:
@@ -150,33 +138,6 @@ def source_accuracy(model: keras.Model, backbone: BackboneConfig, source: Source
     return correct / len(source.labels)
 
 
-def save_half(backbone: keras.Model, path: Path) -> str:
-    """Write weights in Keras's own `.weights.h5` layout, kernels in float16; returns the file's SHA-256.
-
-    Vectors (biases, normalization parameters and statistics) stay float32: they are small, and a variance
-    may lie outside float16's range. Keras casts on load. The bytes hold no time stamp.
-    """
-    with TemporaryDirectory() as folder:
-        whole = Path(folder) / "whole.weights.h5"
-        backbone.save_weights(whole)
-        with artifacts.replacing(path) as temporary, h5py.File(whole) as read, h5py.File(temporary, "w") as written:
-            _copy_group(read, written)
-    return artifacts.file_sha256(path)
-
-
-def _copy_group(read: h5py.Group, written: h5py.Group) -> None:
-    for name in sorted(read):
-        item = read[name]
-        if isinstance(item, h5py.Group):
-            _copy_group(item, written.create_group(name))
-        else:
-            values = item[()]
-            values = values.astype(np.float16) if values.dtype == np.float32 and values.ndim > 1 else values
-            written.create_dataset(name, data=values, track_times=False)
-    for name in sorted(read.attrs):
-        written.attrs[name] = read.attrs[name]
-
-
 def _run_fingerprint(backbone: BackboneConfig, config: PretrainConfig) -> str:
     """Name a run by all that decides its outcome, the checkpoint interval and shipped weights aside."""
     network = {key: value for key, value in asdict(backbone).items() if key != "formula"}
@@ -202,7 +163,11 @@ def _train(
         model.reset_metrics()
         for step in range(first, last):
             images, labels = batch_at(step, source, config)
-            model.optimizer.learning_rate.assign(learning_rate_at(step, config))
+            model.optimizer.learning_rate.assign(
+                learning_rate_at(
+                    step, num_steps=config.steps, warmup_steps=config.warmup_steps, peak=config.learning_rate
+                )
+            )
             targets = np.eye(mixture.num_classes(), dtype=np.float32)[labels]
             loss = float(model.train_on_batch(preprocess(backbone, images), targets))
             done = step + 1
@@ -254,5 +219,6 @@ def pretrain(
         return None
     accuracy = source_accuracy(model, backbone, val)
     path = folders.weights / f"{backbone.name}.weights.h5"
-    digest = save_half(network, path)
-    return Outcome(path, digest, steps, steps * config.batch_size, accuracy, seconds)
+    with artifacts.replacing(path) as temporary:
+        save_weights(network, temporary, half=True)
+    return Outcome(path, artifacts.file_sha256(path), steps, steps * config.batch_size, accuracy, seconds)
