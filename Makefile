@@ -18,7 +18,9 @@ help: ## say what there is
 	touch $@
 
 repro: .venv/ready ## run the benchmark of conf/benchmark.yaml; what is done is not done again
-	dvc --wait-for-lock repro
+	@mkdir -p work
+	@flock --nonblock work/repro.lock true || echo "another make repro still runs here; waiting for it to end"
+	flock work/repro.lock dvc --wait-for-lock repro
 
 test: .venv/ready ## run the tests
 	python -m pytest

@@ -11,7 +11,7 @@ from backbench.artifacts import file_sha256
 from backbench.backbones.graph import build_graph
 from backbench.config import BackboneConfig, PretrainConfig
 from backbench.errors import ConfigError
-from backbench.formula import scenes
+from backbench.formula import mixture, scenes
 from backbench.formula.cache import SourceImages, source_images
 from backbench.model_card import record
 from backbench.pretraining import Folders, Outcome, batch_at, pretrain
@@ -98,12 +98,14 @@ def test_images_of_another_size_are_refused(tmp_path: Path, cache: Path, backbon
 
 
 def test_a_batch_depends_on_its_step_only() -> None:
+    recipe = replace(RECIPE, steps=15)  # the first three steps, a fifth of them, see easy images only
     images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
     source = SourceImages(images, np.arange(24, dtype=np.int32))
-    epoch = [batch_at(step, source, RECIPE)[1] for step in range(3)]
-    assert sorted(np.concatenate(epoch)) == list(range(24))
-    np.testing.assert_array_equal(batch_at(1, source, RECIPE)[0], batch_at(1, source, RECIPE)[0])
-    assert not np.array_equal(batch_at(4, source, RECIPE)[1], epoch[1])
+    labels = [batch_at(step, source, recipe)[1] for step in range(9)]
+    assert mixture.is_easy(np.concatenate(labels[:3])).all()
+    assert sorted(np.concatenate(labels[3:6])) == list(range(24))
+    np.testing.assert_array_equal(batch_at(4, source, recipe)[0], batch_at(4, source, recipe)[0])
+    assert not np.array_equal(labels[7], labels[4])
 
 
 def test_a_network_without_normalization_starts_at_unit_scale() -> None:

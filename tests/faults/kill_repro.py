@@ -62,7 +62,7 @@ def kill(run: subprocess.Popen[bytes], target: str) -> str:
     if target == "process group":
         os.killpg(run.pid, signal.SIGKILL)
     else:
-        victims = [pid for pid, line in processes.items() if "dvc --wait-for-lock" in line and "sh" not in line[:8]]
+        victims = [pid for pid, line in processes.items() if "bin/dvc --wait-for-lock" in line]
         for pid in victims if target == "dvc" else [run.pid]:
             os.kill(pid, signal.SIGKILL)
     run.wait()
