@@ -1,35 +1,50 @@
 """Pretrain one slim backbone on images drawn by program: `python pipelines/pretrain.py backbone=resnet50_slim`."""
 
-import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from backbench.config import BackboneConfig, PretrainConfig, to_typed
-from backbench.entry import quiet_libraries
-from backbench.errors import BackbenchError
+from backbench.artifacts import only_writer
+from backbench.config import BackboneConfig, PretrainConfig, TrackingConfig, to_typed
+from backbench.entry import quiet_libraries, refusing
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="pretrain_entry")
 def main(config: DictConfig) -> None:
-    from backbench.model_card import record
-    from backbench.pretraining import Folders, pretrain
+    from backbench.determinism import limit_threads
+    from backbench.model_card import record, write_curve
+    from backbench.pretraining import Folders, curves_of, pretrain, run_fingerprint
+    from backbench.runs import git_commit
+    from backbench.tracking import Tracker
 
     backbone = to_typed(config.backbone, BackboneConfig, where="conf/backbone")
     recipe = to_typed(config.pretrain, PretrainConfig, where="conf/pretrain")
+    tracker = Tracker(to_typed(config.tracking, TrackingConfig, where="conf/pretrain_entry.yaml: tracking"))
     folders = Folders(*(Path(config.folders[key]) for key in ("cache", "state", "weights")))
-    outcome = pretrain(backbone, recipe, folders)
-    assert outcome is not None
-    record(folders.weights / "README.md", backbone.name, outcome)
+    key, parameters = run_fingerprint(backbone, recipe), {"backbone": backbone.name, **asdict(recipe)}
+    limit_threads(recipe.num_threads)
+    with only_writer(f"pretrain-{backbone.name}-{key}"):
+        run_id = tracker.log_pretraining(key, backbone.name, parameters, {})
+        outcome = pretrain(
+            backbone,
+            recipe,
+            folders,
+            watch=lambda curve: tracker.log_pretraining(key, backbone.name, parameters, curves_of(curve)),
+        )
+        assert outcome is not None
+        record(folders.weights / "README.md", backbone.name, outcome)
+        write_curve(folders.weights / "curves" / f"{backbone.name}.csv", outcome.curve)
+        tracker.finish_pretraining(
+            run_id,
+            {"source_val_accuracy": outcome.val_accuracy, "wall_seconds": outcome.wall_seconds},
+            {"backbench.weights_sha256": outcome.sha256, "mlflow.source.git.commit": git_commit()},
+        )
     print(f"{outcome.weights}  sha256 {outcome.sha256}  source val accuracy {outcome.val_accuracy:.3f}", flush=True)
 
 
 if __name__ == "__main__":
     quiet_libraries()
-    try:
+    with refusing():
         main()
-    except (BackbenchError, HydraException) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -9,12 +9,13 @@ import pytest
 
 from backbench.artifacts import file_sha256
 from backbench.backbones.graph import build_graph
-from backbench.config import BackboneConfig, PretrainConfig
+from backbench.config import BackboneConfig, PretrainConfig, SourceAugmentationConfig
 from backbench.errors import ConfigError
 from backbench.formula import mixture, scenes
 from backbench.formula.cache import SourceImages, source_images
-from backbench.model_card import record
-from backbench.pretraining import Folders, Outcome, batch_at, pretrain
+from backbench.model_card import record, write_curve
+from backbench.pretraining import Folders, Outcome, SourceRecord, curves_of, pretrain
+from backbench.source_batches import SourceBatches, labels_of
 from backbench.unit_scale import has_batch_norm, scale_to_unit
 
 RECIPE = PretrainConfig(
@@ -27,7 +28,8 @@ RECIPE = PretrainConfig(
     weight_decay=0.01,
     warmup_steps=2,
     batch_norm_momentum=0.9,
-    shift_pixels=2,
+    easy_share=0.2,
+    augmentation=SourceAugmentationConfig(shift_pixels=2, permute_channels=True, invert_share=0.5),
     checkpoint_every_steps=3,
 )
 
@@ -92,20 +94,77 @@ def test_a_resumed_run_ends_in_the_same_bytes(cache: Path, tmp_path: Path, backb
     build_graph(backbone).load_weights(whole.weights)
 
 
-def test_images_of_another_size_are_refused(tmp_path: Path, cache: Path, backbone: BackboneConfig) -> None:
-    with pytest.raises(ConfigError, match="image_size_pixels 32"):
-        _run(cache, tmp_path, backbone, replace(RECIPE, image_size_pixels=64))
+def test_the_curve_survives_a_kill(cache: Path, tmp_path: Path, backbone: BackboneConfig) -> None:
+    whole = _run(cache, tmp_path / "whole", backbone, RECIPE)
+    _run(cache, tmp_path / "cut", backbone, RECIPE, stop_after=3)
+    resumed = _run(cache, tmp_path / "cut", backbone, RECIPE)
+    assert whole is not None
+    assert resumed is not None
+    assert [record.step for record in whole.curve] == [3, 4]
+    assert resumed.curve == whole.curve
+    assert curves_of(whole.curve)["source_val_accuracy"][-1] == (4, whole.val_accuracy)
 
 
-def test_a_batch_depends_on_its_step_only() -> None:
-    recipe = replace(RECIPE, steps=15)  # the first three steps, a fifth of them, see easy images only
+def test_drawn_images_are_resized_to_the_input(cache: Path, tmp_path: Path, backbone: BackboneConfig) -> None:
+    larger = replace(backbone, input_size_pixels=48)
+    outcome = _run(cache, tmp_path, larger, RECIPE)
+    assert outcome is not None
+    assert outcome.steps == 4
+
+
+@pytest.fixture
+def numbered() -> SourceImages:
     images = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
-    source = SourceImages(images, np.arange(24, dtype=np.int32))
-    labels = [batch_at(step, source, recipe)[1] for step in range(9)]
+    return SourceImages(images, np.arange(24, dtype=np.int32))
+
+
+def test_a_batch_depends_on_its_step_only(numbered: SourceImages) -> None:
+    recipe = replace(RECIPE, steps=15)  # the first three steps, a fifth of them, see easy images only
+    first, second = SourceBatches(numbered, recipe), SourceBatches(numbered, recipe)
+    labels = [first.at(step)[1] for step in range(9)]
     assert mixture.is_easy(np.concatenate(labels[:3])).all()
     assert sorted(np.concatenate(labels[3:6])) == list(range(24))
-    np.testing.assert_array_equal(batch_at(4, source, recipe)[0], batch_at(4, source, recipe)[0])
+    np.testing.assert_array_equal(first.at(4)[0], second.at(4)[0])
     assert not np.array_equal(labels[7], labels[4])
+
+
+def test_an_image_is_seen_in_several_ways(numbered: SourceImages) -> None:
+    plain = replace(RECIPE, augmentation=SourceAugmentationConfig())
+    same, labels = SourceBatches(numbered, plain).at(0)
+    np.testing.assert_array_equal(same, numbered.images[labels])
+    negatives, labels = SourceBatches(
+        numbered, replace(plain, augmentation=SourceAugmentationConfig(invert_share=1.0))
+    ).at(0)
+    np.testing.assert_array_equal(negatives, 255 - numbered.images[labels])
+    permuted, labels = SourceBatches(
+        numbered, replace(plain, augmentation=SourceAugmentationConfig(permute_channels=True))
+    ).at(0)
+    assert not np.array_equal(permuted, numbered.images[labels])
+    np.testing.assert_array_equal(np.sort(permuted), np.sort(numbered.images[labels]))
+
+
+def test_only_the_named_parts_are_used(cache: Path) -> None:
+    source = source_images(cache, seed=0, count=24, size=32)
+    recipe = replace(RECIPE, batch_size=2, easy_share=0.0, parts=["glyphs"])
+    seen = np.concatenate([SourceBatches(source, recipe).at(step)[1] for step in range(12)])
+    assert set(seen) <= set(labels_of(["glyphs"]))
+    assert set(seen) < set(source.labels)
+
+
+def test_labels_of_all_parts_are_all_labels() -> None:
+    names = [part.name for part in mixture.PARTS]
+    np.testing.assert_array_equal(labels_of(names), np.arange(mixture.num_classes()))
+
+
+@pytest.mark.parametrize("parts", [["letters"], []])
+def test_an_unknown_part_is_refused(numbered: SourceImages, parts: list[str]) -> None:
+    with pytest.raises(ConfigError, match="glyphs"):
+        SourceBatches(numbered, replace(RECIPE, parts=parts))
+
+
+def test_too_few_images_are_refused(numbered: SourceImages) -> None:
+    with pytest.raises(ConfigError, match="at least 32 images"):
+        SourceBatches(numbered, replace(RECIPE, batch_size=32))
 
 
 def test_a_network_without_normalization_starts_at_unit_scale() -> None:
@@ -127,3 +186,8 @@ def test_a_card_keeps_one_row_per_backbone(tmp_path: Path) -> None:
     record(card, "one", replace(outcome, steps=5))
     rows = [line for line in card.read_text(encoding="utf-8").splitlines() if line.startswith(("| one", "| two"))]
     assert [row.split("|")[2].strip() for row in rows] == ["4", "5"]
+
+
+def test_a_curve_is_written_as_it_was_measured(tmp_path: Path) -> None:
+    write_curve(tmp_path / "curve.csv", [SourceRecord(50, 4.25, None), SourceRecord(100, 3.5, 0.25)])
+    assert (tmp_path / "curve.csv").read_text(encoding="utf-8").splitlines()[1:] == ["50,4.2500,", "100,3.5000,0.250"]

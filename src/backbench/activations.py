@@ -11,6 +11,7 @@ import numpy as np
 from backbench.artifacts import read_array, read_json
 
 Progress = Callable[[int], None]
+EVALUATION_BATCH_SIZE = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,21 @@ def padded_batches(images: np.ndarray, batch_size: int) -> Iterator[tuple[int, n
         if missing:
             batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
         yield batch_size - missing, batch
+
+
+def outputs(
+    model: keras.Model, values: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
+    """Return the model's outputs for every example, in order: `(num_examples, *output_shape)` float32.
+
+    Args:
+        model: Run in inference mode.
+        values: `(num_examples, *shape)`.
+        prepare: Maps a batch of values to what the model takes; None casts to float32.
+    """
+    prepared = prepare or (lambda batch: batch.astype("float32"))
+    batches = padded_batches(values, EVALUATION_BATCH_SIZE)
+    return np.concatenate([model.predict_on_batch(prepared(batch))[:num_real] for num_real, batch in batches])
 
 
 def run_prefix(

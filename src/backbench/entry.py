@@ -6,9 +6,9 @@ Hydra is imported here, in `config.py` and in `pipelines/` only.
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import hydra
 from hydra.errors import HydraException
@@ -29,9 +29,14 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
 
-def _refuse(error: Exception) -> NoReturn:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(2)
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a user's mistake into one line on stderr and exit code 2."""
+    try:
+        yield
+    except (BackbenchError, HydraException) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _seconds_spent(name: str, started: float) -> None:
@@ -50,15 +55,10 @@ def run_stage(stage: Callable[[DictConfig], str], *, lock_name: Callable[[DictCo
     @hydra.main(version_base=None, config_path=CONF, config_name="config")
     def composed(config: DictConfig) -> None:
         name, started = lock_name(config), time.monotonic()
-        try:
-            with artifacts.only_writer(name):
-                last_line = stage(config)
-        except BackbenchError as error:
-            _refuse(error)
+        with artifacts.only_writer(name):
+            last_line = stage(config)
         _seconds_spent(name, started)
         print(last_line, flush=True)
 
-    try:
+    with refusing():
         composed()
-    except HydraException as error:
-        _refuse(error)

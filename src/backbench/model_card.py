@@ -1,9 +1,10 @@
 """One row per backbone in the model card of the weights that are pretrained on images drawn by program."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from backbench import artifacts
-from backbench.pretraining import Outcome
+from backbench.pretraining import Outcome, SourceRecord
 
 HEADER = (
     "| backbone | steps | images seen | source val accuracy | wall seconds | sha256 of the weights |",
@@ -26,3 +27,16 @@ def record(card: Path, name: str, outcome: Outcome) -> None:
         lines += ["", *HEADER]
     kept = [line for line in lines if not line.startswith(f"| {name} |")]
     artifacts.write_text(card, "\n".join([*kept, card_row(name, outcome)]) + "\n")
+
+
+def write_curve(path: Path, curve: Sequence[SourceRecord]) -> None:
+    """Write the curve of a run: step, mean training loss since the last row, accuracy where it was measured."""
+    rows = [
+        {
+            "step": each.step,
+            "train_loss": f"{each.train_loss:.4f}",
+            "val_accuracy": "" if each.val_accuracy is None else f"{each.val_accuracy:.3f}",
+        }
+        for each in curve
+    ]
+    artifacts.write_csv(path, rows, ("step", "train_loss", "val_accuracy"))

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 
-from backbench.activations import Activations, padded_batches
+from backbench.activations import Activations, outputs
 from backbench.config import BackboneConfig, StrategyConfig
 from backbench.freezing import CutModel, freeze_batch_norm
 from backbench.heads import build_head, standardise
-from backbench.training import EVALUATION_BATCH_SIZE, Candidate, Fitter, Schedule
+from backbench.training import Candidate, Fitter, Schedule
 
 
 def schedule_of(strategy: StrategyConfig) -> Schedule:
@@ -95,14 +95,6 @@ class Adapter:
             return data
         if data not in self._features:
             self._suffix.set_weights(self._pretrained)
-            views = [_predicted(self._suffix, view) for view in data.values]
+            views = [outputs(self._suffix, view) for view in data.values]
             self._features[data] = Activations(np.stack(views), data.labels)
         return self._features[data]
-
-
-def _predicted(model: keras.Model, values: np.ndarray) -> np.ndarray:
-    parts = [
-        model.predict_on_batch(batch.astype("float32"))[:num_real]
-        for num_real, batch in padded_batches(values, EVALUATION_BATCH_SIZE)
-    ]
-    return np.concatenate(parts)

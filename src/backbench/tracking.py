@@ -5,16 +5,15 @@ Every call may be repeated: what the store holds already is found by its tags an
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from filelock import FileLock
 from omegaconf import OmegaConf
 
 from backbench.config import TrackingConfig
 from backbench.errors import BackbenchError
+from backbench.mlflow_store import artifact_folder, create_store, sqlite_file
 from backbench.records import CellRecord, EpochRecord, results_digest
 from backbench.runs import (
     cell_metrics,
@@ -27,11 +26,12 @@ from backbench.runs import (
 )
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 CELL_KEY, CELL_NAME, KIND = "backbench.cell_key", "backbench.cell", "backbench.kind"
 RESULTS_DIGEST = "backbench.results_digest"
+PRETRAINING_KEY = "backbench.pretraining_key"
 PARENT = "mlflow.parentRunId"
 METRICS_PER_BATCH = 800
 PARAMETERS_PER_BATCH = 100
@@ -71,43 +71,10 @@ def _repeated_once(
     return repeated
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    path = uri.removeprefix("sqlite:///").partition("?")[0]
-    return Path(path) if uri.startswith("sqlite:///") and path not in ("", ":memory:") else None
-
-
-def _create_store(path: Path) -> None:
-    """Create the SQLite store whole or not at all: processes that meet in a fresh file break it.
-
-    The lock, and what a killed creation leaves, lie in the folder of artifacts, which git ignores.
-    """
-    if path.exists():
-        return
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    folder = _artifact_folder(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{path.name}.lock"):
-        if path.exists():
-            return
-        unfinished = folder / f"{path.name}.tmp"
-        unfinished.unlink(missing_ok=True)
-        print(f"creating the MLflow store {path.name}", flush=True)
-        make: Any = SqlAlchemyStore  # untyped
-        make(f"sqlite:///{unfinished}", str(folder)).engine.dispose()
-        unfinished.replace(path)
-
-
-def _artifact_folder(store: Path) -> Path:
-    return (store.parent / "mlartifacts").resolve()
-
-
-def _curves(history: Sequence[EpochRecord], timestamp: int) -> Iterator["Metric"]:
-    from mlflow.entities import Metric
-
-    for epoch in history:
-        for name in ("learning_rate", "train_loss", "val_loss", "val_accuracy"):
-            yield Metric(f"epoch/{name}", getattr(epoch, name), timestamp, epoch.epoch)
+def epoch_curves(history: Sequence[EpochRecord]) -> dict[str, list[tuple[int, float]]]:
+    """Name the curves of a fit `epoch/…`, one point per epoch."""
+    names = ("learning_rate", "train_loss", "val_loss", "val_accuracy")
+    return {f"epoch/{name}": [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in names}
 
 
 class Tracker:
@@ -136,16 +103,16 @@ class Tracker:
     def _opened(self) -> tuple["MlflowClient", str]:
         from mlflow.tracking import MlflowClient
 
-        file = _sqlite_file(self._uri)
+        file = sqlite_file(self._uri)
         if file is not None:
-            _create_store(file)
+            create_store(file)
         try:
             client = MlflowClient(tracking_uri=self._uri)
         except ImportError as error:
             raise TrackingError(f"MLflow: {self.uri_shown} needs {error.name}, found none; pip install it") from error
         found = client.get_experiment_by_name(self._experiment)
         if found is None:
-            folder = None if file is None else str(_artifact_folder(file))
+            folder = None if file is None else str(artifact_folder(file))
             return client, str(client.create_experiment(self._experiment, artifact_location=folder))
         if found.lifecycle_stage != "active":
             raise TrackingError(
@@ -227,6 +194,33 @@ class Tracker:
             self.finish_cell(parent_id, cell_metrics(record), cell_tags(record), digest)
         return parent_id if trials or seeds or not finished else None
 
+    @_repeated_once
+    def log_pretraining(
+        self, key: str, name: str, parameters: Mapping[str, Any], curves: Mapping[str, Sequence[tuple[int, float]]]
+    ) -> str:
+        """Put the curves so far on a pretraining's run, found by its key or created; repeat it freely.
+
+        Args:
+            key: Names the recipe.
+            name: Shown as the run's name.
+            parameters: The recipe; may be nested.
+            curves: Steps and values of each metric, from the beginning.
+
+        Returns:
+            The run's id.
+        """
+        found = self._search(f"tags.`{PRETRAINING_KEY}` = '{key}'")
+        tags = {PRETRAINING_KEY: key, KIND: "pretraining"}
+        run = found[0] if found else self._client.create_run(self._experiment_id, tags=tags, run_name=name)
+        self._log(run, parameters=flattened(parameters), curves=curves)
+        return str(run.info.run_id)
+
+    @_repeated_once
+    def finish_pretraining(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Put the outcome on a pretraining's run and finish it."""
+        self._log(self._client.get_run(run_id), metrics=metrics, tags=tags)
+        self._client.set_terminated(run_id)
+
     def _search(self, condition: str) -> list["Run"]:
         return list(self._client.search_runs([self._experiment_id], condition, max_results=MAX_CHILDREN))
 
@@ -271,7 +265,7 @@ class Tracker:
         child = (
             found[0] if found else self._client.create_run(self._experiment_id, tags=tags, run_name=f"{kind} {index}")
         )
-        self._log(child, parameters=flattened(parameters), metrics=metrics, history=history)
+        self._log(child, parameters=flattened(parameters), metrics=metrics, curves=epoch_curves(history))
         self._client.set_terminated(child.info.run_id)
 
     def _log(
@@ -280,7 +274,7 @@ class Tracker:
         *,
         parameters: Mapping[str, str] | None = None,
         metrics: Mapping[str, float] | None = None,
-        history: Sequence[EpochRecord] = (),
+        curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Log in as few calls as MLflow's limits allow; the run's own start is the time, so repeats are the same."""
@@ -288,7 +282,7 @@ class Tracker:
 
         now = run.info.start_time
         points = [Metric(name, value, now, 0) for name, value in (metrics or {}).items()]
-        points += _curves(history, now)
+        points += [Metric(name, value, now, step) for name, curve in (curves or {}).items() for step, value in curve]
         params = [Param(name, value) for name, value in (parameters or {}).items()]
         labels = [RunTag(name, value) for name, value in (tags or {}).items()]
         for start in range(max(len(points) // METRICS_PER_BATCH, (len(params) - 1) // PARAMETERS_PER_BATCH) + 1):

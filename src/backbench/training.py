@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from backbench.activations import Activations, padded_batches
+from backbench.activations import Activations, outputs
 from backbench.records import EpochRecord
-
-EVALUATION_BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
@@ -129,11 +127,7 @@ class Fitter:
 
     def logits(self, values: np.ndarray) -> np.ndarray:
         """Return float32 logits `(num_examples, num_classes)` of activations `(num_examples, *boundary_shape)`."""
-        parts = [
-            self.model.predict_on_batch(batch.astype("float32"))[:num_real]
-            for num_real, batch in padded_batches(values, EVALUATION_BATCH_SIZE)
-        ]
-        return np.concatenate(parts)
+        return outputs(self.model, values)
 
     def loss_and_accuracy(self, data: Activations) -> tuple[float, float]:
         """Return the mean cross-entropy and the accuracy over every example's own view."""

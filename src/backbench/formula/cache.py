@@ -1,6 +1,5 @@
 """Draw the source task once, into memory-mapped files that every backbone of the same input size shares."""
 
-import ast
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench.artifacts import fingerprint, replacing, write_array
+from backbench.artifacts import replacing, syntax_fingerprint, write_array
 from backbench.formula import mixture
 
 CHUNK = 500
@@ -24,19 +23,7 @@ class SourceImages:
 
 def source_digest() -> str:
     """Digest the modules that draw, comments and docstrings aside, so that a cache of other drawings is never used."""
-    files = sorted(set(Path(__file__).parent.glob("*.py")) - {Path(__file__)})
-    return fingerprint([(file.name, _syntax(file)) for file in files])
-
-
-def _syntax(file: Path) -> str:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            # A string that stands alone is documentation: it changes no drawing.
-            kept = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
-            node.body = kept  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return syntax_fingerprint(set(Path(__file__).parent.glob("*.py")) - {Path(__file__)})
 
 
 def _drawn(job: tuple[int, range, int]) -> tuple[range, np.ndarray, np.ndarray]:

@@ -1,0 +1,85 @@
+"""What the transfer measurements read: shipped folders as pools and test sets, the drawn far target, kept features."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from backbench import artifacts
+from backbench.activations import run_prefix
+from backbench.backbones.graph import preprocess
+from backbench.config import BackboneConfig, DatasetConfig
+from backbench.data.augment import resized
+from backbench.data.scan import examine, walk, without_duplicates
+from backbench.data.store import content_digest
+from backbench.errors import DatasetError
+from backbench.transfer import far_target
+from backbench.transfer.subsets import TargetData
+
+BATCH_SIZE = 128
+FAR_TARGET = "far_target"
+FAR_TARGET_SEED = 0
+
+
+def shipped_data(config: DatasetConfig, folder: Path) -> TargetData:
+    """Read a folder with `train` and `test`: its train images are the pool.
+
+    Raises:
+        DatasetError: the folder is missing, or holds other images than those whose digest the configuration pins.
+    """
+    tree = walk(folder)
+    seen = list(examine(tree.candidates, replace(config, path=str(folder))))
+    files = without_duplicates([file for file, _ in seen])
+    digest = content_digest(files)
+    if config.digest not in (None, digest):
+        raise DatasetError(f"{folder}: expected the images of digest {config.digest}, found {digest}; restore them")
+    parts = {}
+    for split in ("train", "test"):
+        chosen = [
+            (pixels, tree.classes.index(file.label))
+            for file, (_, pixels) in zip(files, seen, strict=True)
+            if file.is_usable and file.own_split == split and pixels is not None
+        ]
+        if not chosen:
+            raise DatasetError(f"{folder}: expected images in {split}, found none; add them")
+        parts[split] = np.stack([pixels for pixels, _ in chosen]), np.array([y for _, y in chosen], np.int32)
+    return TargetData(config.name, digest, *parts["train"], *parts["test"])
+
+
+def drawn_data() -> TargetData:
+    """Draw the far target: 60 pool and 100 test images of each class, 64 pixels a side."""
+    num_pool = far_target.POOL_PER_CLASS * far_target.NUM_CLASSES
+    num_images = num_pool + far_target.TEST_PER_CLASS * far_target.NUM_CLASSES
+    pool = far_target.draw(FAR_TARGET_SEED, range(num_pool))
+    test = far_target.draw(FAR_TARGET_SEED, range(num_pool, num_images))
+    digest = hashlib.sha256()
+    for array in (*pool, *test):
+        digest.update(array.data)
+    return TargetData(FAR_TARGET, digest.hexdigest(), *pool, *test)
+
+
+def features_of(model: keras.Model, backbone: BackboneConfig, images: np.ndarray) -> np.ndarray:
+    """Return pooled features `(n, feature_dim)` float32 of uint8 images `(n, S, S, 3)`."""
+
+    def prepared(batch: np.ndarray, _: int) -> np.ndarray:
+        return np.asarray(preprocess(backbone, resized(batch, backbone.input_size_pixels)), dtype="float32")
+
+    out = np.empty((len(images), backbone.feature_dim), np.float32)
+    run_prefix(model, images, prepared, out, batch_size=BATCH_SIZE, progress=lambda _: None)
+    return out
+
+
+def kept_features(
+    file: Path, load: Callable[[], keras.Model], backbone: BackboneConfig, data: TargetData
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of pool and test, from `file` where they are kept, else computed and kept there."""
+    if not file.is_file():
+        model = load()
+        parts = [features_of(model, backbone, images) for images in (data.pool_images, data.test_images)]
+        artifacts.write_array(file, np.concatenate(parts))
+    values = artifacts.read_array(file, made_by="transfer")
+    num_pool = len(data.pool_labels)
+    return np.asarray(values[:num_pool]), np.asarray(values[num_pool:])
