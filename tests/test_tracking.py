@@ -109,6 +109,22 @@ def test_parent_carries_mean_sd_digests_commit_and_data_set() -> None:
     assert curve == []
 
 
+def test_a_pretraining_is_one_run_however_often_it_was_killed() -> None:
+    """Every checkpoint sends the whole curve again: no point may be there twice."""
+    first = Tracker(config("mlflow.db")).log_pretraining("a1", "tiny", {"steps": 4}, {"loss": [(1, 4.0)]})
+    tracker = Tracker(config("mlflow.db"))
+    again = tracker.log_pretraining("a1", "tiny", {"steps": 4}, {"loss": [(1, 4.0), (2, 3.0)]})
+    tracker.finish_pretraining(again, {"source_val_accuracy": 0.5}, {"backbench.weights_sha256": "ab"})
+    assert again == first
+    assert tracker.log_pretraining("b2", "tiny", {"steps": 5}, {}) != first
+    client = MlflowClient(tracking_uri=config("mlflow.db").uri)
+    run = client.get_run(first)
+    assert [(point.step, point.value) for point in client.get_metric_history(first, "loss")] == [(1, 4.0), (2, 3.0)]
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"steps": "4"}
+    assert run.data.tags["backbench.weights_sha256"] == "ab"
+
+
 def test_children_carry_epoch_curves() -> None:
     Tracker(config("mlflow.db")).publish(read_cell(cells()[0]))
     client = MlflowClient(tracking_uri=config("mlflow.db").uri)

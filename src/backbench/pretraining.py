@@ -158,8 +158,9 @@ def run_fingerprint(backbone: BackboneConfig, config: PretrainConfig) -> str:
     network = {key: value for key, value in asdict(backbone).items() if key != "formula"}
     recipe = {key: value for key, value in asdict(config).items() if key != "checkpoint_every_steps"}
     files = (__file__, source_batches.__file__, unit_scale.__file__)
+    backend = keras.backend.backend()
     code = artifacts.syntax_fingerprint(Path(file) for file in files)
-    return artifacts.fingerprint(network, recipe, source_digest(), code, version("keras"), version("tensorflow"))
+    return artifacts.fingerprint(network, recipe, source_digest(), code, version("keras"), backend, version(backend))
 
 
 def _train(

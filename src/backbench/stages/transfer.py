@@ -1,108 +1,16 @@
 """Measure what the formula weights are worth against random weights; every finished measurement is kept at once."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import keras
-from filelock import FileLock
 
 from backbench import artifacts
 from backbench.artifacts import fingerprint
-from backbench.backbones.weights import load_backbone
-from backbench.config import BackboneConfig, TransferConfig, WeightsConfig
+from backbench.config import BackboneConfig, TransferConfig
 from backbench.console import progress_bar
-from backbench.errors import ConfigError
 from backbench.report.transfer_tables import tables, with_tables
-from backbench.stages.transfer_data import kept_features
-from backbench.transfer.fine_tuning import FineTuner
-from backbench.transfer.measurements import (
-    COLUMNS,
-    FINE_TUNING,
-    FORMULA,
-    METHODS,
-    NEAREST_NEIGHBOUR,
-    RANDOM,
-    Key,
-    Rows,
-    chosen_rates,
-    from_records,
-    to_records,
-    with_row,
-)
-from backbench.transfer.probes import linear_probe, nearest_neighbour
-from backbench.transfer.subsets import Measurement, TargetData, few_shot_task
-
-Load = Callable[[str], TargetData]
-
-
-@dataclass
-class Results:
-    """The CSV file of the measurements, which several processes add to."""
-
-    path: Path
-
-    def read(self) -> Rows:
-        return from_records(artifacts.read_csv(self.path, made_by="transfer")) if self.path.is_file() else {}
-
-    def add(self, key: Key, measurement: Measurement) -> None:
-        artifacts.LOCKS.mkdir(parents=True, exist_ok=True)
-        with FileLock(artifacts.LOCKS / f"{self.path.name}.lock"):
-            rows = with_row(self.read(), key, measurement)
-            artifacts.write_csv(self.path, to_records(rows), COLUMNS)
-
-
-@dataclass
-class Start:
-    """A backbone with the weights that it starts from; `seed` draws them where they are random, else it is 0."""
-
-    backbone: BackboneConfig
-    weights: str
-    seed: int
-    features: Path
-    _tuners: dict[int, FineTuner] = field(default_factory=dict)
-
-    @property
-    def sha256(self) -> str:
-        if self.weights == RANDOM:
-            return RANDOM
-        if self.backbone.formula is None:
-            raise ConfigError(
-                f"expected `formula` in conf/backbone/{self.backbone.name}.yaml, found none; name slim backbones"
-            )
-        return self.backbone.formula.sha256
-
-    def load(self) -> keras.Model:
-        return load_backbone(self.backbone, WeightsConfig(name=self.weights, seed=self.seed))
-
-    @cached_property
-    def _frozen(self) -> keras.Model:
-        return self.load()
-
-    def measure(self, key: Key, config: TransferConfig, data: TargetData, rates: list[float] | None) -> Measurement:
-        """Draw the task of one row, and measure it."""
-        pool, test = data.pool_images, data.test_images
-        if key.method != FINE_TUNING:
-            weights = f"random{self.seed}" if self.weights == RANDOM else self.sha256[:16]
-            file = self.features / f"{self.backbone.name}-{weights}-{data.name}-{data.digest[:16]}.npy"
-            pool, test = kept_features(file, lambda: self._frozen, self.backbone, data)
-        task = few_shot_task(
-            data, pool, test, per_class=key.per_class, val_per_class=config.val_per_class, seed=key.seed
-        )
-        if key.method == FINE_TUNING:
-            return self._tuner(config, key.per_class).measure(task, seed=key.seed, rates=rates)
-        return (nearest_neighbour if key.method == NEAREST_NEIGHBOUR else linear_probe)(task)
-
-    def _tuner(self, config: TransferConfig, per_class: int) -> FineTuner:
-        if per_class not in self._tuners:
-            # A model of its own: what trains must not be what computes frozen features.
-            self._tuners = {
-                per_class: FineTuner(
-                    self.load(), self.backbone, config.fine_tuning, from_scratch=self.weights == RANDOM
-                )
-            }
-        return self._tuners[per_class]
+from backbench.stages.transfer_start import Results, Start
+from backbench.transfer.measurements import FINE_TUNING, FORMULA, METHODS, RANDOM, Key, chosen_rates
+from backbench.transfer.subsets import TargetData
 
 
 def starts(config: TransferConfig, backbones: Mapping[str, BackboneConfig]) -> Iterator[tuple[Start, list[int]]]:
@@ -136,20 +44,6 @@ def keys_of(config: TransferConfig, start: Start, seeds: list[int], data: Mappin
                         )
                     )
     return keys
-
-
-def check(config: TransferConfig) -> None:
-    """Refuse what cannot be measured.
-
-    Raises:
-        ConfigError: a method is unknown, or a list is empty.
-    """
-    unknown = sorted(set(config.methods) - set(METHODS))
-    if unknown:
-        raise ConfigError(f"methods: expected some of {', '.join(METHODS)}, found {unknown[0]}; correct it")
-    for name in ("backbones", "seeds", "methods"):
-        if not getattr(config, name):
-            raise ConfigError(f"{name}: expected at least one, found none; name one")
 
 
 def transfer(config: TransferConfig, backbones: Mapping[str, BackboneConfig], data: Mapping[str, TargetData]) -> str:

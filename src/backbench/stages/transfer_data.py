@@ -11,17 +11,48 @@ import numpy as np
 from backbench import artifacts
 from backbench.activations import run_prefix
 from backbench.backbones.graph import preprocess
-from backbench.config import BackboneConfig, DatasetConfig
+from backbench.config import BackboneConfig, DatasetConfig, to_typed
 from backbench.data.augment import resized
 from backbench.data.scan import examine, walk, without_duplicates
 from backbench.data.store import content_digest
-from backbench.errors import DatasetError
+from backbench.errors import ConfigError, DatasetError
 from backbench.transfer import far_target
 from backbench.transfer.subsets import TargetData
 
 BATCH_SIZE = 128
 FAR_TARGET = "far_target"
 FAR_TARGET_SEED = 0
+
+
+def named_backbone(conf: Path, name: str) -> BackboneConfig:
+    """Read the configuration of a backbone.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    file = _configuration(conf / "backbone", name)
+    return to_typed(artifacts.read_yaml(file, made_by="transfer"), BackboneConfig, where=str(file))
+
+
+def named_data(conf: Path, name: str) -> TargetData:
+    """Read a shipped data set, or draw the far target.
+
+    Raises:
+        ConfigError: there is none of that name.
+        DatasetError: its images are not those that were shipped.
+    """
+    if name == FAR_TARGET:
+        return drawn_data()
+    file = _configuration(conf / "dataset", name)
+    config = to_typed(artifacts.read_yaml(file, made_by="transfer"), DatasetConfig, where=str(file))
+    return shipped_data(config, conf.parent / "assets" / name)
+
+
+def _configuration(folder: Path, name: str) -> Path:
+    names = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in names:
+        raise ConfigError(f"expected one of {', '.join(names)} in {folder}, found {name}; correct it")
+    return folder / f"{name}.yaml"
 
 
 def shipped_data(config: DatasetConfig, folder: Path) -> TargetData:

@@ -19,7 +19,7 @@ SUPERSAMPLING = 2
 NUM_CLASSES = len(MATERIALS)
 POOL_PER_CLASS = 60
 TEST_PER_CLASS = 100
-ELEMENTS_PER_HALF_SIDE = (2.0, 4.0)
+ELEMENTS_PER_HALF_SIDE = (1.6, 3.0)
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int32]
@@ -27,7 +27,7 @@ Labels = NDArray[np.int32]
 
 def _coordinates(rng: np.random.Generator, size: int) -> np.ndarray:
     """Look at the material under a random pose, slightly bent: `(2, size, size)` in units of its elements."""
-    pose = random_pose(rng, low=0.85, high=1.15, rotate_degrees=180.0, shift=0.5)
+    pose = random_pose(rng, low=0.9, high=1.1, rotate_degrees=180.0, shift=0.5)
     turned = (pose.matrix @ (grid(size) - pose.shift[:, None, None]).reshape(2, -1)).reshape(2, size, size)
     bend = rng.uniform(0.0, 0.05) * np.stack([smooth_noise(rng, size, 4), smooth_noise(rng, size, 4)])
     return np.asarray((turned + bend) * rng.uniform(*ELEMENTS_PER_HALF_SIDE), dtype=np.float64)
@@ -37,7 +37,7 @@ def _coloured(height: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Paint low and high places in two colours, often close to each other: `(n, n, 3)`."""
     middle = rng.uniform(0.25, 0.75, 3)
     direction = rng.normal() + rng.uniform(0.1, 1.0) * rng.normal(size=3)
-    contrast = np.exp(rng.uniform(np.log(0.2), np.log(0.9)))
+    contrast = np.exp(rng.uniform(np.log(0.25), np.log(0.9)))
     span = contrast * direction / np.abs(direction).max()
     return np.asarray(middle + (height[..., None] - 0.5) * span)
 
@@ -59,7 +59,7 @@ def draw_one(seed: int, index: int) -> tuple[Images, int]:
     height = MATERIALS[label](_coordinates(rng, side), rng)
     image = _lit(_coloured(height, rng), height, rng)
     fine = image.reshape(SIZE_PIXELS, SUPERSAMPLING, SIZE_PIXELS, SUPERSAMPLING, 3).mean(axis=(1, 3))
-    noisy = fine + rng.normal(size=fine.shape) * rng.uniform(0.0, 0.07)
+    noisy = fine + rng.normal(size=fine.shape) * rng.uniform(0.0, 0.05)
     pixels = np.clip(noisy * 255.0, 0, 255).astype(np.uint8)
     blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(float(rng.uniform(0.0, 0.9))))
     return np.asarray(blurred), label

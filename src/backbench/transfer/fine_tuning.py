@@ -50,9 +50,9 @@ def _rates(config: FineTuningConfig, from_scratch: bool) -> list[float]:
 def prepared_views(
     images: np.ndarray, backbone: BackboneConfig, augmentation: AugmentationConfig, *, num_views: int, seed: int
 ) -> np.ndarray:
-    """Return `num_views` versions of uint8 images `(n, S, S, 3)`, preprocessed: float16 `(num_views, n, size, size, 3)`.
+    """Return `num_views` versions of uint8 images `(n, S, S, 3)`, scaled as the backbone asks.
 
-    The first is the image itself.
+    They are float16 `(num_views, n, size, size, 3)`; the first is the image itself.
     """
     size = backbone.input_size_pixels
     values = np.empty((num_views, len(images), size, size, 3), VALUES_DTYPE)
@@ -132,9 +132,7 @@ class FineTuner:
 
     def _activations(self, images: np.ndarray, labels: np.ndarray, num_views: int, seed: int) -> Activations:
         augmentation = self._config.augmentation
-        return Activations(
-            prepared_views(images, self._backbone, augmentation, num_views=num_views, seed=seed), labels
-        )
+        return Activations(prepared_views(images, self._backbone, augmentation, num_views=num_views, seed=seed), labels)
 
     def _build(self, train: Activations, num_classes: int) -> Adapter:
         if self._from_scratch:

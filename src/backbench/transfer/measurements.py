@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+from backbench.config import TransferConfig
+from backbench.errors import ConfigError
 from backbench.transfer.subsets import Measurement
 
 FORMULA, RANDOM = "formula", "random"
@@ -84,3 +86,17 @@ def chosen_rates(rows: Mapping[Key, Measurement], key: Key, seeds: Sequence[int]
     if key.seed == seeds[0] or first is None or first.choice is None:
         return None
     return [first.choice]
+
+
+def check(config: TransferConfig) -> None:
+    """Refuse what cannot be measured.
+
+    Raises:
+        ConfigError: a method is unknown, or a list is empty.
+    """
+    unknown = sorted(set(config.methods) - set(METHODS))
+    if unknown:
+        raise ConfigError(f"methods: expected some of {', '.join(METHODS)}, found {unknown[0]}; correct it")
+    for name in ("backbones", "seeds", "methods"):
+        if not getattr(config, name):
+            raise ConfigError(f"{name}: expected at least one, found none; name one")

@@ -51,6 +51,4 @@ def nearest_neighbour(task: FewShotTask) -> Measurement:
         nearest = (directions(values) @ train.T).argmax(axis=1)
         return float((task.train_labels[nearest] == labels).mean())
 
-    return Measurement(
-        None, accuracy(task.val_values, task.val_labels), accuracy(task.test_values, task.test_labels)
-    )
+    return Measurement(None, accuracy(task.val_values, task.val_labels), accuracy(task.test_values, task.test_labels))

@@ -1,0 +1,52 @@
+"""Measure whether the formula weights transfer better than random ones: `python pipelines/transfer.py seeds=[0]`."""
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from backbench.config import TransferConfig, to_typed
+from backbench.entry import quiet_libraries
+from backbench.errors import BackbenchError
+from backbench.transfer.measurements import check
+
+
+def refuse(error: Exception) -> NoReturn:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+@hydra.main(version_base=None, config_path="../conf", config_name="transfer_entry")
+def main(config: DictConfig) -> None:
+    try:
+        typed = to_typed(config, TransferConfig, where="conf/transfer_entry.yaml")
+        check(typed)
+        print(measured(typed), flush=True)
+    except BackbenchError as error:
+        # Here, or Hydra adds lines of its own.
+        refuse(error)
+
+
+def measured(typed: TransferConfig) -> str:
+    from backbench.determinism import limit_threads, make_deterministic
+    from backbench.stages.transfer import transfer
+    from backbench.stages.transfer_data import named_backbone, named_data
+
+    limit_threads(typed.num_threads)
+    make_deterministic(0)
+    conf = Path(__file__).parents[1] / "conf"
+    names = [] if typed.tables_only else [*typed.datasets, *typed.fine_tuning_datasets]
+    data = {name: named_data(conf, name) for name in dict.fromkeys(names)}
+    backbones = {name: named_backbone(conf, name) for name in typed.backbones}
+    return transfer(typed, backbones, data)
+
+
+if __name__ == "__main__":
+    quiet_libraries()
+    try:
+        main()
+    except HydraException as error:
+        refuse(error)

@@ -1,0 +1,74 @@
+"""Pretrain one small backbone whole, again, and killed at random moments; all three must end in the same bytes.
+
+usage: python tests/faults/kill_pretrain.py [--backbone mobilenet_v2_slim] [--kills 3] [--seed 0]
+
+About six minutes on an idle machine. Exit code 0: the same bytes.
+"""
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from backbench.artifacts import file_sha256
+
+PROJECT = Path(__file__).parents[2]
+STEPS, CHECKPOINT_EVERY = 200, 25
+
+
+def command(backbone: str, folder: Path, cache: Path) -> list[str]:
+    """Return the command of one run, with its state, weights and MLflow store in a folder of its own."""
+    return [
+        *(sys.executable, "pipelines/pretrain.py", f"backbone={backbone}"),
+        *(f"pretrain.steps={STEPS}", f"pretrain.checkpoint_every_steps={CHECKPOINT_EVERY}"),
+        *("pretrain.num_images=4000", "pretrain.num_val_images=200"),
+        *(f"folders.cache={cache}", f"folders.state={folder}/state", f"folders.weights={folder}/weights"),
+        f"tracking.uri=sqlite:///{folder}/mlflow.db",
+    ]
+
+
+def finish(backbone: str, folder: Path, cache: Path) -> str:
+    subprocess.run(command(backbone, folder, cache), cwd=PROJECT, check=True)
+    return file_sha256(folder / "weights" / f"{backbone}.weights.h5")
+
+
+def kill(backbone: str, folder: Path, cache: Path, seconds: float) -> None:
+    """Start a run and SIGKILL it after so many seconds of training."""
+    process = subprocess.Popen(command(backbone, folder, cache), cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        if line.startswith("pretrain "):  # the first line of progress: it trains
+            break
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+    print(f"killed: exit {process.wait()}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="mobilenet_v2_slim")
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest-seconds", type=float, default=12.0)
+    options = parser.parse_args()
+    draws = random.Random(options.seed)
+    with TemporaryDirectory() as temporary:
+        folder, cache = Path(temporary), Path("work/formula").resolve()
+        digests = {name: finish(options.backbone, folder / name, cache) for name in ("first", "second")}
+        for _ in range(options.kills):
+            kill(options.backbone, folder / "killed", cache, draws.uniform(1.0, options.longest_seconds))
+        digests["killed"] = finish(options.backbone, folder / "killed", cache)
+    for name, digest in digests.items():
+        print(f"{name:8} {digest}")
+    print("the same bytes" if len(set(digests.values())) == 1 else "DIFFERENT BYTES")
+    sys.exit(len(set(digests.values())) != 1)
+
+
+if __name__ == "__main__":
+    main()
