@@ -1,33 +1,21 @@
 """Measure whether the formula weights transfer better than random ones: `python pipelines/transfer.py seeds=[0]`."""
 
-import sys
 from pathlib import Path
-from typing import NoReturn
 
 import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from backbench.config import TransferConfig, to_typed
-from backbench.entry import quiet_libraries
-from backbench.errors import BackbenchError
+from backbench.entry import quiet_libraries, refusing
 from backbench.transfer.measurements import check
-
-
-def refuse(error: Exception) -> NoReturn:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(2)
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="transfer_entry")
 def main(config: DictConfig) -> None:
-    try:
+    with refusing():
         typed = to_typed(config, TransferConfig, where="conf/transfer_entry.yaml")
         check(typed)
         print(measured(typed), flush=True)
-    except BackbenchError as error:
-        # Here, or Hydra adds lines of its own.
-        refuse(error)
 
 
 def measured(typed: TransferConfig) -> str:
@@ -46,7 +34,5 @@ def measured(typed: TransferConfig) -> str:
 
 if __name__ == "__main__":
     quiet_libraries()
-    try:
+    with refusing():
         main()
-    except HydraException as error:
-        refuse(error)

@@ -31,7 +31,10 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn a user's mistake into one line on stderr and exit code 2."""
+    """Turn a user's mistake into one line on stderr and exit code 2.
+
+    Stand inside the function that Hydra calls, or Hydra adds lines of its own, and around it, for Hydra's own errors.
+    """
     try:
         yield
     except (BackbenchError, HydraException) as error:
@@ -55,7 +58,7 @@ def run_stage(stage: Callable[[DictConfig], str], *, lock_name: Callable[[DictCo
     @hydra.main(version_base=None, config_path=CONF, config_name="config")
     def composed(config: DictConfig) -> None:
         name, started = lock_name(config), time.monotonic()
-        with artifacts.only_writer(name):
+        with refusing(), artifacts.only_writer(name):
             last_line = stage(config)
         _seconds_spent(name, started)
         print(last_line, flush=True)
