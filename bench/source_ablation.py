@@ -40,6 +40,7 @@ def pretrained(variant: str, parts: list[str]) -> Path:
     folder = WORK / variant.replace(" ", "_")
     overrides = [
         *(f"backbone={BACKBONE}", f"pretrain.steps={STEPS}", f"pretrain.parts=[{','.join(parts)}]"),
+        "pretrain.easy_share=0.4",  # of so few steps, as many easy ones as the shipped runs saw
         *(f"folders.weights={folder}", "tracking.experiment=backbench-ablation"),
     ]
     subprocess.run([sys.executable, "pipelines/pretrain.py", *overrides], check=True)
