@@ -54,6 +54,17 @@ def test_a_fit_learns_and_returns_its_best_epoch(fitter: Fitter, initial: list[n
     assert fitter.loss_and_accuracy(VAL) == (fit.best.val_loss, fit.best.val_accuracy)
 
 
+def test_training_loss_is_the_mean_over_the_epoch() -> None:
+    """With next to no learning rate, and every example once, it is the loss at the initial weights."""
+    train = blobs(48, (8,), seed=0)
+    head = build_head(8, 3, HeadConfig(hidden_units=0), seed=0)
+    fitter = Fitter(head, Schedule(epochs=1, batch_size=16, warmup_fraction=0.0, early_stopping_patience=1))
+    initial = head.get_weights()
+    fit = fitter.fit(Candidate(1e-12, 0.0, seed=0), initial, train, VAL)
+    head.set_weights(initial)
+    assert fit.history[0].train_loss == pytest.approx(fitter.loss_and_accuracy(train)[0], rel=1e-4)
+
+
 def test_early_stopping_counts_epochs_without_a_lower_validation_loss(initial: list[np.ndarray]) -> None:
     head = build_head(8, 3, HeadConfig(hidden_units=4), seed=0)
     patient = Fitter(head, Schedule(epochs=30, batch_size=16, warmup_fraction=0.0, early_stopping_patience=2))

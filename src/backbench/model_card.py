@@ -30,7 +30,7 @@ def record(card: Path, name: str, outcome: Outcome) -> None:
 
 
 def write_curve(path: Path, curve: Sequence[SourceRecord]) -> None:
-    """Write the curve of a run: step, mean training loss since the last row, accuracy where it was measured."""
+    """Write the curve of a run: step, the loss of its batch in nats, accuracy where it was measured."""
     rows = [
         {
             "step": each.step,

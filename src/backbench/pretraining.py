@@ -44,7 +44,7 @@ class Folders:
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """Steps done, mean loss in nats since the last record, and source val accuracy where it was measured."""
+    """Steps done, the loss of the last step's batch in nats, and source val accuracy where it was measured."""
 
     step: int
     train_loss: float
@@ -174,7 +174,6 @@ def _train(
 ) -> None:
     """Run the remaining steps before `last`, with checkpoints."""
     started = time.monotonic() - run.seconds
-    run.model.reset_metrics()
     with progress_bar(f"pretrain {backbone.name}", config.steps, "steps", done=run.step) as advance:
         for step in range(run.step, last):
             loss = _step(run.model, backbone, config, batches, step)
@@ -183,8 +182,6 @@ def _train(
             if done % LOG_EVERY_STEPS == 0 or is_checkpoint:
                 accuracy = source_accuracy(run.model, backbone, val) if is_checkpoint else None
                 run.curve = (*run.curve, SourceRecord(done, loss, accuracy))
-                # Keras averages the loss until it is reset: a record shows the mean since the last one.
-                run.model.reset_metrics()
             if is_checkpoint:
                 run.step, run.seconds = done, time.monotonic() - started
                 run.save()

@@ -152,11 +152,12 @@ class Fitter:
     def _train_epoch(
         self, rates: list[float], batches: Iterator[np.ndarray], views: np.random.Generator, train: Activations
     ) -> float:
-        self.model.reset_metrics()
-        loss = math.nan
+        """Train one epoch; returns the mean of the losses of its batches, each before its own step."""
+        losses = []
         for rate in rates:
             chosen = next(batches)
             view = views.integers(len(train.values), size=len(chosen))
             self._optimizer.learning_rate = rate
-            loss = self.model.train_on_batch(train.values[view, chosen].astype("float32"), train.labels[chosen])
-        return float(loss)
+            # Keras resets its metrics in every call: what it returns is this batch's loss alone.
+            losses.append(self.model.train_on_batch(train.values[view, chosen].astype("float32"), train.labels[chosen]))
+        return float(np.mean(losses))

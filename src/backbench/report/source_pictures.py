@@ -46,7 +46,7 @@ def mixture_sheet() -> Image.Image:
 
 
 def curves_picture(curves: Mapping[str, str]) -> str:
-    """Plot training loss and source val accuracy by step: SVG text, the same bytes for the same curves.
+    """Plot the loss of single batches and source val accuracy by step: SVG text, the same bytes for the same curves.
 
     Args:
         curves: A backbone's name to the CSV of its run: `step`, `train_loss`, `val_accuracy` (may be empty).
@@ -61,7 +61,7 @@ def curves_picture(curves: Mapping[str, str]) -> str:
             measured = [row for row in rows if row["val_accuracy"]]
             steps = [int(row["step"]) for row in measured]
             accuracies.plot(steps, [float(row["val_accuracy"]) for row in measured], label=name)
-        losses.set(xlabel="step", ylabel="training loss (nats)", ylim=(0, None))
+        losses.set(xlabel="step", ylabel="loss of the step's batch (nats)", ylim=(0, None))
         accuracies.set(xlabel="step", ylabel="source val accuracy", ylim=(0, 1))
         if curves:
             accuracies.legend(frameon=False, fontsize=8)
