@@ -2,7 +2,8 @@
 
 Pretrains one small backbone on the whole mixture, on each part left out, and on glyphs alone, for the same short number
 of steps, and measures a linear probe at 20 images a class on the near and the far target, five seeds. Every
-finished variant is a row of docs/source-ablation.csv, and is not run again.
+finished variant is a row of docs/source-ablation.csv, and is not run again. Two processes may share the variants out:
+name them, as in `python bench/source_ablation.py all "without glyphs"`.
 """
 
 import subprocess
@@ -66,19 +67,21 @@ def probed(weights: Path) -> dict[str, float]:
     return row
 
 
+def known_rows() -> list[dict[str, str]]:
+    """Read what is measured so far."""
+    return artifacts.read_csv(TABLE, made_by="bench/source_ablation.py") if TABLE.is_file() else []
+
+
 def main() -> None:
-    """Run what the table lacks."""
+    """Run what the table lacks, or of it what the command line names."""
     limit_threads(1)
-    rows: list[dict[str, object]] = []
-    if TABLE.is_file():
-        rows += artifacts.read_csv(TABLE, made_by="bench/source_ablation.py")
-    known = {row["variant"] for row in rows}
     for variant, parts in variants().items():
-        if variant not in known:
-            weights = pretrained(variant, parts)
-            rows.append({"variant": variant, "parts": "+".join(parts), "steps": STEPS, **probed(weights)})
-            artifacts.write_csv(TABLE, rows, COLUMNS)
-            print(rows[-1], flush=True)
+        if variant in {row["variant"] for row in known_rows()} or variant not in (sys.argv[1:] or variants()):
+            continue
+        row = {"variant": variant, "parts": "+".join(parts), "steps": STEPS, **probed(pretrained(variant, parts))}
+        with artifacts.only_writer("source_ablation"):
+            artifacts.write_csv(TABLE, [*known_rows(), row], COLUMNS)
+        print(row, flush=True)
     print(f"ablation: {TABLE}; docs/formula-weights.md shows it")
 
 
