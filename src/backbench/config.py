@@ -237,7 +237,8 @@ class FineTuningConfig:
 class TransferConfig:
     """What the formula weights are measured on, against random weights: `conf/transfer_entry.yaml`.
 
-    `methods` are linear_probe, nearest_neighbour and fine_tuning; `table` is the CSV file of the measurements, `page`
+    `methods` are linear_probe, nearest_neighbour and fine_tuning; `scratch_learning_rates_of` names backbones that want
+    other learning rates than the rest when they start from scratch; `table` is the CSV file of the measurements, `page`
     the Markdown file whose tables are brought up to date, `features` the folder where features are kept.
     """
 
@@ -250,6 +251,7 @@ class TransferConfig:
     fine_tuning_datasets: list[str]
     fine_tuning_per_class: list[int]
     fine_tuning: FineTuningConfig
+    scratch_learning_rates_of: dict[str, list[float]] = field(default_factory=dict)
     num_threads: int
     tables_only: bool
     table: str

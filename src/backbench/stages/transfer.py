@@ -9,6 +9,7 @@ from backbench.config import BackboneConfig, TransferConfig
 from backbench.console import progress_bar
 from backbench.report.transfer_tables import tables, with_tables
 from backbench.stages.transfer_start import Results, Start
+from backbench.transfer.fine_tuning import recipe_of
 from backbench.transfer.measurements import FINE_TUNING, FORMULA, METHODS, RANDOM, Key, chosen_rates
 from backbench.transfer.subsets import TargetData
 
@@ -28,7 +29,8 @@ def keys_of(config: TransferConfig, start: Start, seeds: list[int], data: Mappin
     for method in (name for name in METHODS if name in config.methods):
         is_tuned = method == FINE_TUNING
         for dataset in config.fine_tuning_datasets if is_tuned else config.datasets:
-            protocol = fingerprint(data[dataset].digest, config.val_per_class, config.fine_tuning if is_tuned else "")
+            recipe = recipe_of(config, start.backbone.name, from_scratch=start.weights == RANDOM)
+            protocol = fingerprint(data[dataset].digest, config.val_per_class, recipe if is_tuned else "")
             for per_class in config.fine_tuning_per_class if is_tuned else config.per_class:
                 for seed in seeds:
                     keys.append(

@@ -11,7 +11,7 @@ from backbench.backbones.weights import load_backbone
 from backbench.config import BackboneConfig, TransferConfig, WeightsConfig
 from backbench.errors import ConfigError
 from backbench.stages.transfer_data import kept_features
-from backbench.transfer.fine_tuning import FineTuner
+from backbench.transfer.fine_tuning import FineTuner, recipe_of
 from backbench.transfer.measurements import (
     COLUMNS,
     FINE_TUNING,
@@ -95,6 +95,8 @@ class Start:
         cell = key.dataset, key.per_class
         if self._tuner is None or self._tuner[0] != cell:
             # A model of its own: what trains must not be what computes frozen features.
-            tuner = FineTuner(self.load(), self.backbone, config.fine_tuning, from_scratch=self.weights == RANDOM)
+            from_scratch = self.weights == RANDOM
+            recipe = recipe_of(config, self.backbone.name, from_scratch=from_scratch)
+            tuner = FineTuner(self.load(), self.backbone, recipe, from_scratch=from_scratch)
             self._tuner = cell, tuner
         return self._tuner[1]

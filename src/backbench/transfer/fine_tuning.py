@@ -6,13 +6,21 @@ From scratch: BatchNorm trains, the head starts as drawn. Steps, views and image
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from backbench.activations import Activations
 from backbench.backbones.graph import preprocess
-from backbench.config import AugmentationConfig, BackboneConfig, FineTuningConfig, RangeConfig, StrategyConfig
+from backbench.config import (
+    AugmentationConfig,
+    BackboneConfig,
+    FineTuningConfig,
+    RangeConfig,
+    StrategyConfig,
+    TransferConfig,
+)
 from backbench.data.augment import augmented, resized
 from backbench.freezing import INPUT, cut_for
 from backbench.strategies import Adapter
@@ -84,6 +92,14 @@ def ready_from_scratch(model: keras.Model, images: np.ndarray, *, batch_norm_mom
     model(images, training=True)
     for layer in norms:
         layer.momentum = batch_norm_momentum
+
+
+def recipe_of(config: TransferConfig, backbone: str, *, from_scratch: bool) -> FineTuningConfig:
+    """Return the settings of one arm of one backbone."""
+    rates = config.scratch_learning_rates_of.get(backbone)
+    if from_scratch and rates:
+        return replace(config.fine_tuning, scratch_learning_rates=rates)
+    return config.fine_tuning
 
 
 class FineTuner:
