@@ -1,6 +1,6 @@
-"""Pretrain one small backbone whole, again, and killed at random moments; all three must end in the same bytes.
+"""Pretrain one small backbone whole, again, and killed between checkpoints; all three must end in the same bytes.
 
-usage: python tests/faults/kill_pretrain.py [--backbone mobilenet_v2_slim] [--kills 3] [--seed 0]
+usage: python tests/faults/kill_pretrain.py [--backbone mobilenet_v2_slim] [--kills 2] [--seed 0]
 
 About six minutes on an idle machine. Exit code 0: the same bytes.
 """
@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,34 +36,41 @@ def finish(backbone: str, folder: Path, cache: Path) -> str:
     return file_sha256(folder / "weights" / f"{backbone}.weights.h5")
 
 
-def kill(backbone: str, folder: Path, cache: Path, seconds: float) -> None:
-    """Start a run and SIGKILL it after so many seconds of training."""
-    process = subprocess.Popen(command(backbone, folder, cache), cwd=PROJECT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        if line.startswith("pretrain "):  # the first line of progress: it trains
-            break
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-    print(f"killed: exit {process.wait()}", flush=True)
+def last_checkpoint(folder: Path) -> int:
+    """When the last checkpoint was written, in nanoseconds; 0 before the first."""
+    return max((file.stat().st_mtime_ns for file in folder.glob("state/*/*/state.npz")), default=0)
+
+
+def kill(backbone: str, folder: Path, cache: Path, *, num_checkpoints: int, seconds: float) -> None:
+    """Start a run, wait for so many new checkpoints and then so many seconds, and SIGKILL it."""
+    process = subprocess.Popen(command(backbone, folder, cache), cwd=PROJECT)
+    for _ in range(num_checkpoints):
+        before = last_checkpoint(folder)
+        while last_checkpoint(folder) == before and process.poll() is None:
+            time.sleep(0.05)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    print(f"killed after {num_checkpoints} new checkpoints and {seconds:.1f} s: exit {process.wait()}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="mobilenet_v2_slim")
-    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest-seconds", type=float, default=12.0)
     options = parser.parse_args()
     draws = random.Random(options.seed)
     with TemporaryDirectory() as temporary:
         folder, cache = Path(temporary), Path("work/formula").resolve()
         digests = {name: finish(options.backbone, folder / name, cache) for name in ("first", "second")}
         for _ in range(options.kills):
-            kill(options.backbone, folder / "killed", cache, draws.uniform(1.0, options.longest_seconds))
+            kill(
+                options.backbone,
+                folder / "killed",
+                cache,
+                num_checkpoints=draws.randint(1, 3),
+                seconds=draws.uniform(0.0, 3.0),
+            )
         digests["killed"] = finish(options.backbone, folder / "killed", cache)
     for name, digest in digests.items():
         print(f"{name:8} {digest}")
