@@ -1,4 +1,4 @@
-"""Which part of the source task gives what: `python bench/source_ablation.py` (about 15 minutes on one core).
+"""Which part of the source task gives what: `python bench/source_ablation.py` (2 to 5 minutes a variant).
 
 Pretrains one small backbone on the whole mixture, on each part left out, and on glyphs alone, for the same short number
 of steps, and measures a linear probe at 20 images a class on the near and the far target, five seeds. Every
@@ -41,7 +41,7 @@ def pretrained(variant: str, parts: list[str]) -> Path:
     folder = WORK / variant.replace(" ", "_")
     overrides = [
         *(f"backbone={BACKBONE}", f"pretrain.steps={STEPS}", f"pretrain.parts=[{','.join(parts)}]"),
-        "pretrain.easy_share=0.5",  # of so few steps, as many easy ones as the shipped runs saw
+        "pretrain.easy_share=0.5",  # of so few steps, about as many easy ones as the shipped run saw
         *(f"folders.weights={folder}", "tracking.experiment=backbench-ablation"),
     ]
     subprocess.run([sys.executable, "pipelines/pretrain.py", *overrides], check=True)
