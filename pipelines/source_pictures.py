@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/formula-weights.md: `python pipelines/source_pictures.py` (a few minutes beside other work).
+"""Draw the pictures of docs/formula-weights.md: `python pipelines/source_pictures.py` (minutes, on a busy machine).
 
 One sheet per part of the source task, a class per column and a draw per row; one sheet of the mixture as it is
 trained on; and the curves of the shipped runs.
