@@ -111,7 +111,8 @@ def trials(rng: np.random.Generator) -> tuple[TrialRecord, ...]:
         curve = epochs(rng, rate)
         state = "PRUNED" if index == NUM_TRIALS - 1 else "COMPLETE"
         last = curve[-1]
-        made.append(TrialRecord(index, rate, 1e-3, last.val_loss, last.val_accuracy, NUM_EPOCHS, state, curve))
+        found = (last.val_loss, last.val_accuracy, NUM_EPOCHS, state, curve)
+        made.append(TrialRecord(index, "output", rate, 1e-3, *found))
     return tuple(made)
 
 
@@ -126,10 +127,21 @@ def write_cell(cell: Cell, accuracy: float, *, seed: int) -> None:
         "backbone": {"name": cell.backbone, "formula": None},
         "strategy": {"name": cell.strategy, "learning_rate": {"low": 1e-4, "high": 1e-1}, "rates": [0.001, 1e-05]},
     }
-    choice = Choice(chosen.index, chosen.learning_rate, chosen.weight_decay, chosen.val_loss, chosen.val_accuracy)
+    choice = Choice(
+        chosen.index, "output", chosen.learning_rate, chosen.weight_decay, chosen.val_loss, chosen.val_accuracy
+    )
     key = f"1234567890123e{seed:02d}"  # looks like a float, as one digest in thousands does
     best = BestRecord(
-        key, cell.backbone, cell.strategy, NUM_TRIALS, choice, "low" if seed else "none", dict(DIGESTS), configuration
+        cell_key=key,
+        backbone=cell.backbone,
+        strategy=cell.strategy,
+        num_trials=NUM_TRIALS,
+        num_pruned=1,
+        num_epochs=NUM_TRIALS * NUM_EPOCHS,
+        choice=choice,
+        learning_rate_at_edge="low" if seed else "none",
+        digests=dict(DIGESTS),
+        configuration=configuration,
     )
     by_seed = {each: probabilities(rng, accuracy) for each in SEEDS}
     seeds = [seed_record(rng, each, predicted) for each, predicted in by_seed.items()]

@@ -5,8 +5,8 @@ import pytest
 from backbench.activations import Activations
 from backbench.config import BackboneConfig
 from backbench.freezing import CutModel, cut, cut_for
+from backbench.schedule import Candidate, loss_and_accuracy
 from backbench.strategies import Adapter
-from backbench.training import Candidate
 from tests.conftest import strategy_config
 from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR, TinyNet, blobs
 
@@ -57,7 +57,7 @@ def fine_tuned(data: tuple[Activations, Activations]) -> tuple[CutModel, Adapter
     frozen = halves.prefix.get_weights()
     adapter = Adapter(halves, BACKBONE, FINE_TUNING, num_classes=3)
     initial = adapter.initial_values(*data, seed=0)
-    fit = adapter.fitter.fit(Candidate(0.01, 0.0, seed=0), initial, *data)
+    (fit,) = adapter.fit([Candidate(0.01, 0.0, seed=0)], [initial], *data)
     adapter.model.set_weights(fit.weights)
     assert any(not np.array_equal(a, b) for a, b in zip(initial, fit.weights, strict=True))
     return halves, adapter, before, frozen, initial
@@ -81,15 +81,14 @@ def test_batch_norm_statistics_move_when_the_strategy_says_so(data: tuple[Activa
     before = statistics(halves.suffix)
     strategy = strategy_config("fine_tuning", epochs=2, batch_size=8, head_start=None, train_batch_norm=True)
     adapter = Adapter(halves, BACKBONE, strategy, num_classes=3)
-    fit = adapter.fitter.fit(Candidate(0.01, 0.0, 0), adapter.initial_values(*data, seed=0), *data)
+    (fit,) = adapter.fit([Candidate(0.01, 0.0, 0)], [adapter.initial_values(*data, seed=0)], *data)
     adapter.model.set_weights(fit.weights)
     assert any(not np.array_equal(before[name], value) for name, value in statistics(halves.suffix).items())
 
 
 def test_fine_tuning_starts_from_a_trained_head(fine_tuned: tuple, data: tuple[Activations, Activations]) -> None:
     _, adapter, _, _, initial = fine_tuned
-    adapter.model.set_weights(initial)
-    trained_loss, _ = adapter.fitter.loss_and_accuracy(data[1])
+    trained_loss, _ = loss_and_accuracy(adapter.logits(data[1], initial), data[1].labels)
     assert trained_loss < 0.9 * np.log(3)
 
 

@@ -1,11 +1,11 @@
-import itertools
-
 import numpy as np
 import pytest
 
+from backbench.activations import Activations
 from backbench.config import HeadConfig
 from backbench.heads import build_head, standardise
-from backbench.training import Candidate, Fit, Fitter, Schedule, learning_rate_at, shuffled_batches
+from backbench.schedule import Candidate, Fit, Schedule
+from backbench.training import Fitter
 from tests.tiny import blobs
 
 SCHEDULE = Schedule(epochs=4, batch_size=16, warmup_fraction=0.1, early_stopping_patience=4)
@@ -20,7 +20,7 @@ def fitter() -> Fitter:
 @pytest.fixture(scope="module")
 def initial() -> list[np.ndarray]:
     head = build_head(8, 3, HeadConfig(hidden_units=16, dropout=0.5), seed=0)
-    standardise(head, TRAIN.values.reshape(-1, 8))
+    standardise(head, TRAIN)
     return head.get_weights()
 
 
@@ -73,27 +73,8 @@ def test_early_stopping_counts_epochs_without_a_lower_validation_loss(initial: l
 
 
 def test_the_last_partial_batch_is_counted(fitter: Fitter) -> None:
-    assert fitter.logits(VAL.values[0]).shape == (33, 3)
-    assert fitter.logits(VAL.values[0][:1]).shape == (1, 3)
-
-
-def test_every_example_is_seen_before_one_is_seen_again() -> None:
-    batches = itertools.islice(shuffled_batches(10, 4, seed=0), 5)
-    seen = np.concatenate(list(batches))
-    assert sorted(seen[:10]) == list(range(10))
-    assert sorted(seen[10:]) == list(range(10))
-
-
-def test_batches_larger_than_the_data_are_full() -> None:
-    assert len(next(shuffled_batches(3, 8, seed=0))) == 8
-
-
-def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
-    rates = [learning_rate_at(step, num_steps=100, warmup_steps=10, peak=1.0) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == 1.0
-    assert rates[9:] == sorted(rates[9:], reverse=True)
-    assert rates[-1] < 0.001
+    assert fitter.logits(VAL).shape == (33, 3)
+    assert fitter.logits(Activations(VAL.values[:, :1], VAL.labels[:1])).shape == (1, 3)
 
 
 def test_a_diverged_fit_loses_every_comparison(fitter: Fitter, initial: list[np.ndarray]) -> None:
@@ -101,3 +82,12 @@ def test_a_diverged_fit_loses_every_comparison(fitter: Fitter, initial: list[np.
     fit = fitter.fit(Candidate(0.01, 0.0, seed=0), broken, TRAIN, VAL)
     assert fit.best.val_loss == float("inf")
     assert len(fit.history) == 1
+
+
+def test_a_fit_that_is_told_to_stop_is_pruned(fitter: Fitter, initial: list[np.ndarray]) -> None:
+    fit = fitter.fit(Candidate(0.03, 0.0, seed=0), initial, TRAIN, VAL, should_stop=lambda epoch: epoch.epoch == 1)
+    whole = fitter.fit(Candidate(0.03, 0.0, seed=0), initial, TRAIN, VAL, should_stop=lambda epoch: False)
+    assert fit.pruned
+    assert fit.history == whole.history[:2]
+    assert not whole.pruned
+    assert len(whole.history) == SCHEDULE.epochs

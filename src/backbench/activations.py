@@ -29,6 +29,16 @@ class Activations:
     def num_examples(self) -> int:
         return int(self.labels.shape[0])
 
+    @property
+    def num_views(self) -> int:
+        return len(self.values)
+
+    def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
+        return self.values[views, examples].astype("float32")
+
+
+ActivationSource = Activations
+
 
 def padded_batches(images: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yield `(num_real, batch)`: every batch is full, the last one by repeating its last row.
@@ -43,18 +53,25 @@ def padded_batches(images: np.ndarray, batch_size: int) -> Iterator[tuple[int, n
         yield batch_size - missing, batch
 
 
-def outputs(
-    model: keras.Model, values: np.ndarray, prepare: Callable[[np.ndarray], np.ndarray] | None = None
-) -> np.ndarray:
-    """Return the model's outputs for every example, in order: `(num_examples, *output_shape)` float32.
+UNLIMITED_VIEWS = 2**31 - 1
 
-    Args:
-        model: Run in inference mode.
-        values: `(num_examples, *shape)`.
-        prepare: Maps a batch of values to what the model takes; None casts to float32.
-    """
+
+def kept_views(source: ActivationSource) -> range:
+    """Number the views that are made once and kept; of views that are drawn anew each time, only the image itself."""
+    return range(1 if source.num_views == UNLIMITED_VIEWS else source.num_views)
+
+
+def in_order(source, *, view=0):
+    for first in range(0, source.num_examples, EVALUATION_BATCH_SIZE):
+        rows = np.minimum(np.arange(first, first + EVALUATION_BATCH_SIZE), source.num_examples - 1)
+        yield min(EVALUATION_BATCH_SIZE, source.num_examples - first), source.take(np.full(len(rows), view), rows)
+
+
+def outputs(model, values, prepare=None, *, view=0):
     prepared = prepare or (lambda batch: batch.astype("float32"))
-    batches = padded_batches(values, EVALUATION_BATCH_SIZE)
+    batches = (
+        padded_batches(values, EVALUATION_BATCH_SIZE) if isinstance(values, np.ndarray) else in_order(values, view=view)
+    )
     return np.concatenate([model.predict_on_batch(prepared(batch))[:num_real] for num_real, batch in batches])
 
 

@@ -155,13 +155,30 @@ class StrategyConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class PrunerConfig:
+    """When a fine-tuning trial stops early: its best validation loss so far is worse than that of `percentile` per cent
+    of the completed trials after equally many epochs. Never one of the first `startup_trials`, never in the first
+    `warmup_epochs`.
+    """
+
+    percentile: float
+    startup_trials: int
+    warmup_epochs: int
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class SearchConfig:
-    """How trials are proposed: `quasi_random` draws all ahead, `tpe` adapts after `startup_trials`."""
+    """How trials are proposed: `quasi_random` draws all ahead, `tpe` adapts after `startup_trials`.
+
+    `trials_per_batch` heads are proposed and trained at once; trials that fine-tune come one by one.
+    """
 
     name: str
     sampler: str
     num_trials: int
     startup_trials: int
+    trials_per_batch: int = 1
+    pruner: PrunerConfig | None = None
     seed: int = 0
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from backbench.activations import ActivationSource, in_order, kept_views
 from backbench.config import HeadConfig
 
 STANDARDISE = "standardise"
@@ -32,14 +33,34 @@ def build_head(feature_dim: int, num_classes: int, config: HeadConfig, *, seed: 
     return keras.Model(features, logits, name="head")
 
 
-def standardise(head: keras.Model, features: np.ndarray) -> None:
+def feature_statistics(features: ActivationSource) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance of every feature, float32 `(feature_dim,)`, over all examples and kept views.
+
+    Read batch by batch: memory stays flat whatever the number of examples.
+    """
+    count, total, squares = 0, np.zeros(()), np.zeros(())
+    origin: np.ndarray | None = None
+    for view in kept_views(features):
+        for num_real, batch in in_order(features, view=view):
+            exact = batch[:num_real].astype(np.float64)
+            # Around a value of their own size, the sum of squares does not cancel.
+            origin = exact.mean(axis=0) if origin is None else origin
+            count += num_real
+            total = total + (exact - origin).sum(axis=0)
+            squares = squares + np.square(exact - origin).sum(axis=0)
+    assert origin is not None
+    shift = total / count
+    return (origin + shift).astype("float32"), (squares / count - np.square(shift)).astype("float32")
+
+
+def standardise(head: keras.Model, features: ActivationSource) -> None:
     """Fix the head's standardisation to the statistics of training features.
 
     Args:
         head: Made by `build_head`.
-        features: float32 `(num_examples, feature_dim)`. A feature that hardly varies over them is not
+        features: `(feature_dim,)` per example; every kept view counts. A feature that hardly varies over them is not
             blown up: its variance counts as at least a thousandth of the mean variance.
     """
-    variance = features.var(axis=0)
+    mean, variance = feature_statistics(features)
     floor = max(LEAST_RELATIVE_VARIANCE * float(variance.mean()), 1e-12)
-    head.get_layer(STANDARDISE).set_weights([features.mean(axis=0), np.maximum(variance, floor)])
+    head.get_layer(STANDARDISE).set_weights([mean, np.maximum(variance, floor)])

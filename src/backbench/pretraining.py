@@ -24,8 +24,8 @@ from backbench.data.augment import resized
 from backbench.determinism import make_deterministic
 from backbench.formula import mixture
 from backbench.formula.cache import SourceImages, source_digest, source_images
+from backbench.schedule import learning_rate_at
 from backbench.source_batches import SourceBatches
-from backbench.training import learning_rate_at
 from backbench.unit_scale import has_batch_norm, scale_to_unit
 
 VAL_SEED_OFFSET = 1_000_003

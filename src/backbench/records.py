@@ -12,7 +12,8 @@ from backbench.statistics import mean_over_seeds, sd_over_seeds
 
 Edge = Literal["none", "low", "high"]
 EPOCH_COLUMNS = ("epoch", "learning_rate", "train_loss", "val_loss", "val_accuracy")
-TRIAL_COLUMNS = ("trial", "learning_rate", "weight_decay", "val_loss", "val_accuracy", "epochs", "state")
+TRIAL_COLUMNS = ("trial", "boundary", "learning_rate", "weight_decay", "val_loss", "val_accuracy", "epochs", "state")
+COMPLETE, PRUNED = "COMPLETE", "PRUNED"
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,13 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial of a study; `val_loss` and `val_accuracy` are those of its best epoch."""
+    """One trial of a study; `val_loss` and `val_accuracy` are those of its best epoch.
+
+    `state` is COMPLETE, or PRUNED where others did better after equally many epochs.
+    """
 
     index: int
+    boundary: str
     learning_rate: float
     weight_decay: float
     val_loss: float
@@ -42,7 +47,12 @@ class TrialRecord:
     @property
     def parameters(self) -> dict[str, float | str]:
         """What was tried, as tracking shows it."""
-        return {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay, "state": self.state}
+        return {
+            "boundary": self.boundary,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "state": self.state,
+        }
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -65,6 +75,7 @@ class Choice:
     """The trial that the study chose."""
 
     trial: int
+    boundary: str
     learning_rate: float
     weight_decay: float
     val_loss: float
@@ -73,12 +84,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class BestRecord:
-    """What a sweep hands on to training: `best.yaml`."""
+    """What a sweep hands on to training: `best.yaml`; `num_epochs` counts those of all trials together."""
 
     cell_key: str
     backbone: str
     strategy: str
     num_trials: int
+    num_pruned: int
+    num_epochs: int
     choice: Choice
     learning_rate_at_edge: Edge
     digests: dict[str, str]
@@ -193,6 +206,7 @@ def read_trials(cell: Cell) -> tuple[TrialRecord, ...]:
     return tuple(
         TrialRecord(
             index=int(row["trial"]),
+            boundary=row["boundary"],
             learning_rate=float(row["learning_rate"]),
             weight_decay=float(row["weight_decay"]),
             val_loss=float(row["val_loss"]),

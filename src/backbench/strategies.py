@@ -1,13 +1,18 @@
 """What trains, from which start, with which schedule: a strategy, as a trainable model and its initial values."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 import numpy as np
 
-from backbench.activations import Activations, outputs
+from backbench.activations import Activations, ActivationSource, kept_views, outputs
 from backbench.config import BackboneConfig, StrategyConfig
 from backbench.freezing import CutModel, freeze_batch_norm
 from backbench.heads import build_head, standardise
-from backbench.training import Candidate, Fitter, Schedule
+from backbench.records import EpochRecord
+from backbench.schedule import Candidate, Fit, Schedule, Weights
+from backbench.stacked_training import StackedFitter
+from backbench.training import Fitter
 
 
 def schedule_of(strategy: StrategyConfig) -> Schedule:
@@ -29,17 +34,18 @@ class Adapter:
         self._feature_dim = backbone.feature_dim
         self._num_classes = num_classes
         self._strategy = strategy
-        self._features: dict[Activations, Activations] = {}
+        self._features: dict[ActivationSource, ActivationSource] = {}
+        self._stacks: dict[tuple[Schedule, int, bool], StackedFitter] = {}
         self._head = build_head(self._feature_dim, num_classes, strategy.head, seed=0)
         self.model = self._head
+        self._fitter: Fitter | None = None
         if self._suffix is not None:
             if not strategy.train_batch_norm:
                 freeze_batch_norm(self._suffix)
             activations = keras.Input(self._suffix.input_shape[1:], name="activations")
             self.model = keras.Model(activations, self._head(self._suffix(activations)))
             self._pretrained = self._suffix.get_weights()
-        self.fitter = Fitter(self.model, schedule_of(strategy))
-        self._head_fitter = self._build_head_fitter()
+            self._fitter = Fitter(self.model, schedule_of(strategy))
 
     @property
     def num_trainable_parameters(self) -> int:
@@ -49,7 +55,7 @@ class Adapter:
     def num_parameters(self) -> int:
         return int(self.model.count_params())
 
-    def initial_values(self, train: Activations, val: Activations, *, seed: int) -> list[np.ndarray]:
+    def initial_values(self, train: ActivationSource, val: ActivationSource, *, seed: int) -> Weights:
         """Return the weights that every candidate of this seed starts from.
 
         The suffix starts at its pretrained values. The head is drawn from the seed, standardised to the
@@ -59,42 +65,77 @@ class Adapter:
         Source:
             LP-FT, https://arxiv.org/abs/2202.10054.
         """
-        train_features, val_features = self._frozen_features(train), self._frozen_features(val)
+        train_features = self._frozen_features(train)
         drawn = build_head(self._feature_dim, self._num_classes, self._strategy.head, seed=seed)
-        standardise(drawn, train_features.values.reshape(-1, self._feature_dim).astype("float32"))
+        standardise(drawn, train_features)
         start = drawn.get_weights()
-        if self._head_fitter is not None and self._strategy.head_start is not None:
-            start_config = self._strategy.head_start
-            fits = [
-                self._head_fitter.fit(
-                    Candidate(rate, start_config.weight_decay, seed), start, train_features, val_features
-                )
-                for rate in start_config.learning_rates
-            ]
+        config = self._strategy.head_start
+        if config is not None:
+            schedule = Schedule(config.epochs, self._strategy.batch_size, self._strategy.warmup_fraction, config.epochs)
+            candidates = [Candidate(rate, config.weight_decay, seed) for rate in config.learning_rates]
+            starts = [start] * len(candidates)
+            fits = self._stacked(schedule, candidates).fit(
+                candidates, starts, train_features, self._frozen_features(val)
+            )
             start = min(fits, key=lambda fit: fit.best.val_loss).weights
         self._head.set_weights(start)
         if self._suffix is not None:
             self._suffix.set_weights(self._pretrained)
         return self.model.get_weights()
 
-    def _build_head_fitter(self) -> Fitter | None:
-        if self._strategy.head_start is None:
-            return None
-        schedule = Schedule(
-            epochs=self._strategy.head_start.epochs,
-            batch_size=self._strategy.batch_size,
-            warmup_fraction=self._strategy.warmup_fraction,
-            early_stopping_patience=self._strategy.head_start.epochs,
-        )
-        head = build_head(self._feature_dim, self._num_classes, self._strategy.head, seed=0)
-        return Fitter(head, schedule)
+    def fit(
+        self,
+        candidates: Sequence[Candidate],
+        initial: Sequence[Weights],
+        train: ActivationSource,
+        val: ActivationSource,
+        *,
+        should_stop: Callable[[int, EpochRecord], bool] | None = None,
+    ) -> list[Fit]:
+        """Fit every candidate from its initial values: heads all at once, suffixes one after another.
 
-    def _frozen_features(self, data: Activations) -> Activations:
+        Args:
+            candidates: What is tried.
+            initial: Made by `initial_values`, one per candidate.
+            train: Activations at the freeze boundary.
+            val: The same, of the validation split.
+            should_stop: Told the candidate's place and an epoch; true ends its fit as pruned. Heads are never pruned:
+                a slice that stops saves nothing.
+        """
+        if self._fitter is None:
+            return self._stacked(schedule_of(self._strategy), candidates).fit(candidates, initial, train, val)
+        fits = []
+        for place, (candidate, start) in enumerate(zip(candidates, initial, strict=True)):
+            watch = None if should_stop is None else lambda epoch, place=place: should_stop(place, epoch)
+            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch))
+        return fits
+
+    def logits(self, data: ActivationSource, weights: Weights) -> np.ndarray:
+        """Return float32 logits `(num_examples, num_classes)`, in the own view; leaves the model at these weights."""
+        self.model.set_weights(weights)
+        return outputs(self.model, data)
+
+    def _stacked(self, schedule: Schedule, candidates: Sequence[Candidate]) -> StackedFitter:
+        """Return the stack of that form, built and traced once."""
+        shared = len({candidate.seed for candidate in candidates}) == 1
+        form = (schedule, len(candidates), shared)
+        if form not in self._stacks:
+            self._stacks[form] = StackedFitter(
+                self._feature_dim,
+                self._num_classes,
+                self._strategy.head,
+                schedule,
+                num_slices=len(candidates),
+                shared_batches=shared,
+            )
+        return self._stacks[form]
+
+    def _frozen_features(self, data: ActivationSource) -> ActivationSource:
         """Pool the suffix's features at its pretrained values, once per split."""
         if self._suffix is None:
             return data
         if data not in self._features:
             self._suffix.set_weights(self._pretrained)
-            views = [outputs(self._suffix, view) for view in data.values]
+            views = [outputs(self._suffix, data, view=view) for view in kept_views(data)]
             self._features[data] = Activations(np.stack(views), data.labels)
         return self._features[data]

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
+from backbench.strategies import Adapter
 from backbench.tracking import Tracker
-from backbench.training import Fitter
 from tests.conftest import strategy_config
 from tests.image_folders import config_for, save
 from tests.test_strategies import BACKBONE
@@ -33,6 +34,9 @@ STRATEGIES = {
         head_start={"epochs": 3, "learning_rates": [0.01], "weight_decay": 0.0},
     ),
 }
+
+
+Stage = Callable[[CellConfig], str]
 
 
 class Killed(BaseException):
@@ -58,7 +62,7 @@ def cell_config_for(strategy: str, *, seeds: list[int]) -> CellConfig:
         weights=WeightsConfig(name="random", seed=0),
         backbone=BACKBONE,
         strategy=STRATEGIES[strategy],
-        search=SearchConfig(name="few", sampler="quasi_random", num_trials=3, startup_trials=3),
+        search=SearchConfig(name="few", sampler="quasi_random", num_trials=3, startup_trials=3, trials_per_batch=2),
         tracking=TrackingConfig(uri="sqlite:///mlflow.db", experiment="tests"),
     )
 
@@ -94,12 +98,12 @@ def run(strategy: str, *, seeds: list[int]) -> dict[str, str]:
 
 def dying_once_at(call: int) -> Callable[..., object]:
     """Replace a fit by one that dies in its n-th call of this process, and works from then on."""
-    fit, calls = Fitter.fit, iter(range(1000))
+    fit, calls = Adapter.fit, iter(range(1000))
 
-    def dying(self: Fitter, *arguments: object) -> object:
+    def dying(self: Adapter, *arguments: Any, **options: Any) -> object:
         if next(calls) == call:
             raise Killed
-        return fit(self, *arguments)  # type: ignore[arg-type]
+        return fit(self, *arguments, **options)
 
     return dying
 
@@ -118,15 +122,24 @@ def test_seed_zero_twice_is_the_same_and_seed_one_differs(strategy: str, workpla
     assert not artifacts.STATE.exists() or not list(artifacts.STATE.rglob("*.json"))
 
 
-def test_a_cell_killed_in_the_middle_ends_in_the_same_bytes(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    straight = run("feature_extraction", seeds=[0, 1])
-    config = cell_config_for("feature_extraction", seeds=[0, 1])
-    for stage, call in ((sweep, 0), (sweep, 1), (train, 0), (train, 1)):
+@pytest.mark.parametrize(
+    ("strategy", "kills"),
+    [
+        ("feature_extraction", [(sweep, 0), (sweep, 1), (train, 0)]),
+        ("fine_tuning", [(sweep, 0), (sweep, 2), (train, 0), (train, 1)]),
+    ],
+)
+def test_a_cell_killed_in_the_middle_ends_in_the_same_bytes(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, kills: list[tuple[Stage, int]]
+) -> None:
+    straight = run(strategy, seeds=[0, 1])
+    config = cell_config_for(strategy, seeds=[0, 1])
+    for stage, call in kills:
         with monkeypatch.context() as patch:
-            patch.setattr(Fitter, "fit", dying_once_at(call))
+            patch.setattr(Adapter, "fit", dying_once_at(call))
             with pytest.raises(Killed):
                 stage(config)
-    assert run("feature_extraction", seeds=[0, 1]) == straight
+    assert run(strategy, seeds=[0, 1]) == straight
 
 
 def test_the_sweep_never_reads_the_test_split(workplace: Path) -> None:

@@ -40,10 +40,17 @@ class CellInputs:
         name = artifacts.fingerprint(self.cell_key, artifacts.code_fingerprint(), *more)
         return artifacts.STATE / stage / str(self.cell) / name
 
-    def activations(self, split: str) -> Activations:
+    @property
+    def boundaries(self) -> tuple[str, ...]:
+        return (str(self.boundary["boundary"]),)
+
+    def num_prefix_parameters(self, boundary: str) -> int:
+        return int(self.boundary["num_prefix_parameters"])
+
+    def activations(self, split: str, boundary: str | None = None) -> Activations:
         return read_activations(self.cell.activations, split, self.dataset.labels[split])
 
-    def adapter(self) -> Adapter:
+    def adapter(self, boundary_: str | None = None) -> Adapter:
         """Build the model that trains; the backbone itself only where a part of it trains."""
         make_deterministic(self.config.search.seed)
         boundary = str(self.boundary["boundary"])

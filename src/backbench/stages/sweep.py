@@ -1,22 +1,21 @@
 """The sweep stage: the Optuna study of one cell, on activations; it sees train and val only."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
 
-import numpy as np
-
-from backbench.activations import Activations
+from backbench.activations import ActivationSource
 from backbench.artifacts import Cell
 from backbench.config import CellConfig, resolved
 from backbench.console import progress_bar
-from backbench.records import BestRecord, Choice, TrialRecord, write_best, write_trials
+from backbench.freezing import OUTPUT
+from backbench.records import COMPLETE, PRUNED, BestRecord, Choice, TrialRecord, write_best, write_trials
 from backbench.runs import cell_labels, cell_parameters
-from backbench.search import best_of, open_study, position_in_range, run_search
+from backbench.schedule import Candidate, Fit, Weights
+from backbench.search import Proposal, ShouldStop, Space, best_of, open_study, position_in_range, run_search
 from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.strategies import Adapter
 from backbench.tracking import Tracker
-from backbench.training import Candidate
 
 
 def sweep(config: CellConfig) -> str:
@@ -30,7 +29,9 @@ def sweep(config: CellConfig) -> str:
     inputs = cell_inputs(config)
     state = inputs.state_folder("sweep")
     study = open_study(state / "study.journal", str(inputs.cell))
-    space = {"learning_rate": config.strategy.learning_rate, "weight_decay": config.strategy.weight_decay}
+    ranges = {"learning_rate": config.strategy.learning_rate, "weight_decay": config.strategy.weight_decay}
+    space = Space(ranges, inputs.boundaries)
+    batch_size = config.search.trials_per_batch if inputs.boundaries == (OUTPUT,) else 1
     tracker = Tracker(config.tracking)
     parent = tracker.begin_cell(
         inputs.cell_key, str(inputs.cell), cell_parameters(resolved(config), inputs.digests), cell_labels(inputs.cell)
@@ -41,7 +42,7 @@ def sweep(config: CellConfig) -> str:
             tracker.log_trial(parent, record.index, record.parameters, record.metrics, record.history)
             advance(1)
 
-        trials = run_search(study, space, config.search, _objective(config, inputs), on_trial=on_trial)
+        trials = run_search(study, space, config.search, _Study(inputs).run, batch_size=batch_size, on_trial=on_trial)
     write_trials(inputs.cell, trials)
     best = _best_record(config, inputs, trials)
     write_best(inputs.cell, best)
@@ -49,30 +50,50 @@ def sweep(config: CellConfig) -> str:
     return _last_line(inputs.cell, best)
 
 
-def _objective(config: CellConfig, inputs: CellInputs) -> Callable[[int, dict[str, float]], TrialRecord]:
-    @cache
-    def prepared() -> tuple[Adapter, Activations, Activations, list[np.ndarray]]:
-        """Build the model when the first trial wants it: a study that is already finished needs none."""
-        train, val = inputs.activations("train"), inputs.activations("val")
-        adapter = inputs.adapter()
-        return adapter, train, val, adapter.initial_values(train, val, seed=config.search.seed)
+class _Study:
+    """Runs the trials of one cell; a boundary's model and data are made when its first trial comes."""
 
-    def run_trial(position: int, parameters: dict[str, float]) -> TrialRecord:
-        adapter, train, val, initial = prepared()
-        candidate = Candidate(parameters["learning_rate"], parameters["weight_decay"], config.search.seed)
-        fit = adapter.fitter.fit(candidate, initial, train, val)
-        return TrialRecord(
-            index=position,
-            learning_rate=candidate.learning_rate,
-            weight_decay=candidate.weight_decay,
-            val_loss=fit.best.val_loss,
-            val_accuracy=fit.best.val_accuracy,
-            epochs=len(fit.history),
-            state="COMPLETE",
-            history=fit.history,
-        )
+    def __init__(self, inputs: CellInputs) -> None:
+        self._inputs = inputs
+        self._seed = inputs.config.search.seed
+        self._of_boundary = cache(self._opened)
 
-    return run_trial
+    def _opened(self, boundary: str) -> tuple[Adapter, ActivationSource, ActivationSource, Weights]:
+        train, val = (self._inputs.activations(split, boundary) for split in ("train", "val"))
+        adapter = self._inputs.adapter(boundary)
+        return adapter, train, val, adapter.initial_values(train, val, seed=self._seed)
+
+    def run(self, proposals: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
+        """Fit a batch of proposals, those of one boundary together, and return their trials in the same order."""
+        fits: dict[int, Fit] = {}
+        for boundary in dict.fromkeys(proposal.boundary for proposal in proposals):
+            places = [place for place, proposal in enumerate(proposals) if proposal.boundary == boundary]
+            adapter, train, val, initial = self._of_boundary(boundary)
+            candidates = [
+                Candidate(**proposals[place].parameters, seed=self._inputs.config.search.seed) for place in places
+            ]
+            found = adapter.fit(
+                candidates,
+                [initial] * len(candidates),
+                train,
+                val,
+                should_stop=lambda at, epoch, places=places: should_stop(places[at], epoch),  # type: ignore[misc]
+            )
+            fits |= zip(places, found, strict=True)
+        return [_trial(proposal, fits[place]) for place, proposal in enumerate(proposals)]
+
+
+def _trial(proposal: Proposal, fit: Fit) -> TrialRecord:
+    return TrialRecord(
+        index=proposal.position,
+        boundary=proposal.boundary,
+        **proposal.parameters,
+        val_loss=fit.best.val_loss,
+        val_accuracy=fit.best.val_accuracy,
+        epochs=len(fit.history),
+        state=PRUNED if fit.pruned else COMPLETE,
+        history=fit.history,
+    )
 
 
 def _best_record(config: CellConfig, inputs: CellInputs, trials: list[TrialRecord]) -> BestRecord:
@@ -82,7 +103,16 @@ def _best_record(config: CellConfig, inputs: CellInputs, trials: list[TrialRecor
         backbone=inputs.cell.backbone,
         strategy=inputs.cell.strategy,
         num_trials=len(trials),
-        choice=Choice(best.index, best.learning_rate, best.weight_decay, best.val_loss, best.val_accuracy),
+        num_pruned=sum(trial.state == PRUNED for trial in trials),
+        num_epochs=sum(trial.epochs for trial in trials),
+        choice=Choice(
+            trial=best.index,
+            boundary=best.boundary,
+            learning_rate=best.learning_rate,
+            weight_decay=best.weight_decay,
+            val_loss=best.val_loss,
+            val_accuracy=best.val_accuracy,
+        ),
         learning_rate_at_edge=position_in_range(
             best.learning_rate, config.strategy.learning_rate, num_trials=len(trials)
         ),
@@ -97,7 +127,8 @@ def _last_line(cell: Cell, best: BestRecord) -> str:
     warning = ""
     if edge != "none":
         warning = f" The learning rate is at the {edge} edge of its range: widen conf/strategy/{cell.strategy}.yaml."
+    pruned = f" ({best.num_pruned} pruned)" if best.num_pruned else ""
     return (
-        f"{cell}: chose learning rate {choice.learning_rate:.2e}, val accuracy {choice.val_accuracy:.3f}, "
-        f"of {best.num_trials} trials in {cell.trials}.{warning}"
+        f"{cell}: chose learning rate {choice.learning_rate:.2e} at {choice.boundary}, "
+        f"val accuracy {choice.val_accuracy:.3f}, of {best.num_trials} trials{pruned} in {cell.trials}.{warning}"
     )

@@ -1,22 +1,24 @@
 """The train stage: one final model per seed with the frozen choice; the only one that reads test labels."""
 
 import shutil
+from collections.abc import Sequence
 from functools import cached_property, partial
 
-from backbench.activations import Activations
+from backbench.activations import ActivationSource
 from backbench.artifacts import replacing
 from backbench.backbones.weights import save_weights
 from backbench.config import CellConfig
 from backbench.console import progress_bar
 from backbench.evaluation import evaluate, probabilities_of
+from backbench.freezing import OUTPUT
 from backbench.predictions import write_predictions
 from backbench.records import Choice, SeedRecord, read_best, read_cell, summarise, write_history, write_metrics
 from backbench.runs import cell_labels, cell_parameters
+from backbench.schedule import Candidate
 from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.seeds import SeedState
 from backbench.strategies import Adapter
 from backbench.tracking import Tracker
-from backbench.training import Candidate
 
 
 def train(config: CellConfig) -> str:
@@ -35,12 +37,12 @@ def train(config: CellConfig) -> str:
     )
     final = _FinalModel(inputs, choice)
     with progress_bar(f"train {inputs.cell}", len(config.benchmark.seeds), "seeds") as advance:
-        for seed in config.benchmark.seeds:
-            if not state.is_done(seed):
-                final.train(seed, state)
-            record = state.record(seed)
-            tracker.log_seed(parent, seed, record.metrics, record.history)
-            advance(1)
+        for seeds in final.groups(config.benchmark.seeds):
+            if not all(state.is_done(seed) for seed in seeds):
+                final.train(seeds, state)
+            for record in map(state.record, seeds):
+                tracker.log_seed(parent, record.seed, record.metrics, record.history)
+                advance(1)
     _write_outputs(inputs, best.cell_key, final, state)
     tracker.publish(read_cell(inputs.cell))
     state.remove()
@@ -55,12 +57,16 @@ class _FinalModel:
         self._choice = choice
 
     @cached_property
-    def _data(self) -> dict[str, Activations]:
-        return {split: self._inputs.activations(split) for split in ("train", "val", "test")}
+    def _data(self) -> dict[str, ActivationSource]:
+        return {split: self._inputs.activations(split, self._choice.boundary) for split in ("train", "val", "test")}
 
     @cached_property
     def _adapter(self) -> Adapter:
-        return self._inputs.adapter()
+        return self._inputs.adapter(self._choice.boundary)
+
+    @property
+    def boundary(self) -> str:
+        return self._choice.boundary
 
     @property
     def num_trainable_parameters(self) -> int:
@@ -68,19 +74,27 @@ class _FinalModel:
 
     @property
     def num_parameters(self) -> int:
-        return int(self._inputs.boundary["num_prefix_parameters"]) + self._adapter.num_parameters
+        return self._inputs.num_prefix_parameters(self._choice.boundary) + self._adapter.num_parameters
 
-    def train(self, seed: int, state: SeedState) -> None:
+    def groups(self, seeds: Sequence[int]) -> list[list[int]]:
+        """Split the seeds into those that train at once: heads all together, suffixes each alone.
+
+        A group is trained whole or not at all, for its sums depend on how many train together.
+        """
+        return [list(seeds)] if self._choice.boundary == OUTPUT else [[seed] for seed in seeds]
+
+    def train(self, seeds: Sequence[int], state: SeedState) -> None:
         train, val, test = (self._data[split] for split in ("train", "val", "test"))
-        fitter = self._adapter.fitter
-        initial = self._adapter.initial_values(train, val, seed=seed)
-        fit = fitter.fit(Candidate(self._choice.learning_rate, self._choice.weight_decay, seed), initial, train, val)
-        fitter.model.set_weights(fit.weights)
-        probabilities = probabilities_of(fitter.logits(test.values[0]))
-        metrics = {"val_loss": fit.best.val_loss, "val_accuracy": fit.best.val_accuracy}
-        metrics |= evaluate(probabilities, test.labels)
-        record = SeedRecord(seed, metrics, len(fit.history), fit.history)
-        state.keep(record, probabilities, partial(save_weights, fitter.model))
+        adapter, choice = self._adapter, self._choice
+        initial = [adapter.initial_values(train, val, seed=seed) for seed in seeds]
+        candidates = [Candidate(choice.learning_rate, choice.weight_decay, seed) for seed in seeds]
+        fits = adapter.fit(candidates, initial, train, val)
+        for seed, fit in zip(seeds, fits, strict=True):
+            probabilities = probabilities_of(adapter.logits(test, fit.weights))
+            metrics = {"val_loss": fit.best.val_loss, "val_accuracy": fit.best.val_accuracy}
+            metrics |= evaluate(probabilities, test.labels)
+            record = SeedRecord(seed, metrics, len(fit.history), fit.history)
+            state.keep(record, probabilities, partial(save_weights, adapter.model))
 
 
 def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:
@@ -97,7 +111,7 @@ def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state:
         cell_key=cell_key,
         backbone=cell.backbone,
         strategy=cell.strategy,
-        boundary=str(inputs.boundary["boundary"]),
+        boundary=final.boundary,
         num_parameters=final.num_parameters,
         num_trainable_parameters=final.num_trainable_parameters,
     )

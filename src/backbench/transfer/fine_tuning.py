@@ -23,8 +23,8 @@ from backbench.config import (
 )
 from backbench.data.augment import augmented, resized
 from backbench.freezing import INPUT, cut_for
+from backbench.schedule import Candidate, loss_and_accuracy
 from backbench.strategies import Adapter
-from backbench.training import Candidate
 from backbench.transfer.subsets import FewShotTask, Measurement
 from backbench.unit_scale import has_batch_norm, scale_to_unit
 
@@ -134,17 +134,15 @@ class FineTuner:
         val = self._activations(task.val_values, task.val_labels, 1, seed)
         if self._adapter is None:
             self._adapter = self._build(train, task.num_classes)
-        fitter = self._adapter.fitter
-        initial = self._adapter.initial_values(train, val, seed=seed)
-        fits = {
-            rate: fitter.fit(Candidate(rate, self._config.weight_decay, seed), initial, train, val)
-            for rate in rates or _rates(self._config, self._from_scratch)
-        }
-        chosen = min(fits, key=lambda rate: fits[rate].best.val_loss)
-        fitter.model.set_weights(fits[chosen].weights)
+        adapter = self._adapter
+        initial = adapter.initial_values(train, val, seed=seed)
+        tried = list(rates or _rates(self._config, self._from_scratch))
+        candidates = [Candidate(rate, self._config.weight_decay, seed) for rate in tried]
+        fits = adapter.fit(candidates, [initial] * len(tried), train, val)
+        chosen = min(range(len(tried)), key=lambda place: fits[place].best.val_loss)
         test = self._activations(task.test_values, task.test_labels, 1, seed)
-        _, test_accuracy = fitter.loss_and_accuracy(test)
-        return Measurement(chosen, fits[chosen].best.val_accuracy, test_accuracy)
+        _, test_accuracy = loss_and_accuracy(adapter.logits(test, fits[chosen].weights), test.labels)
+        return Measurement(tried[chosen], fits[chosen].best.val_accuracy, test_accuracy)
 
     def _activations(self, images: np.ndarray, labels: np.ndarray, num_views: int, seed: int) -> Activations:
         augmentation = self._config.augmentation

@@ -1,0 +1,160 @@
+"""How long a candidate trains and on what: learning rates by step, batches by seed, and the epochs it leaves behind."""
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backbench.activations import ActivationSource
+from backbench.records import EpochRecord
+
+Weights = list[np.ndarray]
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a candidate trains: linear warm-up, then a cosine to zero, one learning rate per step."""
+
+    epochs: int
+    batch_size: int
+    warmup_fraction: float
+    early_stopping_patience: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What differs between two fits of the same model."""
+
+    learning_rate: float
+    weight_decay: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The outcome of one fit: the epoch with the lowest validation loss, and the way there.
+
+    `weights` are the model's values after that epoch; `pruned` says that it was stopped because others did better.
+    """
+
+    best: EpochRecord
+    history: tuple[EpochRecord, ...]
+    weights: Weights
+    pruned: bool = False
+
+
+def learning_rate_at(step: int, *, num_steps: int, warmup_steps: int, peak: float) -> float:
+    """Return the learning rate of one step: linear warm-up to `peak`, then a cosine to zero.
+
+    Source:
+        SGDR, https://arxiv.org/abs/1608.03983, without restarts.
+    """
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+    return peak * 0.5 * float(1.0 + np.cos(np.pi * done))
+
+
+def shuffled_batches(num_examples: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield index batches without end, every one full: permutations of the examples, joined.
+
+    The last batch of an epoch is filled from the next permutation, so that no example is dropped and
+    every batch has the same shape.
+    """
+    random = np.random.default_rng(seed)
+    waiting = np.empty(0, dtype=np.int64)
+    while True:
+        while len(waiting) < batch_size:
+            waiting = np.concatenate([waiting, random.permutation(num_examples)])
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+def training_batches(data: ActivationSource, batch_size: int, seed: int) -> Iterator[Batch]:
+    """Yield activations `(batch_size, *boundary_shape)` float32 and labels, each example in a view drawn anew."""
+    views = np.random.default_rng([seed, 1])
+    for examples in shuffled_batches(data.num_examples, batch_size, seed):
+        yield data.take(views.integers(data.num_views, size=batch_size), examples), data.labels[examples]
+
+
+@contextmanager
+def made_ahead(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
+    """Give the same endless batches, the next one made on a thread of its own while this one trains."""
+    with ThreadPoolExecutor(max_workers=1) as worker:
+
+        def ready() -> Iterator[Batch]:
+            pending = worker.submit(next, batches)
+            while True:
+                batch = pending.result()
+                pending = worker.submit(next, batches)
+                yield batch
+
+        yield ready()
+
+
+@dataclass
+class Course:
+    """One candidate on its way through the schedule."""
+
+    candidate: Candidate
+    schedule: Schedule
+    num_examples: int
+    history: list[EpochRecord] = field(default_factory=list)
+    pruned: bool = False
+    _best: EpochRecord | None = None
+    _weights: Weights = field(default_factory=list)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(self.num_examples / self.schedule.batch_size)
+
+    @property
+    def is_over(self) -> bool:
+        """True once the schedule ended, validation loss has not fallen for too long, or training diverged."""
+        if not self.history or self._best is None:
+            return False
+        last = self.history[-1]
+        return (
+            self.pruned
+            or len(self.history) >= self.schedule.epochs
+            or last.epoch - self._best.epoch >= self.schedule.early_stopping_patience
+            or not math.isfinite(last.train_loss)
+        )
+
+    def rates(self, epoch: int) -> list[float]:
+        """Return the learning rate of each step of an epoch."""
+        num_steps = self.schedule.epochs * self.steps_per_epoch
+        warmup_steps = int(self.schedule.warmup_fraction * num_steps)
+        return [
+            learning_rate_at(step, num_steps=num_steps, warmup_steps=warmup_steps, peak=self.candidate.learning_rate)
+            for step in range(epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch)
+        ]
+
+    def end_epoch(
+        self, rate: float, train_loss: float, val: tuple[float, float], weights: Callable[[], Weights]
+    ) -> EpochRecord:
+        """Note an epoch: its last learning rate, its losses, and the weights if validation loss is the lowest yet."""
+        record = EpochRecord(len(self.history), rate, train_loss, *val)
+        self.history.append(record)
+        if self._best is None or record.val_loss < self._best.val_loss:
+            self._best, self._weights = record, weights()
+        return record
+
+    def fit(self) -> Fit:
+        assert self._best is not None
+        return Fit(self._best, tuple(self.history), self._weights, self.pruned)
+
+
+def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return mean cross-entropy, in nats, and accuracy of logits `(num_examples, num_classes)`."""
+    exact = logits.astype(np.float64)
+    shifted = exact - exact.max(axis=1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    loss = -log_probabilities[np.arange(len(labels)), labels].mean()
+    # A diverged fit must lose every comparison, and NaN compares as false.
+    loss = loss if math.isfinite(loss) else math.inf
+    return float(loss), float((exact.argmax(axis=1) == labels).mean())

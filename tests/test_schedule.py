@@ -1,0 +1,93 @@
+import itertools
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from backbench.schedule import (
+    Batch,
+    Candidate,
+    Course,
+    Schedule,
+    learning_rate_at,
+    loss_and_accuracy,
+    made_ahead,
+    shuffled_batches,
+    training_batches,
+)
+from tests.tiny import blobs
+
+SCHEDULE = Schedule(epochs=4, batch_size=16, warmup_fraction=0.1, early_stopping_patience=2)
+
+
+def test_every_example_is_seen_before_one_is_seen_again() -> None:
+    batches = itertools.islice(shuffled_batches(10, 4, seed=0), 5)
+    seen = np.concatenate(list(batches))
+    assert sorted(seen[:10]) == list(range(10))
+    assert sorted(seen[10:]) == list(range(10))
+
+
+def test_batches_larger_than_the_data_are_full() -> None:
+    assert len(next(shuffled_batches(3, 8, seed=0))) == 8
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
+    rates = [learning_rate_at(step, num_steps=100, warmup_steps=10, peak=1.0) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == 1.0
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[-1] < 0.001
+
+
+def test_batches_made_ahead_are_the_same_batches() -> None:
+    data = blobs(20, (3,), num_views=2)
+    plain = list(itertools.islice(training_batches(data, 8, seed=0), 6))
+    with made_ahead(training_batches(data, 8, seed=0)) as ready:
+        ahead = list(itertools.islice(ready, 6))
+    for one, other in zip(plain, ahead, strict=True):
+        assert np.array_equal(one[0], other[0])
+        assert np.array_equal(one[1], other[1])
+
+
+def test_a_batch_is_made_while_the_one_before_it_is_in_use() -> None:
+    second_is_made = threading.Event()
+
+    def numbered() -> Iterator[Batch]:
+        for number in itertools.count():
+            if number == 1:
+                second_is_made.set()
+            yield np.array([number]), np.array([number])
+
+    with made_ahead(numbered()) as ready:
+        next(ready)
+        assert second_is_made.wait(timeout=10)
+
+
+def test_what_fails_while_a_batch_is_made_ahead_is_raised() -> None:
+    def failing() -> Iterator[Batch]:
+        yield np.zeros(1), np.zeros(1)
+        raise OSError("disk")
+
+    with made_ahead(failing()) as ready:
+        next(ready)
+        with pytest.raises(OSError, match="disk"):
+            next(ready)
+
+
+def test_a_course_ends_when_validation_loss_has_not_fallen_for_too_long() -> None:
+    course = Course(Candidate(0.1, 0.0, seed=0), SCHEDULE, num_examples=16)
+    for epoch, val_loss in enumerate([0.5, 0.6, 0.7]):
+        assert not course.is_over
+        course.end_epoch(0.1, 1.0, (val_loss, 0.0), lambda epoch=epoch: [np.array(epoch)])
+    assert course.is_over
+    assert course.fit().best.epoch == 0
+    assert course.fit().weights == [np.array(0)]
+
+
+def test_loss_is_that_of_the_labels_and_a_diverged_one_is_infinite() -> None:
+    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
+    loss, accuracy = loss_and_accuracy(logits, np.array([0, 1]))
+    assert loss == pytest.approx(-(np.log(0.5) + np.log(0.1)) / 2)
+    assert accuracy == 0.5
+    assert loss_and_accuracy(np.full((2, 3), np.nan), np.array([0, 1]))[0] == float("inf")
