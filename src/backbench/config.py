@@ -21,7 +21,10 @@ _UNKNOWN = "expected only known keys, and this is none"
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BenchmarkConfig:
-    """What to benchmark: `conf/benchmark.yaml`, the one file that a user edits."""
+    """What to benchmark: `conf/benchmark.yaml`, the one file that a user edits.
+
+    `threads` of each process decides the order of sums, and with it the last bits; 0 leaves it to the backend.
+    """
 
     dataset: str
     weights: str
@@ -29,6 +32,7 @@ class BenchmarkConfig:
     strategies: list[str]
     search: str
     seeds: list[int]
+    threads: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -336,4 +340,4 @@ def resolved(config: CellConfig) -> dict[str, Any]:
     """Return what decides a cell's choice, as plain values: no tracking server, no other cell, no final seed."""
     plain = asdict(config)
     del plain["tracking"], plain["benchmark"]
-    return plain
+    return {**plain, "threads": config.benchmark.threads}

@@ -3,12 +3,14 @@
 import keras
 
 
-def make_deterministic(seed: int) -> None:
+def make_deterministic(seed: int, *, num_threads: int = 0) -> None:
     """Seed Python, NumPy and the Keras backend, and ask the backend for deterministic operations.
 
     Args:
         seed: Any int of at least 0; 0 is honoured.
+        num_threads: As `limit_threads` takes it.
     """
+    limit_threads(num_threads)
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -17,15 +19,15 @@ def make_deterministic(seed: int) -> None:
 
 
 def limit_threads(num_threads: int) -> None:
-    """Let one operation use so many threads, so that the number of cores changes no bit.
+    """Let one operation use so many threads, so that the number of cores changes no bit; 0 leaves it to the backend.
 
-    Narrow networks on small images keep two threads badly busy: two processes of one thread each did up to
-    1.8 times the work of one process of two (docs/formula-weights.md).
+    One process of two threads is hardly faster than one of one thread on narrow networks and small images
+    (docs/formula-weights.md), so a machine is better filled with processes.
 
     Raises:
         RuntimeError: the backend has made a tensor already.
     """
-    if keras.backend.backend() == "tensorflow":
+    if num_threads and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(num_threads)
