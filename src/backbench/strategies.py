@@ -3,11 +3,14 @@
 import keras
 import numpy as np
 
-from backbench.activations import Activations, outputs
+from backbench.activations import Activations, ActivationSource, in_order, outputs
 from backbench.config import BackboneConfig, StrategyConfig
 from backbench.freezing import CutModel, freeze_batch_norm
 from backbench.heads import build_head, standardise
 from backbench.training import Candidate, Fitter, Schedule
+
+# A head starts from features of so many views where they are unlimited.
+MAX_FEATURE_VIEWS = 8
 
 
 def schedule_of(strategy: StrategyConfig) -> Schedule:
@@ -29,7 +32,7 @@ class Adapter:
         self._feature_dim = backbone.feature_dim
         self._num_classes = num_classes
         self._strategy = strategy
-        self._features: dict[Activations, Activations] = {}
+        self._features: dict[ActivationSource, Activations] = {}
         self._head = build_head(self._feature_dim, num_classes, strategy.head, seed=0)
         self.model = self._head
         if self._suffix is not None:
@@ -49,7 +52,7 @@ class Adapter:
     def num_parameters(self) -> int:
         return int(self.model.count_params())
 
-    def initial_values(self, train: Activations, val: Activations, *, seed: int) -> list[np.ndarray]:
+    def initial_values(self, train: ActivationSource, val: ActivationSource, *, seed: int) -> list[np.ndarray]:
         """Return the weights that every candidate of this seed starts from.
 
         The suffix starts at its pretrained values. The head is drawn from the seed, standardised to the
@@ -89,12 +92,16 @@ class Adapter:
         head = build_head(self._feature_dim, self._num_classes, self._strategy.head, seed=0)
         return Fitter(head, schedule)
 
-    def _frozen_features(self, data: Activations) -> Activations:
-        """Pool the suffix's features at its pretrained values, once per split."""
-        if self._suffix is None:
-            return data
+    def _frozen_features(self, data: ActivationSource) -> Activations:
+        """Pool the suffix's features at its pretrained values, once per split, of a few views."""
         if data not in self._features:
-            self._suffix.set_weights(self._pretrained)
-            views = [outputs(self._suffix, view) for view in data.values]
+            if self._suffix is not None:
+                self._suffix.set_weights(self._pretrained)
+            views = [self._pooled(data, view) for view in range(min(data.num_views, MAX_FEATURE_VIEWS))]
             self._features[data] = Activations(np.stack(views), data.labels)
         return self._features[data]
+
+    def _pooled(self, data: ActivationSource, view: int) -> np.ndarray:
+        if self._suffix is not None:
+            return outputs(self._suffix, data, view=view)
+        return np.concatenate([batch[:num_real] for num_real, batch in in_order(data, view=view)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from backbench.activations import Activations, outputs
+from backbench.activations import ActivationSource, outputs
 from backbench.records import EpochRecord
 
 
@@ -95,7 +95,9 @@ class Fitter:
         self._optimizer.build(model.trainable_variables)
         self._pristine = [keras.ops.convert_to_numpy(variable) for variable in self._optimizer.variables]
 
-    def fit(self, candidate: Candidate, initial: list[np.ndarray], train: Activations, val: Activations) -> Fit:
+    def fit(
+        self, candidate: Candidate, initial: list[np.ndarray], train: ActivationSource, val: ActivationSource
+    ) -> Fit:
         """Train from `initial` until the schedule ends or validation loss has not fallen for too long."""
         self._reset(candidate, initial)
         schedule = self.schedule
@@ -125,13 +127,13 @@ class Fitter:
         assert best is not None
         return Fit(best, tuple(history), weights)
 
-    def logits(self, values: np.ndarray) -> np.ndarray:
-        """Return float32 logits `(num_examples, num_classes)` of activations `(num_examples, *boundary_shape)`."""
+    def logits(self, values: np.ndarray | ActivationSource) -> np.ndarray:
+        """Return float32 logits `(num_examples, num_classes)` of activations, of a source's own views."""
         return outputs(self.model, values)
 
-    def loss_and_accuracy(self, data: Activations) -> tuple[float, float]:
+    def loss_and_accuracy(self, data: ActivationSource) -> tuple[float, float]:
         """Return the mean cross-entropy and the accuracy over every example's own view."""
-        logits = self.logits(data.values[0]).astype(np.float64)
+        logits = self.logits(data).astype(np.float64)
         shifted = logits - logits.max(axis=1, keepdims=True)
         log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         loss = -log_probabilities[np.arange(data.num_examples), data.labels].mean()
@@ -150,14 +152,14 @@ class Fitter:
         self._weight_decay.assign(candidate.weight_decay)
 
     def _train_epoch(
-        self, rates: list[float], batches: Iterator[np.ndarray], views: np.random.Generator, train: Activations
+        self, rates: list[float], batches: Iterator[np.ndarray], views: np.random.Generator, train: ActivationSource
     ) -> float:
         """Train one epoch; returns the mean of the losses of its batches, each before its own step."""
         losses = []
         for rate in rates:
             chosen = next(batches)
-            view = views.integers(len(train.values), size=len(chosen))
+            view = views.integers(train.num_views, size=len(chosen))
             self._optimizer.learning_rate = rate
             # Keras resets its metrics in every call: what it returns is this batch's loss alone.
-            losses.append(self.model.train_on_batch(train.values[view, chosen].astype("float32"), train.labels[chosen]))
+            losses.append(self.model.train_on_batch(train.take(view, chosen), train.labels[chosen]))
         return float(np.mean(losses))

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from backbench.activations import Activations
+from backbench.activations import ActivationSource
 from backbench.artifacts import Cell
 from backbench.config import CellConfig, resolved
 from backbench.console import progress_bar
@@ -51,7 +51,7 @@ def sweep(config: CellConfig) -> str:
 
 def _objective(config: CellConfig, inputs: CellInputs) -> Callable[[int, dict[str, float]], TrialRecord]:
     @cache
-    def prepared() -> tuple[Adapter, Activations, Activations, list[np.ndarray]]:
+    def prepared() -> tuple[Adapter, ActivationSource, ActivationSource, list[np.ndarray]]:
         """Build the model when the first trial wants it: a study that is already finished needs none."""
         train, val = inputs.activations("train"), inputs.activations("val")
         adapter = inputs.adapter()

@@ -3,7 +3,7 @@
 import shutil
 from functools import cached_property, partial
 
-from backbench.activations import Activations
+from backbench.activations import ActivationSource
 from backbench.artifacts import replacing
 from backbench.backbones.weights import save_weights
 from backbench.config import CellConfig
@@ -55,7 +55,7 @@ class _FinalModel:
         self._choice = choice
 
     @cached_property
-    def _data(self) -> dict[str, Activations]:
+    def _data(self) -> dict[str, ActivationSource]:
         return {split: self._inputs.activations(split) for split in ("train", "val", "test")}
 
     @cached_property
@@ -68,7 +68,7 @@ class _FinalModel:
 
     @property
     def num_parameters(self) -> int:
-        return int(self._inputs.boundary["num_prefix_parameters"]) + self._adapter.num_parameters
+        return self._inputs.boundary_record().num_prefix_parameters + self._adapter.num_parameters
 
     def train(self, seed: int, state: SeedState) -> None:
         train, val, test = (self._data[split] for split in ("train", "val", "test"))
@@ -76,7 +76,7 @@ class _FinalModel:
         initial = self._adapter.initial_values(train, val, seed=seed)
         fit = fitter.fit(Candidate(self._choice.learning_rate, self._choice.weight_decay, seed), initial, train, val)
         fitter.model.set_weights(fit.weights)
-        probabilities = probabilities_of(fitter.logits(test.values[0]))
+        probabilities = probabilities_of(fitter.logits(test))
         metrics = {"val_loss": fit.best.val_loss, "val_accuracy": fit.best.val_accuracy}
         metrics |= evaluate(probabilities, test.labels)
         record = SeedRecord(seed, metrics, len(fit.history), fit.history)
@@ -97,7 +97,7 @@ def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state:
         cell_key=cell_key,
         backbone=cell.backbone,
         strategy=cell.strategy,
-        boundary=str(inputs.boundary["boundary"]),
+        boundary=inputs.boundary_record().boundary,
         num_parameters=final.num_parameters,
         num_trainable_parameters=final.num_trainable_parameters,
     )
