@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 
 from backbench.config import AugmentationConfig
-from backbench.data.augment import augmented, resized
+from backbench.data import augment
+from backbench.data.augment import resized
 from backbench.errors import ConfigError
 
 MILD = AugmentationConfig(
     shift=0.06, rotate_degrees=8.0, scale=0.08, horizontal_flip=True, brightness=0.1, contrast=0.1
 )
 WILD = AugmentationConfig(shift=0.5, rotate_degrees=180.0, scale=0.9, horizontal_flip=True)
+
+
+def augmented(images: np.ndarray, config: AugmentationConfig, *, seed: int, view: int = 1) -> np.ndarray:
+    """One view of every image of a split."""
+    views, indices = np.full(len(images), view), np.arange(len(images))
+    return augment.augmented(images, config, seed=seed, views=views, indices=indices)
 
 
 @pytest.fixture
@@ -45,10 +52,28 @@ def test_images_get_views_of_their_own() -> None:
     assert len({view.tobytes() for view in views}) == 6
 
 
-def test_batches_draw_what_the_whole_draws(images: np.ndarray) -> None:
-    whole = augmented(images, MILD, seed=3)
-    parts = [augmented(images[:4], MILD, seed=3), augmented(images[4:], MILD, seed=3, first_index=4)]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+@pytest.mark.parametrize("size", [1, 4, 12])
+def test_a_view_depends_on_seed_view_and_index_alone(images: np.ndarray, size: int) -> None:
+    whole = np.stack([augmented(images, MILD, seed=3, view=view) for view in range(2)])
+    views, indices = np.divmod(np.random.default_rng(5).permutation(12), 6)
+    parts = [
+        augment.augmented(images[at], MILD, seed=3, views=view, indices=at)
+        for view, at in zip(np.split(views, 12 // size), np.split(indices, 12 // size), strict=True)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), whole[views, indices])
+
+
+def test_view_zero_is_the_image_itself_and_the_others_differ(images: np.ndarray) -> None:
+    np.testing.assert_array_equal(augmented(images, MILD, seed=0, view=0), images)
+    seen = {augmented(images, MILD, seed=0, view=view).tobytes() for view in (0, 1, 2, 2**31 - 2)}
+    assert len(seen) == 4
+
+
+def test_a_view_is_drawn_from_its_own_place_in_the_stream_of_its_view() -> None:
+    """The numbers are those of drawing all images of a view at once, so that no earlier measurement changes."""
+    view_seed = int(np.random.SeedSequence([7, 2]).generate_state(1)[0])
+    at_once = np.random.default_rng(view_seed).uniform(-1, 1, size=(40, augment.DRAWS_PER_IMAGE))
+    np.testing.assert_array_equal([augment._draws(7, 2, index) for index in range(40)], at_once)
 
 
 def test_no_augmentation_is_the_image_itself(images: np.ndarray) -> None:

@@ -1,24 +1,54 @@
-"""Run the frozen prefix once per image and view, and keep what comes out."""
+"""What training reads: activations at the freeze boundary, held in memory or computed from images when asked for.
+
+`activation_store` has the third kind, read from the files that the embed stage writes.
+"""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import keras
 import numpy as np
 
-from backbench.artifacts import read_array, read_json
+from backbench.array_file import Rows
+from backbench.backbones.graph import preprocess
+from backbench.config import AugmentationConfig, BackboneConfig
+from backbench.data.augment import augmented, resized
 
-Progress = Callable[[int], None]
 EVALUATION_BATCH_SIZE = 128
+# So many that a view is never seen twice: a view drawn at random is a new one.
+UNLIMITED_VIEWS = 2**31 - 1
+# Features are pooled ahead from so many views where they are unlimited.
+NUM_POOLED_VIEWS = 8
+
+
+class ActivationSource(Protocol):
+    """Activations and labels of one split, by view and example; view 0 is the image itself.
+
+    Two sources of the same images have the same views, whatever batches are asked for.
+    """
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 `(num_examples,)`."""
+        ...
+
+    @property
+    def num_examples(self) -> int: ...
+
+    @property
+    def num_views(self) -> int: ...
+
+    def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
+        """Return float32 `(b, *boundary_shape)` of int views `(b,)` and int examples `(b,)`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """Activations at the freeze boundary, and labels, of one split; compared by identity.
+    """Activations in memory; compared by identity.
 
-    `values` has the shape `(num_views, num_examples, *boundary_shape)`; view 0 is the image itself.
+    `values` has the shape `(num_views, num_examples, *boundary_shape)`.
     `labels` is int32 of shape `(num_examples,)`.
     """
 
@@ -31,96 +61,96 @@ class Activations:
 
     @property
     def num_views(self) -> int:
-        return len(self.values)
+        return int(self.values.shape[0])
 
     def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
-        return self.values[views, examples].astype("float32")
+        return np.asarray(self.values[views, examples], dtype="float32")
 
 
-ActivationSource = Activations
+@dataclass(frozen=True, eq=False)
+class PreparedImages:
+    """Views of a split's images, as its backbone takes them.
+
+    `images` gives uint8 RGB `(n, S, S, 3)`; `seed` draws the views.
+    """
+
+    images: Rows
+    backbone: BackboneConfig
+    augmentation: AugmentationConfig
+    seed: int
+
+    def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
+        """Return float32 `(b, size, size, 3)` of int views `(b,)` and int examples `(b,)`."""
+        seen = augmented(self.images[examples], self.augmentation, seed=self.seed, views=views, indices=examples)
+        scaled = preprocess(self.backbone, resized(seen, self.backbone.input_size_pixels))
+        return np.asarray(scaled, dtype="float32")
 
 
-def padded_batches(images: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield `(num_real, batch)`: every batch is full, the last one by repeating its last row.
+@dataclass(frozen=True, eq=False)
+class ComputedActivations:
+    """Activations that are computed anew whenever they are asked for; compared by identity.
+
+    Where the same ones were stored, they differ from these by the rounding of the stored type, and by the order of
+    sums in batches of another size. `prefix` None is the boundary at the input.
+    """
+
+    images: PreparedImages
+    labels: np.ndarray
+    prefix: keras.Model | None
+    num_views: int
+
+    @property
+    def num_examples(self) -> int:
+        return int(self.labels.shape[0])
+
+    def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
+        prepared = self.images.take(views, examples)
+        return prepared if self.prefix is None else np.asarray(self.prefix.predict_on_batch(prepared))
+
+
+if TYPE_CHECKING:
+    _SOURCES: tuple[type[ActivationSource], ...] = (Activations, ComputedActivations)
+
+
+def padded_indices(start: int, stop: int, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield `(num_real, indices)`: every batch is full, the last one by repeating its last index.
 
     One batch shape means one traced program; the caller drops the repeated rows.
     """
-    for start in range(0, len(images), batch_size):
-        batch = np.asarray(images[start : start + batch_size])
-        missing = batch_size - len(batch)
-        if missing:
-            batch = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        yield batch_size - missing, batch
-
-
-UNLIMITED_VIEWS = 2**31 - 1
+    for first in range(start, stop, batch_size):
+        yield min(batch_size, stop - first), np.minimum(np.arange(first, first + batch_size), stop - 1)
 
 
 def kept_views(source: ActivationSource) -> range:
-    """Number the views that are made once and kept; of views that are drawn anew each time, only the image itself."""
-    return range(1 if source.num_views == UNLIMITED_VIEWS else source.num_views)
+    """Number the views that are made once and kept; the first few where each view is seen once only."""
+    return range(NUM_POOLED_VIEWS if source.num_views == UNLIMITED_VIEWS else source.num_views)
 
 
-def in_order(source, *, view=0):
-    for first in range(0, source.num_examples, EVALUATION_BATCH_SIZE):
-        rows = np.minimum(np.arange(first, first + EVALUATION_BATCH_SIZE), source.num_examples - 1)
-        yield min(EVALUATION_BATCH_SIZE, source.num_examples - first), source.take(np.full(len(rows), view), rows)
+def in_order(source: ActivationSource, *, view: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield `(num_real, activations)` of one view of every example; batches are full as `padded_indices` has them."""
+    for num_real, examples in padded_indices(0, source.num_examples, EVALUATION_BATCH_SIZE):
+        yield num_real, source.take(np.full(len(examples), view), examples)
 
 
-def outputs(model, values, prepare=None, *, view=0):
-    prepared = prepare or (lambda batch: batch.astype("float32"))
-    batches = (
-        padded_batches(values, EVALUATION_BATCH_SIZE) if isinstance(values, np.ndarray) else in_order(values, view=view)
-    )
-    return np.concatenate([model.predict_on_batch(prepared(batch))[:num_real] for num_real, batch in batches])
-
-
-def run_prefix(
-    prefix: keras.Model | None,
-    images: np.ndarray,
-    prepare_batch: Callable[[np.ndarray, int], np.ndarray],
-    out: np.ndarray,
+def outputs(
+    model: keras.Model,
+    values: np.ndarray | ActivationSource,
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None,
     *,
-    batch_size: int,
-    progress: Progress,
-) -> None:
-    """Fill `out` with the activations of every image, in the order of the images.
+    view: int = 0,
+) -> np.ndarray:
+    """Return the model's outputs for every example, in order: `(num_examples, *output_shape)` float32.
 
     Args:
-        prefix: Maps prepared images to activations; None keeps the prepared images.
-        images: uint8 `(num_examples, size, size, 3)`, RGB.
-        prepare_batch: Maps uint8 images and the position of the first to what the prefix takes, float32.
-        out: `(num_examples, *boundary_shape)`, float16 or float32, written in place.
-        batch_size: Images per step.
-        progress: Told the number of images done by each batch.
+        model: Run in inference mode.
+        values: `(num_examples, *shape)`, or a source, of which one view is read batch by batch.
+        prepare: Maps a batch of values to what the model takes; None casts to float32.
+        view: Which view of a source.
     """
-    done = 0
-    for num_real, batch in padded_batches(images, batch_size):
-        values = prepare_batch(batch, done)
-        if prefix is not None:
-            values = prefix.predict_on_batch(values)
-        out[done : done + num_real] = values[:num_real]
-        done += num_real
-        progress(num_real)
-
-
-@contextmanager
-def activation_file(path: Path, shape: tuple[int, ...], dtype: str) -> Iterator[np.ndarray]:
-    """Yield a writable memory-mapped array that is a `.npy` file at `path`."""
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
-    yield array
-    array.flush()
-
-
-def read_activations(folder: Path, split: str, labels: np.ndarray) -> Activations:
-    """Open the activations of one split, memory-mapped.
-
-    Raises:
-        ArtifactError: the embed stage has not run.
-    """
-    return Activations(read_array(folder / f"{split}.npy", made_by="embed"), labels)
-
-
-def read_boundary(folder: Path) -> dict[str, object]:
-    """Read what the embed stage says of its activations: boundary, views, digests, parameters of the prefix."""
-    return read_json(folder / "boundary.json", made_by="embed")
+    prepared = prepare or (lambda batch: batch.astype("float32", copy=False))
+    if isinstance(values, np.ndarray):
+        rows = padded_indices(0, len(values), EVALUATION_BATCH_SIZE)
+        batches = ((num_real, np.asarray(values[indices])) for num_real, indices in rows)
+    else:
+        batches = ((num_real, batch) for num_real, batch in in_order(values, view=view))
+    return np.concatenate([model.predict_on_batch(prepared(batch))[:num_real] for num_real, batch in batches])

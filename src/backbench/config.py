@@ -4,12 +4,13 @@
 """
 
 from dataclasses import asdict, field
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from backbench.errors import ConfigError
 
@@ -17,6 +18,17 @@ STRICT = ConfigDict(extra="forbid")
 Typed = TypeVar("Typed")
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 _UNKNOWN = "expected only known keys, and this is none"
+ON_THE_FLY: Literal["on_the_fly"] = "on_the_fly"
+
+
+def _checked_views(value: object) -> object:
+    if value == ON_THE_FLY or (type(value) is int and value >= 1):
+        return value
+    raise PydanticCustomError("views", "expected an int of at least 1, or on_the_fly")
+
+
+# How many versions of a training image there are: so many, made once, or a new one each time.
+Views = Annotated[int | Literal["on_the_fly"], BeforeValidator(_checked_views)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -140,15 +152,19 @@ class StrategyConfig:
     """How the backbone adapts.
 
     `boundary` is `output`, `last_stage`, `input`, or the name of a layer of the backbone.
-    `views` counts the versions of a training image whose activations are kept; the first is the image itself.
+    `views` counts the versions of a training image whose activations are kept, the first of which is the image itself;
+    `on_the_fly` is a new version each time an image is seen, computed then.
+    `activation_limit_gigabytes` is what the activations of one cell may take on the disk, in 10^9 bytes; boundaries
+    that do not fit are computed on the fly too.
     """
 
     name: str
     boundary: str
     head: HeadConfig = field(default_factory=HeadConfig)
     head_start: HeadStartConfig | None = None
-    views: int = 1
-    activation_dtype: str = "float32"
+    views: Views = 1
+    activation_dtype: Literal["float16", "float32"] = "float32"
+    activation_limit_gigabytes: float = Field(default=20.0, ge=0)
     epochs: int
     batch_size: int
     warmup_fraction: float = 0.1

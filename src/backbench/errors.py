@@ -21,5 +21,9 @@ class BoundaryError(BackbenchError):
     """The model cannot be cut where the configuration asks."""
 
 
+class ActivationError(BackbenchError):
+    """Activations cannot be stored as the configuration asks."""
+
+
 class ArtifactError(BackbenchError):
     """A file that an earlier stage writes is missing or not readable."""

@@ -1,13 +1,11 @@
 """One cell from images to test metrics, on a tiny backbone: embed, sweep and train as the stages run them."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from backbench import artifacts
 from backbench.artifacts import Cell, file_sha256
@@ -16,13 +14,11 @@ from backbench.errors import ArtifactError
 from backbench.predictions import read_predictions
 from backbench.records import read_cell
 from backbench.stages.embed import embed
-from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from backbench.strategies import Adapter
-from backbench.tracking import Tracker
 from tests.conftest import strategy_config
-from tests.image_folders import config_for, save
+from tests.image_folders import config_for
 from tests.test_strategies import BACKBONE
 
 STRATEGIES = {
@@ -43,16 +39,6 @@ class Killed(BaseException):
     """What stands for SIGKILL."""
 
 
-def coloured_squares(folder: Path) -> Path:
-    """Three classes that differ in colour, under noise."""
-    random = np.random.default_rng(0)
-    for label, colour in enumerate(np.eye(3) * 120):
-        for number in range(20):
-            pixels = np.clip(colour + random.integers(0, 130, (16, 16, 3)), 0, 255)
-            save(Image.fromarray(pixels.astype("uint8")), folder / f"class{label}" / f"{number}.png")
-    return folder
-
-
 def cell_config_for(strategy: str, *, seeds: list[int]) -> CellConfig:
     return CellConfig(
         benchmark=BenchmarkConfig(
@@ -67,24 +53,6 @@ def cell_config_for(strategy: str, *, seeds: list[int]) -> CellConfig:
     )
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("prepared")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        prepare(config_for(coloured_squares(folder / "data").relative_to(folder)))
-        Tracker(TrackingConfig(uri="sqlite:///mlflow.db", experiment="tests"))
-    return folder
-
-
-@pytest.fixture
-def workplace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the prepared data set with an MLflow store, as the working folder."""
-    shutil.copytree(prepared, tmp_path / "work place")
-    monkeypatch.chdir(tmp_path / "work place")
-    return Path.cwd()
-
-
 def run(strategy: str, *, seeds: list[int]) -> dict[str, str]:
     """Run the three stages; return the digest of every file that DVC would hash."""
     config = cell_config_for(strategy, seeds=seeds)
@@ -92,7 +60,8 @@ def run(strategy: str, *, seeds: list[int]) -> dict[str, str]:
         last_line = stage(config)
         assert last_line.startswith(f"tiny-{strategy}: ")
     cell = Cell("tiny", strategy)
-    files = [*cell.activations.iterdir(), *cell.results.iterdir(), *cell.models.iterdir(), cell.predictions]
+    stored = [path for path in cell.activations.rglob("*") if path.is_file()]
+    files = [*stored, *cell.results.iterdir(), *cell.models.iterdir(), cell.predictions]
     return {path.as_posix(): file_sha256(path) for path in sorted(files)}
 
 
@@ -150,8 +119,8 @@ def test_the_sweep_never_reads_the_test_split(workplace: Path) -> None:
     before = {path.name: file_sha256(path) for path in cell.results.iterdir()}
     labels = np.load(artifacts.DATASET / "labels-test.npy")
     np.save(artifacts.DATASET / "labels-test.npy", (labels + 1) % 3)
-    values = np.load(cell.activations / "test.npy")
-    np.save(cell.activations / "test.npy", np.zeros_like(values))
+    values = np.load(cell.activations / "output/test.npy")
+    np.save(cell.activations / "output/test.npy", np.zeros_like(values))
     sweep(config)
     assert {path.name: file_sha256(path) for path in cell.results.iterdir()} == before
 

@@ -11,16 +11,20 @@ from backbench.errors import ConfigError
 DRAWS_PER_IMAGE = 7
 
 
-def augmented(images: np.ndarray, config: AugmentationConfig, *, seed: int, first_index: int = 0) -> np.ndarray:
-    """Draw one view of every image; the border is mirrored outwards.
+def augmented(
+    images: np.ndarray, config: AugmentationConfig, *, seed: int, views: np.ndarray, indices: np.ndarray
+) -> np.ndarray:
+    """Draw a view of every image; the border is mirrored outwards, and view 0 is the image itself.
 
-    The view of an image depends on its pixels, `seed` and its index alone, so batches of any size draw the same.
+    A view depends on its pixels, `seed`, its number and its image's index alone: batches of any size and order draw
+    the same.
 
     Args:
         images: uint8 RGB `(n, S, S, 3)`.
         config: How far a view may differ; all zero is the image itself.
         seed: At least 0.
-        first_index: The index of `images[0]` among all images, where `images` is one batch of many.
+        views: int `(n,)`, the number of the view wanted of each image.
+        indices: int `(n,)`, the index of each image in its split.
 
     Returns:
         uint8 `(n, S, S, 3)`, newly made.
@@ -31,13 +35,22 @@ def augmented(images: np.ndarray, config: AugmentationConfig, *, seed: int, firs
     if not 0 <= config.scale < 1:
         raise ConfigError(f"augmentation.scale: expected at least 0 and less than 1, found {config.scale}; change it")
     side = images.shape[1]
-    draws = np.random.default_rng(seed).uniform(-1, 1, size=(first_index + len(images), DRAWS_PER_IMAGE))[first_index:]
     margin = _margin(side, config)
     mirrored = np.pad(np.arange(side), margin, mode="symmetric")
-    views = np.empty_like(images)
-    for index, (image, draw) in enumerate(zip(images, draws, strict=True)):
-        views[index] = _view(image, mirrored, margin, draw, config)
-    return views
+    drawn = np.empty_like(images)
+    for row, (image, view, index) in enumerate(zip(images, views, indices, strict=True)):
+        drawn[row] = _view(image, mirrored, margin, _draws(seed, int(view), int(index)), config) if view else image
+    return drawn
+
+
+def _draws(seed: int, view: int, index: int) -> np.ndarray:
+    """Return the numbers, uniform in [-1, 1), that decide a view of one image.
+
+    Each view has a stream, in which each image has its own place: no image's numbers depend on which others are drawn.
+    """
+    stream = np.random.PCG64(int(np.random.SeedSequence([seed, view]).generate_state(1)[0]))
+    stream.advance(index * DRAWS_PER_IMAGE)
+    return np.random.Generator(stream).uniform(-1, 1, size=DRAWS_PER_IMAGE)
 
 
 def _margin(side: int, config: AugmentationConfig) -> int:

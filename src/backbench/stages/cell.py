@@ -1,17 +1,22 @@
 """What the sweep and the train stage of a cell share: their inputs and their names."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from backbench import artifacts
-from backbench.activations import Activations, read_activations, read_boundary
+from backbench.activation_store import BoundaryRecord, StoreRecord, prepared_images, read_activations, read_store
+from backbench.activations import UNLIMITED_VIEWS, ActivationSource, ComputedActivations
 from backbench.artifacts import Cell
 from backbench.backbones.weights import load_backbone
-from backbench.config import CellConfig, resolved
+from backbench.config import ON_THE_FLY, CellConfig, resolved
 from backbench.data.dataset import Dataset, open_dataset
 from backbench.determinism import make_deterministic
-from backbench.freezing import OUTPUT, CutModel, cut_for
+from backbench.errors import BoundaryError
+from backbench.freezing import OUTPUT, CutModel, cut
 from backbench.strategies import Adapter
 
 
@@ -25,11 +30,11 @@ class CellInputs:
     cell: Cell
     config: CellConfig
     dataset: Dataset
-    boundary: dict[str, Any]
+    store: StoreRecord
 
     @property
     def digests(self) -> dict[str, str]:
-        return {"data": self.dataset.digest, "weights": str(self.boundary["weights_digest"])}
+        return {"data": self.dataset.digest, "weights": self.store.weights_digest}
 
     @property
     def cell_key(self) -> str:
@@ -42,24 +47,51 @@ class CellInputs:
 
     @property
     def boundaries(self) -> tuple[str, ...]:
-        return (str(self.boundary["boundary"]),)
+        """The layers at which the strategy may freeze this backbone, `output` and `input` among them."""
+        return tuple(dict.fromkeys(record.boundary for record in self.store.boundaries))
 
-    def num_prefix_parameters(self, boundary: str) -> int:
-        return int(self.boundary["num_prefix_parameters"])
+    def boundary_record(self, boundary: str | None = None) -> BoundaryRecord:
+        """Return what embed says of one of `boundaries`; None is the first.
 
-    def activations(self, split: str, boundary: str | None = None) -> Activations:
-        return read_activations(self.cell.activations, split, self.dataset.labels[split])
+        Raises:
+            BoundaryError: it is none of them.
+        """
+        for record in self.store.boundaries:
+            if boundary in (None, record.boundary):
+                return record
+        raise BoundaryError(
+            f"expected a freeze boundary of {self.cell}, one of {', '.join(self.boundaries)}, found {boundary!r}; "
+            "use one of them, or change conf/strategy and run embed"
+        )
 
-    def adapter(self, boundary_: str | None = None) -> Adapter:
+    def activations(self, split: str, boundary: str | None = None) -> ActivationSource:
+        """Return activations at one of `boundaries`, None for the first: from their file, or computed where none is."""
+        record, labels = self.boundary_record(boundary), self.dataset.labels[split]
+        if record.stored[split]:
+            return read_activations(self.cell.activations, record.boundary, split, labels)
+        prefix = cut(self._frozen_backbone, record.boundary).prefix
+        return ComputedActivations(prepared_images(self.config, split), labels, prefix, self._num_views(split))
+
+    def adapter(self, boundary: str | None = None) -> Adapter:
         """Build the model that trains; the backbone itself only where a part of it trains."""
-        make_deterministic(self.config.search.seed)
-        boundary = str(self.boundary["boundary"])
-        if boundary == OUTPUT:
+        make_deterministic(self.config.search.seed, num_threads=self.config.benchmark.threads)
+        layer = self.boundary_record(boundary).boundary
+        if layer == OUTPUT:
             cut_model = CutModel(OUTPUT, prefix=None, suffix=None)
         else:
-            backbone = load_backbone(self.config.backbone, self.config.weights)
-            cut_model = cut_for(backbone, self.config.backbone, self.config.strategy)
+            cut_model = cut(load_backbone(self.config.backbone, self.config.weights), layer)
         return Adapter(cut_model, self.config.backbone, self.config.strategy, num_classes=len(self.dataset.classes))
+
+    @cached_property
+    def _frozen_backbone(self) -> keras.Model:
+        """The backbone that computes what is not stored: never one whose layers an adapter trains."""
+        make_deterministic(self.config.weights.seed, num_threads=self.config.benchmark.threads)
+        return load_backbone(self.config.backbone, self.config.weights)
+
+    def _num_views(self, split: str) -> int:
+        if split != "train":
+            return 1
+        return UNLIMITED_VIEWS if self.store.views == ON_THE_FLY else int(self.store.views)
 
 
 def cell_inputs(config: CellConfig) -> CellInputs:
@@ -69,4 +101,4 @@ def cell_inputs(config: CellConfig) -> CellInputs:
         ArtifactError: an earlier stage has not run.
     """
     cell = Cell(config.backbone.name, config.strategy.name)
-    return CellInputs(cell, config, open_dataset(artifacts.DATASET), read_boundary(cell.activations))
+    return CellInputs(cell, config, open_dataset(artifacts.DATASET), read_store(cell.activations))

@@ -1,82 +1,164 @@
-"""The embed stage: activations of every image at the cell's freeze boundary, once per image and view."""
+"""The embed stage: activations of every image at the cell's freeze boundaries, once per image and view."""
 
 import shutil
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict
 
 import keras
 import numpy as np
 
 from backbench import artifacts
-from backbench.activations import activation_file, run_prefix
+from backbench.activation_store import (
+    GIGABYTE,
+    BoundaryRecord,
+    StorePlan,
+    StoreRecord,
+    StoreWriter,
+    disk_room_bytes,
+    prepared_images,
+    state_for,
+)
+from backbench.activations import padded_indices
 from backbench.artifacts import Cell
-from backbench.backbones.graph import preprocess
 from backbench.backbones.weights import load_backbone, weights_digest
-from backbench.config import CellConfig
+from backbench.config import ON_THE_FLY, BackboneConfig, CellConfig, StrategyConfig
 from backbench.console import progress_bar
-from backbench.data.augment import augmented, resized
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
 from backbench.determinism import make_deterministic
-from backbench.freezing import cut_for
+from backbench.freezing import INPUT, LAST_STAGE, cut
 
 BATCH_SIZE = 128
+UNITS = ((GIGABYTE, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
 def embed(config: CellConfig) -> str:
     """Write `work/activations/<backbone>/<strategy>/` and return the line that says where to look next.
 
-    Images of all splits pass, the test images too; no label is read.
+    Images of all splits pass, the test images too; no label is read. A killed embed goes on where it stopped. What is
+    over the limit, or has no room on the disk, is not stored: the later stages compute it.
 
     Raises:
-        BackbenchError: the data set, the weights or the boundary cannot be used.
+        BackbenchError: the data set, the weights or a boundary cannot be used, or a value does not fit its type.
     """
     cell = Cell(config.backbone.name, config.strategy.name)
+    state = artifacts.STATE / "embed" / str(cell)
     dataset = open_dataset(artifacts.DATASET)
-    make_deterministic(config.weights.seed)
+    make_deterministic(config.weights.seed, num_threads=config.benchmark.threads)
     backbone = load_backbone(config.backbone, config.weights)
     digest = weights_digest(backbone)
-    cut_model = cut_for(backbone, config.backbone, config.strategy)
-    folder = cell.activations.with_name(f".{cell.activations.name}.tmp")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    _write_splits(config, dataset, cut_model.prefix, folder)
-    description = {
-        "boundary": cut_model.boundary,
-        "views": config.strategy.views,
-        "weights_digest": digest,
-        "data_digest": dataset.digest,
-        "num_prefix_parameters": _num_parameters(cut_model.prefix),
-        "num_suffix_parameters": _num_parameters(cut_model.suffix),
+    layers = {name: resolve_boundary(backbone, config.backbone, name) for name in boundaries_of(config.strategy)}
+    wanted = _plan(config, dataset, backbone, tuple(dict.fromkeys(layers.values())))
+    plan = wanted.within(min(config.strategy.activation_limit_gigabytes * GIGABYTE, disk_room_bytes(state)))
+    print(_size_line(cell, dataset, wanted), *_fallback_lines(cell, wanted, plan), sep="\n", flush=True)
+    key = (asdict(config.dataset), asdict(config.backbone), digest, dataset.digest, asdict(plan), BATCH_SIZE)
+    writer = StoreWriter(state_for(state, *key), plan)
+    _write_splits(config, backbone, plan, writer)
+    records = tuple(_record(backbone, name, layer, plan, writer) for name, layer in layers.items())
+    writer.finish(StoreRecord(config.strategy.views, digest, dataset.digest, records), cell.activations)
+    shutil.rmtree(state)
+    return f"{cell}: activations at {', '.join(wanted.shapes)} are in {cell.activations}; next: dvc repro sweep@{cell}"
+
+
+def _plan(config: CellConfig, dataset: Dataset, backbone: keras.Model, boundaries: tuple[str, ...]) -> StorePlan:
+    prefixes = {boundary: cut(backbone, boundary).prefix for boundary in boundaries}
+    shapes = {
+        boundary: tuple(backbone.input_shape[1:] if prefix is None else prefix.output_shape[1:])
+        for boundary, prefix in prefixes.items()
     }
-    artifacts.write_json(folder / "boundary.json", description)
-    shutil.rmtree(cell.activations, ignore_errors=True)
-    folder.rename(cell.activations)
-    return f"{cell}: activations at {cut_model.boundary} are in {cell.activations}; next: dvc repro sweep@{cell}"
+    views = config.strategy.views
+    rows = {split: (1, len(dataset.images[split])) for split in SPLITS}
+    if views == ON_THE_FLY:
+        del rows["train"]
+    else:
+        rows["train"] = (views, len(dataset.images["train"]))
+    return StorePlan(shapes, rows, config.strategy.activation_dtype)
+
+
+def _size_line(cell: Cell, dataset: Dataset, plan: StorePlan) -> str:
+    num_images = sum(len(images) for images in dataset.images.values())
+    stored = f"{plan.num_rows:,} with views"
+    if "train" not in plan.rows:
+        stored = f"{plan.num_rows:,} of them stored, a new view of each training image when it is seen"
+    size = f"{_size(plan.num_bytes(*plan.shapes))} of {plan.dtype}"
+    return f"embed {cell}: {num_images:,} images, {stored} → {size} at {', '.join(plan.shapes)}"
+
+
+def _fallback_lines(cell: Cell, wanted: StorePlan, plan: StorePlan) -> list[str]:
+    dropped = [boundary for boundary in wanted.shapes if boundary not in plan.shapes]
+    if not dropped:
+        return []
+    size, where = _size(wanted.num_bytes(*dropped)), f"activation_limit_gigabytes in conf/strategy/{cell.strategy}.yaml"
+    return [
+        f"embed {cell}: {size} at {', '.join(dropped)} is over {where}, or would leave less than 1 GB on the disk "
+        "(DVC keeps a copy); computed on the fly instead, at every step"
+    ]
+
+
+def _size(num_bytes: int) -> str:
+    unit, name = next(((unit, name) for unit, name in UNITS if num_bytes >= unit), UNITS[-1])
+    return f"{num_bytes / unit:,.0f} {name}" if num_bytes >= 10 * unit else f"{num_bytes / unit:.1f} {name}"
+
+
+def _record(backbone: keras.Model, name: str, layer: str, plan: StorePlan, writer: StoreWriter) -> BoundaryRecord:
+    halves = cut(backbone, layer)
+    is_stored = layer in plan.shapes
+    return BoundaryRecord(
+        name=name,
+        boundary=layer,
+        num_prefix_parameters=_num_parameters(halves.prefix),
+        num_suffix_parameters=_num_parameters(halves.suffix),
+        stored={split: is_stored and split in plan.rows for split in SPLITS},
+        float16_error=writer.float16_error(layer) if is_stored else 0.0,
+    )
 
 
 def _num_parameters(model: keras.Model | None) -> int:
     return 0 if model is None else int(model.count_params())
 
 
-def _prepared(config: CellConfig, view: int, images: np.ndarray, position: int) -> np.ndarray:
-    """Make one view of a batch and scale it for the backbone; view 0 is the image itself."""
-    if view:
-        seed = int(np.random.SeedSequence([config.dataset.split_seed, view]).generate_state(1)[0])
-        images = augmented(images, config.dataset.augmentation, seed=seed, first_index=position)
-    scaled = preprocess(config.backbone, resized(images, config.backbone.input_size_pixels))
-    return np.asarray(scaled, dtype="float32")
+def _write_splits(config: CellConfig, backbone: keras.Model, plan: StorePlan, writer: StoreWriter) -> None:
+    """Run every image and view through the backbone once, up to the highest boundary that is stored."""
+    if not plan.shapes:
+        return
+    computed = [boundary for boundary in plan.shapes if boundary != INPUT]
+    prefix = tapped_prefix(backbone, computed) if computed else None
+    done = sum(writer.num_rows(split) for split in plan.rows)
+    title = f"embed {config.backbone.name}-{config.strategy.name}"
+    with progress_bar(title, plan.num_rows, "images", done=done) as advance:
+        for split in plan.rows:
+            images = prepared_images(config, split)
+            for view, num_real, examples in _missing_batches(split, plan, writer):
+                values = {INPUT: images.take(np.full(len(examples), view), examples)}
+                if prefix is not None:
+                    # Keras unwraps a list of one output.
+                    outputs = keras.tree.flatten(prefix.predict_on_batch(values[INPUT]))
+                    values |= dict(zip(computed, outputs, strict=True))
+                writer.append(split, {boundary: values[boundary][:num_real] for boundary in plan.shapes})
+                advance(num_real)
 
 
-def _write_splits(config: CellConfig, dataset: Dataset, prefix: keras.Model | None, folder: Path) -> None:
-    size = config.backbone.input_size_pixels
-    shape = (size, size, 3) if prefix is None else tuple(prefix.output_shape[1:])
-    views = {split: config.strategy.views if split == "train" else 1 for split in SPLITS}
-    total = sum(views[split] * len(dataset.images[split]) for split in SPLITS)
-    with progress_bar(f"embed {config.backbone.name}-{config.strategy.name}", total, "images") as advance:
-        for split in SPLITS:
-            images = dataset.images[split]
-            full_shape = (views[split], len(images), *shape)
-            with activation_file(folder / f"{split}.npy", full_shape, config.strategy.activation_dtype) as values:
-                for view in range(views[split]):
-                    prepare = partial(_prepared, config, view)
-                    run_prefix(prefix, images, prepare, values[view], batch_size=BATCH_SIZE, progress=advance)
+def _missing_batches(split: str, plan: StorePlan, writer: StoreWriter) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield `(view, num_real, examples)`: the batches that an earlier process did not write, each of one view."""
+    num_views, num_examples = plan.rows[split]
+    done = writer.num_rows(split)
+    for view in range(num_views):
+        first = min(max(0, done - view * num_examples), num_examples)
+        for num_real, examples in padded_indices(first, num_examples, BATCH_SIZE):
+            yield view, num_real, examples
+
+
+# Stand-ins until strategies may have several boundaries: then these come from `config` and `freezing`.
+
+
+def boundaries_of(strategy: StrategyConfig) -> tuple[str, ...]:
+    return (strategy.boundary,)
+
+
+def resolve_boundary(model: keras.Model, backbone: BackboneConfig, boundary: str) -> str:
+    return cut(model, backbone.last_stage_boundary if boundary == LAST_STAGE else boundary).boundary
+
+
+def tapped_prefix(model: keras.Model, boundaries: list[str]) -> keras.Model:
+    """Return a model of one pass with a list of outputs, one per boundary."""
+    tensors = [model.output if boundary == "output" else model.get_layer(boundary).output for boundary in boundaries]
+    return keras.Model(model.input, tensors)

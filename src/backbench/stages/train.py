@@ -74,7 +74,7 @@ class _FinalModel:
 
     @property
     def num_parameters(self) -> int:
-        return self._inputs.num_prefix_parameters(self._choice.boundary) + self._adapter.num_parameters
+        return self._inputs.boundary_record(self._choice.boundary).num_prefix_parameters + self._adapter.num_parameters
 
     def groups(self, seeds: Sequence[int]) -> list[list[int]]:
         """Split the seeds into those that train at once: heads all together, suffixes each alone.

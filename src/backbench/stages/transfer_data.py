@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from backbench import artifacts
-from backbench.activations import run_prefix
+from backbench.activations import outputs
 from backbench.backbones.graph import preprocess
 from backbench.config import BackboneConfig, DatasetConfig, to_typed
 from backbench.data.augment import resized
@@ -19,7 +19,6 @@ from backbench.errors import ConfigError, DatasetError
 from backbench.transfer import far_target
 from backbench.transfer.subsets import TargetData
 
-BATCH_SIZE = 128
 FAR_TARGET = "far_target"
 FAR_TARGET_SEED = 0
 
@@ -95,12 +94,10 @@ def drawn_data() -> TargetData:
 def features_of(model: keras.Model, backbone: BackboneConfig, images: np.ndarray) -> np.ndarray:
     """Return pooled features `(n, feature_dim)` float32 of uint8 images `(n, S, S, 3)`."""
 
-    def prepared(batch: np.ndarray, _: int) -> np.ndarray:
+    def prepared(batch: np.ndarray) -> np.ndarray:
         return np.asarray(preprocess(backbone, resized(batch, backbone.input_size_pixels)), dtype="float32")
 
-    out = np.empty((len(images), backbone.feature_dim), np.float32)
-    run_prefix(model, images, prepared, out, batch_size=BATCH_SIZE, progress=lambda _: None)
-    return out
+    return outputs(model, images, prepared)
 
 
 def kept_features(

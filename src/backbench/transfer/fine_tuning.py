@@ -7,6 +7,7 @@ From scratch: BatchNorm trains, the head starts as drawn. Steps, views and image
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import keras
 import numpy as np
@@ -28,7 +29,7 @@ from backbench.strategies import Adapter
 from backbench.transfer.subsets import FewShotTask, Measurement
 from backbench.unit_scale import has_batch_norm, scale_to_unit
 
-VALUES_DTYPE = "float16"
+VALUES_DTYPE: Final = "float16"
 NUM_CALIBRATION_IMAGES = 128
 
 
@@ -62,11 +63,10 @@ def prepared_views(
 
     They are float16 `(num_views, n, size, size, 3)`; the first is the image itself.
     """
-    size = backbone.input_size_pixels
+    size, indices = backbone.input_size_pixels, np.arange(len(images))
     values = np.empty((num_views, len(images), size, size, 3), VALUES_DTYPE)
     for view in range(num_views):
-        view_seed = int(np.random.SeedSequence([seed, view]).generate_state(1)[0])
-        seen = augmented(images, augmentation, seed=view_seed) if view else images
+        seen = augmented(images, augmentation, seed=seed, views=np.full(len(images), view), indices=indices)
         values[view] = preprocess(backbone, resized(seen, size))
     return values
 

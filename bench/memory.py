@@ -1,0 +1,151 @@
+"""How much memory embedding and training take at their peak: `python bench/memory.py` (3 minutes on 2 cores).
+
+Passes 1,000 and 20,000 images of noise, 64 pixels a side, through mobilenet_v2_slim up to its first block, twice each
+training image, and then trains 300 steps of 32 rows drawn from what was stored. Each runs in a process of its own,
+whose peak the kernel tells (VmHWM: what is mapped and was touched counts). Exits with 1 where the larger number of
+images takes over a tenth more. Expect: 1.00 for both.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from backbench import artifacts
+from backbench.array_file import GrowingArrayFile
+from backbench.config import (
+    AugmentationConfig,
+    BackboneConfig,
+    BenchmarkConfig,
+    CellConfig,
+    DatasetConfig,
+    FormulaWeights,
+    SearchConfig,
+    StrategyConfig,
+    TrackingConfig,
+    WeightsConfig,
+    to_typed,
+)
+from backbench.data.dataset import DESCRIPTION, images_file, labels_file
+
+PROJECT = Path(__file__).resolve().parents[1]
+BOUNDARY = "expanded_conv_project_BN"
+SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+NUM_CLASSES, CHUNK, STEPS, BATCH_SIZE = 10, 500, 300, 32
+LARGEST_RATIO = 1.1
+
+
+def main() -> None:
+    """Print a row for each stage: both peaks and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, nargs=2, default=[1000, 20000])
+    parser.add_argument("--pixels", type=int, default=64)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--child", choices=STAGES, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        STAGES[arguments.child](cell_config(arguments.pixels))
+        print(peak_megabytes())
+        return
+    small, large = arguments.images
+    peaks = {number: measured(number, arguments.pixels, arguments.stages) for number in (small, large)}
+    table = Table("stage", f"{small:,} images", f"{large:,} images", "ratio")
+    ratios = {stage: peaks[large][stage] / peaks[small][stage] for stage in arguments.stages}
+    for stage, ratio in ratios.items():
+        table.add_row(stage, f"{peaks[small][stage]:.0f} MB", f"{peaks[large][stage]:.0f} MB", f"{ratio:.3f}")
+    Console().print(table)
+    sys.exit(max(ratios.values()) > LARGEST_RATIO)
+
+
+def measured(num_images: int, pixels: int, stages: list[str]) -> dict[str, float]:
+    """Return the peak of each stage in MB; every stage needs those before it."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        write_noise(Path(folder) / artifacts.DATASET, num_images, pixels)
+        for stage in stages:
+            command = [sys.executable, __file__, "--pixels", str(pixels), "--child", stage]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode:
+                sys.exit(done.stderr)
+            peaks[stage] = float(done.stdout.splitlines()[-1])
+    return peaks
+
+
+def write_noise(folder: Path, num_images: int, pixels: int) -> None:
+    """Write what prepare would have written."""
+    random = np.random.default_rng(0)
+    for split, share in SHARES.items():
+        number = int(share * num_images)
+        file = GrowingArrayFile(images_file(folder, split), (number, pixels, pixels, 3), "uint8")
+        file.keep(0)
+        for first in range(0, number, CHUNK):
+            rows = min(CHUNK, number - first)
+            file.append(random.integers(0, 256, (rows, pixels, pixels, 3), dtype=np.uint8))
+        artifacts.write_array(labels_file(folder, split), random.integers(NUM_CLASSES, size=number, dtype=np.int32))
+    classes = [str(label) for label in range(NUM_CLASSES)]
+    description = {"name": "noise", "classes": classes, "digest": "noise", "image_size_pixels": pixels}
+    artifacts.write_json(folder / DESCRIPTION, description)
+
+
+def cell_config(pixels: int) -> CellConfig:
+    """Return the configuration of the one cell that is measured."""
+
+    def named(group: str, name: str) -> dict[str, object]:
+        return artifacts.read_yaml(PROJECT / f"conf/{group}/{name}.yaml", made_by="bench")
+
+    backbone = to_typed(named("backbone", "mobilenet_v2_slim"), BackboneConfig, where="backbone")
+    assert backbone.formula is not None
+    formula = FormulaWeights(file=str(PROJECT / backbone.formula.file), sha256=backbone.formula.sha256)
+    changes = {"boundary": BOUNDARY, "views": 2}
+    return CellConfig(
+        benchmark=BenchmarkConfig(dataset="", weights="", backbones=[], strategies=[], search="", seeds=[0]),
+        dataset=DatasetConfig(
+            name="noise", path="", image_size_pixels=pixels, augmentation=AugmentationConfig(shift=0.1, brightness=0.1)
+        ),
+        weights=WeightsConfig(name="formula"),
+        backbone=replace(backbone, formula=formula),
+        strategy=to_typed(named("strategy", "fine_tuning") | changes, StrategyConfig, where="strategy"),
+        search=to_typed(named("search", "quasi_random"), SearchConfig, where="search"),
+        tracking=TrackingConfig(uri="", experiment=""),
+    )
+
+
+def embed_cell(config: CellConfig) -> None:
+    """Run the embed stage."""
+    from backbench.stages.embed import embed
+
+    print(embed(config))
+
+
+def train_cell(config: CellConfig) -> None:
+    """Train on random rows of what is stored."""
+    import keras
+
+    from backbench.stages.cell import cell_inputs
+
+    inputs = cell_inputs(config)
+    train, model = inputs.activations("train"), inputs.adapter().model
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    random = np.random.default_rng(0)
+    for _ in range(STEPS):
+        examples = random.integers(train.num_examples, size=BATCH_SIZE)
+        taken = train.take(random.integers(train.num_views, size=BATCH_SIZE), examples)
+        model.train_on_batch(taken, train.labels[examples])
+
+
+def peak_megabytes() -> float:
+    """Return this process's peak so far, as the kernel counts it."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1000
+
+
+STAGES = {"embed": embed_cell, "train": train_cell}
+
+if __name__ == "__main__":
+    main()

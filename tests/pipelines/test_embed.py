@@ -1,0 +1,215 @@
+"""The embed stage: resumable, within its limit, flat in memory; and what the later stages make of its files."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backbench import artifacts
+from backbench.activation_store import StoredActivations, StoreWriter
+from backbench.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
+from backbench.artifacts import Cell
+from backbench.backbones.weights import load_backbone
+from backbench.config import AugmentationConfig, CellConfig
+from backbench.data.dataset import SPLITS
+from backbench.errors import ActivationError, BoundaryError
+from backbench.freezing import cut
+from backbench.records import read_cell
+from backbench.stages import embed as stage
+from backbench.stages.cell import CellInputs, cell_inputs
+from backbench.stages.embed import embed
+from backbench.stages.sweep import sweep
+from backbench.stages.train import train
+from tests.conftest import PROJECT
+from tests.pipelines.test_cell import Killed, cell_config_for
+from tests.test_strategies import BACKBONE
+
+CELL = Cell("tiny", "fine_tuning")
+
+
+def configured(**changes: object) -> CellConfig:
+    config = cell_config_for("fine_tuning", seeds=[0])
+    dataset = replace(config.dataset, augmentation=AugmentationConfig(shift=0.1, brightness=0.1))
+    return replace(config, dataset=dataset, strategy=replace(config.strategy, **changes))
+
+
+def embedded(**changes: object) -> CellInputs:
+    config = configured(**changes)
+    embed(config)
+    return cell_inputs(config)
+
+
+def written() -> dict[str, bytes]:
+    folder = CELL.activations
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def boundary_json() -> dict[str, object]:
+    content = json.loads((CELL.activations / "boundary.json").read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+@pytest.fixture
+def several(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """A strategy with several boundaries, two of which are the same layer."""
+    names = ("last_stage", "output", "stage_out", "input")
+    monkeypatch.setattr(stage, "boundaries_of", lambda strategy: names)
+    return names
+
+
+def test_what_is_stored_is_described(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = embedded()
+    assert written().keys() == {"boundary.json", *(f"stage_out/{split}.npy" for split in SPLITS)}
+    content = boundary_json()
+    (record,) = content.pop("boundaries")  # type: ignore[misc]
+    assert 0 < record.pop("float16_error") < 2**-11
+    assert record == {
+        "name": "last_stage",
+        "boundary": "stage_out",
+        "num_prefix_parameters": 872,
+        "num_suffix_parameters": 104,
+        "stored": {"train": True, "val": True, "test": True},
+    }
+    assert content == {"views": 2, "weights_digest": inputs.digests["weights"], "data_digest": inputs.digests["data"]}
+    line = "embed tiny-fine_tuning: 60 images, 96 with views → 98 kB of float16 at stage_out"
+    assert capsys.readouterr().out.splitlines()[0] == line
+    assert not (artifacts.STATE / "embed" / str(CELL)).exists()
+
+
+def test_several_boundaries_are_stored_in_one_pass(workplace: Path, several: tuple[str, ...]) -> None:
+    inputs = embedded(activation_dtype="float32")
+    assert inputs.boundaries == ("stage_out", "output", "input")
+    assert [record.name for record in inputs.store.boundaries] == list(several)
+    assert written().keys() - {"boundary.json"} == {
+        f"{boundary}/{split}.npy" for boundary in inputs.boundaries for split in SPLITS
+    }
+    shapes = [
+        inputs.activations("train", boundary).take(np.array([1]), np.array([0])).shape[1:] for boundary in several[1:]
+    ]
+    assert shapes == [(8,), (8, 8, 8), (16, 16, 3)]
+    features = inputs.activations("val", "output")
+    pooled = cut(load_backbone(BACKBONE, inputs.config.weights), "stage_out").suffix
+    np.testing.assert_allclose(
+        features.take(np.zeros(12, dtype=int), np.arange(12)), outputs(pooled, inputs.activations("val")), atol=1e-5
+    )
+
+
+def test_the_adapter_belongs_to_the_boundary(workplace: Path, several: tuple[str, ...]) -> None:
+    inputs = embedded()
+    trainable = [inputs.adapter(boundary).num_trainable_parameters for boundary in (None, "output", "input")]
+    head = 8 * 3 + 3
+    assert trainable[1] == head < trainable[0] < trainable[2]
+    with pytest.raises(BoundaryError, match=r"one of stage_out, output, input, found 'stem_out'"):
+        inputs.adapter("stem_out")
+
+
+@pytest.mark.parametrize("call", [0, 1, 2])
+def test_a_killed_embed_goes_on_and_ends_in_the_same_bytes(
+    workplace: Path, several: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    monkeypatch.setattr(stage, "BATCH_SIZE", 16)
+    embed(configured())
+    straight = written()
+    append, calls = StoreWriter.append, iter(range(1000))
+
+    def dying(self: StoreWriter, split: str, values: dict[str, np.ndarray]) -> None:
+        if next(calls) == call:
+            with next(iter(self._files.values()))._path.open("ab") as stream:
+                stream.write(b"half a row")
+            raise Killed
+        append(self, split, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreWriter, "append", dying)
+        with pytest.raises(Killed):
+            embed(configured())
+    passed: list[int] = []
+    monkeypatch.setattr(StoreWriter, "append", lambda *given: (passed.append(1), append(*given))[1])
+    embed(configured())
+    assert written() == straight
+    assert len(passed) == 8 - call  # 36 train images twice, 12 of val, 12 of test, in batches of 16 of one view
+
+
+def test_over_the_limit_the_activations_are_computed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored = embedded(activation_dtype="float32")
+    files = {split: stored.activations(split) for split in SPLITS}
+    examples, views = np.arange(12), np.zeros(12, dtype=int)
+    expected = {split: files[split].take(views + (split == "train"), examples) for split in SPLITS}
+    capsys.readouterr()
+    computed = embedded(activation_dtype="float32", activation_limit_gigabytes=0.00019)
+    assert (
+        "197 kB at stage_out is over activation_limit_gigabytes in conf/strategy/fine_tuning.yaml"
+        in (capsys.readouterr().out.splitlines()[1])
+    )
+    assert written().keys() == {"boundary.json"}
+    assert computed.boundary_record().stored == dict.fromkeys(SPLITS, False)
+    for split in SPLITS:
+        source = computed.activations(split)
+        assert isinstance(source, ComputedActivations)
+        assert source.num_views == files[split].num_views
+        taken = source.take(views + (split == "train"), examples)
+        np.testing.assert_allclose(taken, expected[split], rtol=1e-5, atol=1e-5)
+
+
+def test_without_room_on_the_disk_nothing_is_stored(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "disk_room_bytes", lambda state: 1000)
+    assert not any(embedded().boundary_record().stored.values())
+
+
+def test_a_boundary_that_fits_is_stored_where_another_does_not(workplace: Path, several: tuple[str, ...]) -> None:
+    inputs = embedded(activation_limit_gigabytes=1e-5)
+    assert inputs.boundary_record("output").stored["train"]
+    assert not inputs.boundary_record("stage_out").stored["train"]
+    assert inputs.activations("train", "input").take(np.array([1]), np.array([3])).shape == (1, 16, 16, 3)
+
+
+def test_on_the_fly_every_view_is_new_and_val_and_test_are_stored(workplace: Path) -> None:
+    inputs = embedded(views="on_the_fly")
+    assert inputs.boundary_record().stored == {"train": False, "val": True, "test": True}
+    assert boundary_json()["views"] == "on_the_fly"
+    train = inputs.activations("train")
+    assert train.num_views == UNLIMITED_VIEWS
+    assert len(np.unique(train.take(np.array([5, 77, 10**9]), np.array([0, 0, 0])).mean(axis=(1, 2, 3)))) == 3
+    assert isinstance(inputs.activations("test"), StoredActivations)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"views": "on_the_fly"}, {"activation_limit_gigabytes": 0.0}], ids=["views", "limit"]
+)
+def test_a_cell_without_stored_training_activations_ends_the_same_twice(
+    workplace: Path, changes: dict[str, object]
+) -> None:
+    config, ends = configured(**changes), []
+    for _ in range(2):
+        for run in (embed, sweep, train):
+            run(config)
+        ends.append([path.read_bytes() for path in sorted(CELL.results.iterdir())])
+    assert ends[0] == ends[1]
+    assert read_cell(CELL).metrics.mean["test_accuracy"] > 0.4
+
+
+def test_what_half_precision_cannot_hold_is_one_line(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.tiny.preprocess_input", lambda images: images * 1e6)
+    with pytest.raises(ActivationError, match="set activation_dtype: float32"):
+        embed(configured())
+    assert not CELL.activations.exists()
+    assert embedded(activation_dtype="float32").boundary_record().float16_error == 0.0
+
+
+def test_the_backbone_is_loaded_once(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, loads = stage.load_backbone, []
+    monkeypatch.setattr(stage, "load_backbone", lambda *given: (loads.append(1), load(*given))[1])
+    embed(configured())
+    assert len(loads) == 1
+
+
+def test_memory_is_flat_whatever_the_number_of_images() -> None:
+    """Against 100 images, 2,000 of 160 pixels a side: a map of their pixels would take 154 MB more."""
+    command = [sys.executable, str(PROJECT / "bench/memory.py"), "--images", "100", "2000", "--pixels", "160"]
+    done = subprocess.run([*command, "--stages", "embed"], capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
