@@ -69,3 +69,20 @@ def test_the_benchmark_holds_no_interpolation() -> None:
     """DVC reads the file too and does not resolve Hydra's interpolations."""
     lines = (CONF / "benchmark.yaml").read_text(encoding="utf-8").splitlines()
     assert not [line for line in lines if "${" in line.split("#")[0]]
+
+
+@pytest.mark.parametrize("views", [1, 4, "on_the_fly"])
+def test_views_are_a_number_or_made_on_the_fly(views: object) -> None:
+    assert cell_config(composed(f"strategy.views={views}")).strategy.views == views
+
+
+@pytest.mark.parametrize("views", ["0", "-1", "2.5", "many", "true"])
+def test_other_views_are_one_line(views: str) -> None:
+    with pytest.raises(ConfigError, match=r"conf/strategy: views: expected an int of at least 1, or on_the_fly, found"):
+        cell_config(composed(f"strategy.views={views}"))
+
+
+@pytest.mark.parametrize("change", ["activation_limit_gigabytes=-1", "activation_dtype=int8"])
+def test_impossible_stores_are_one_line(change: str) -> None:
+    with pytest.raises(ConfigError, match=f"conf/strategy: {change.split('=')[0]}: Input should be"):
+        cell_config(composed(f"strategy.{change}"))

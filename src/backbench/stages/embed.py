@@ -56,7 +56,8 @@ def embed(config: CellConfig) -> str:
     records = tuple(_record(backbone, name, layer, plan, writer) for name, layer in layers.items())
     writer.finish(StoreRecord(config.strategy.views, digest, dataset.digest, records), cell.activations)
     shutil.rmtree(state)
-    return f"{cell}: activations at {', '.join(wanted.shapes)} are in {cell.activations}; next: dvc repro sweep@{cell}"
+    where = f"are in {cell.activations}" if plan.shapes else "will be computed by the next stages"
+    return f"{cell}: activations at {', '.join(wanted.shapes)} {where}; next: dvc repro sweep@{cell}"
 
 
 def _plan(config: CellConfig, dataset: Dataset, backbone: keras.Model, boundaries: tuple[str, ...]) -> StorePlan:
