@@ -10,10 +10,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro cells test check ui bench lock
+.PHONY: help repro cells test test-all check ui bench lock
 
 help: ## say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -40,6 +40,9 @@ endif
 
 test: .venv/ready ## run the tests
 	python -m pytest
+
+test-all: .venv/ready ## run the tests, and cut every model of keras.applications
+	python -m pytest -m ""
 
 check: .venv/ready ## lint, types and the floors of the house: what CI runs
 	ruff check .

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from backbench.backbones.graph import imported
 from backbench.config import TrackingConfig, cell_config, resolved, to_typed
 from backbench.errors import ConfigError
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, strategy_config
 
 CONF = PROJECT / "conf"
 GROUPS = ("dataset", "weights", "backbone", "strategy", "search", "tracking")
@@ -86,3 +86,43 @@ def test_other_views_are_one_line(views: str) -> None:
 def test_impossible_stores_are_one_line(change: str) -> None:
     with pytest.raises(ConfigError, match=f"conf/strategy: {change.split('=')[0]}: Input should be"):
         cell_config(composed(f"strategy.{change}"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "boundaries"),
+    [
+        ({"boundary": "output"}, ("output",)),
+        ({"boundary": ["last_stage", "stage_3", "mixed7"]}, ("last_stage", "stage_3", "mixed7")),
+        ({"boundary": None, "unfreeze": 0.25}, ("unfreeze=0.25",)),
+        ({"boundary": None, "unfreeze": [0, 0.5, 1]}, ("unfreeze=0", "unfreeze=0.5", "unfreeze=1")),
+    ],
+)
+def test_a_strategy_names_its_boundaries_in_order(keys: dict[str, object], boundaries: tuple[str, ...]) -> None:
+    assert strategy_config("fine_tuning", **keys).boundaries == boundaries
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"boundary": None}, "expected one of `boundary` and `unfreeze`, found neither; give one of them"),
+        ({"unfreeze": 0.5}, "expected one of `boundary` and `unfreeze`, found both; give one of them"),
+        ({"boundary": None, "unfreeze": 25}, "unfreeze: expected shares from 0 to 1, found 25.0; correct it there"),
+        ({"boundary": None, "unfreeze": [0.5, -0.1]}, "unfreeze: expected shares from 0 to 1, found -0.1; correct it"),
+        ({"boundary": None, "unfreeze": float("nan")}, "unfreeze: expected shares from 0 to 1, found nan; correct it"),
+        ({"boundary": []}, r"boundary: expected one or more, each once, found \[\]; correct it there"),
+        ({"boundary": ["a", "a"]}, r"boundary: expected one or more, each once, found \['a', 'a'\]; correct it there"),
+        (
+            {"boundary": None, "unfreeze": []},
+            r"unfreeze: expected one or more, each once, found \[\]; correct",
+        ),
+        ({"boundary": None, "unfreeze": [0.5, 0.50]}, "unfreeze: expected one or more, each once, found"),
+    ],
+)
+def test_a_strategy_without_one_clear_boundary_is_refused(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^conf/strategy/fine_tuning\.yaml: {message}"):
+        strategy_config("fine_tuning", **keys)
+
+
+def test_a_boundary_of_the_wrong_type_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^fine_tuning: boundary.*: Input should be a valid string, found 4;"):
+        strategy_config("fine_tuning", boundary=4)

@@ -4,8 +4,8 @@ import pytest
 
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.errors import BoundaryError
-from backbench.freezing import articulation_points, cut, freeze_batch_norm
-from tests.conftest import backbone_config
+from backbench.freezing import cut, cut_for, freeze_batch_norm, resolve_boundary, tapped_prefix
+from tests.conftest import backbone_config, strategy_config
 from tests.tiny import TinyNet
 
 SLIM = ["mobilenet_v2_slim", "resnet50_slim", "inception_v3_slim", "vgg16_slim", "efficientnet_b0_slim"]
@@ -13,14 +13,6 @@ SLIM = ["mobilenet_v2_slim", "resnet50_slim", "inception_v3_slim", "vgg16_slim",
 
 def tiny() -> keras.Model:
     return TinyNet(weights=None, include_top=False, pooling="avg", input_shape=(16, 16, 3))
-
-
-def test_a_tensor_beside_a_branch_is_no_articulation_point() -> None:
-    points = articulation_points(tiny())
-    assert "stem_out" in points
-    assert "stage_out" in points
-    assert "branch" not in points
-    assert "branch_norm" not in points
 
 
 @pytest.mark.parametrize("boundary", ["stem_out", "stage_out", "last"])
@@ -55,6 +47,102 @@ def test_an_impossible_boundary_names_the_possible_ones() -> None:
 def test_at_the_output_nothing_is_left_to_train() -> None:
     halves = cut(tiny(), "output")
     assert halves.suffix is None
+
+
+TINY = backbone_config("resnet50_slim", last_stage_boundary="stage_out")
+
+
+@pytest.mark.parametrize(
+    ("boundary", "place"),
+    [
+        ("output", "output"),
+        ("input", "input"),
+        ("last_stage", "stage_out"),
+        ("last_norm", "last_norm"),
+        ("stage_1", "last_norm"),
+        ("unfreeze=0", "output"),
+        ("unfreeze=0.1", "output"),
+        ("unfreeze=0.3", "drop"),
+        ("unfreeze=0.5", "drop"),  # a third and two thirds are equally near: the higher
+        ("unfreeze=0.51", "stem_out"),
+        ("unfreeze=0.9", "input"),
+        ("unfreeze=1", "input"),
+    ],
+)
+def test_a_boundary_is_resolved_to_a_place_in_the_model(boundary: str, place: str) -> None:
+    """TinyNet has three layers with a kernel: stem, branch (in a block with a shortcut), last."""
+    assert resolve_boundary(tiny(), TINY, boundary) == place
+
+
+@pytest.mark.parametrize(
+    "boundary", ["branch", "pool", "stage_2", "stage_0", "stage_None", "unfreeze=1.5", "unfreeze=half", "unfreeze=1/0"]
+)
+def test_what_cannot_be_resolved_names_layers_and_stages_in_one_line(boundary: str) -> None:
+    message = rf"found '{boundary}'; use output, last_stage, input, .* \(stage_1\) or a layer: stem, .*last_norm$"
+    with pytest.raises(BoundaryError, match=message):
+        resolve_boundary(tiny(), TINY, boundary)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("mobilenet_v2_slim", "block_13_expand_relu"),
+        ("resnet50_slim", "conv4_block6_out"),
+        ("inception_v3_slim", "mixed7"),
+        ("vgg16_slim", "block5_conv3"),
+        ("efficientnet_b0_slim", "block6a_expand_activation"),
+    ],
+)
+def test_stage_4_of_a_shipped_backbone_is_the_last_place_at_a_sixteenth(name: str, place: str) -> None:
+    """C4 of ResNet50 is conv4_block6_out: https://arxiv.org/abs/1612.03144."""
+    config = backbone_config(name)
+    assert resolve_boundary(build_graph(config), config, "stage_4") == place
+
+
+def test_a_strategy_is_cut_where_its_share_lies() -> None:
+    strategy = strategy_config("fine_tuning", boundary=None, unfreeze=0.3)
+    assert cut_for(tiny(), TINY, strategy).boundary == "drop"
+
+
+def test_a_strategy_that_leaves_a_choice_is_not_cut() -> None:
+    strategy = strategy_config("fine_tuning", boundary=["last_stage", "output"])
+    with pytest.raises(BoundaryError, match=r"fine_tuning\.yaml: expected one freeze boundary .* last_stage, output;"):
+        cut_for(tiny(), TINY, strategy)
+
+
+def test_one_pass_computes_every_boundary_in_the_order_given() -> None:
+    model = tiny()
+    images = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype("float32")
+    names = ["stage_out", "input", "output", "stem_out"]
+    tapped = tapped_prefix(model, names).predict_on_batch(images)
+    assert [values.shape for values in tapped] == [(4, 8, 8, 8), (4, 16, 16, 3), (4, 8), (4, 8, 8, 8)]
+    np.testing.assert_array_equal(tapped[1], images)
+    expected = model.predict_on_batch(images)
+    np.testing.assert_allclose(tapped[2], expected, atol=1e-6)
+    for name, values in [(names[0], tapped[0]), (names[3], tapped[3])]:
+        halves = cut(model, name)
+        assert halves.prefix is not None
+        assert halves.suffix is not None
+        np.testing.assert_allclose(values, halves.prefix.predict_on_batch(images), atol=1e-6)
+        np.testing.assert_allclose(halves.suffix.predict_on_batch(values), expected, atol=1e-6)
+
+
+def test_a_single_boundary_is_computed_bare() -> None:
+    images = np.zeros((4, 16, 16, 3), "float32")
+    assert tapped_prefix(tiny(), ["last_norm"]).predict_on_batch(images).shape == (4, 8, 8, 8)
+
+
+def test_an_unresolved_boundary_is_not_tapped() -> None:
+    with pytest.raises(BoundaryError, match="found 'last_stage'"):
+        tapped_prefix(tiny(), ["output", "last_stage"])
+
+
+def test_batch_norm_is_frozen_inside_nested_models_too() -> None:
+    inner = keras.Sequential([keras.layers.Conv2D(4, 1), keras.layers.BatchNormalization()])
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, inner(images))
+    freeze_batch_norm(model)
+    assert [variable.path.split("/")[-1] for variable in model.trainable_variables] == ["kernel", "bias"]
 
 
 @pytest.mark.parametrize(("frozen", "moves"), [(True, False), (False, True)])

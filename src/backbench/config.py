@@ -15,7 +15,9 @@ from pydantic_core import PydanticCustomError
 from backbench.errors import ConfigError
 
 STRICT = ConfigDict(extra="forbid")
+UNFREEZE = "unfreeze="  # what a share of the depth starts with, where a freeze boundary is written as one string
 Typed = TypeVar("Typed")
+Listed = TypeVar("Listed", str, float)
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 _UNKNOWN = "expected only known keys, and this is none"
 ON_THE_FLY: Literal["on_the_fly"] = "on_the_fly"
@@ -151,7 +153,9 @@ class HeadStartConfig:
 class StrategyConfig:
     """How the backbone adapts.
 
-    `boundary` is `output`, `last_stage`, `input`, or the name of a layer of the backbone.
+    Either `boundary` or `unfreeze` says where the freeze boundary lies; a list is for the search to choose from.
+    `boundary` is `output`, `last_stage`, `input`, a stage of the backbone such as `stage_4` (the last place whose side
+    is 1/2^4 of the input's), or the name of a layer. `unfreeze` is the share of the backbone's depth that trains.
     `views` counts the versions of a training image whose activations are kept, the first of which is the image itself;
     `on_the_fly` is a new version each time an image is seen, computed then.
     `activation_limit_gigabytes` is what the activations of one cell may take on the disk, in 10^9 bytes; boundaries
@@ -159,7 +163,8 @@ class StrategyConfig:
     """
 
     name: str
-    boundary: str
+    boundary: str | list[str] | None = None
+    unfreeze: float | list[float] | None = None
     head: HeadConfig = field(default_factory=HeadConfig)
     head_start: HeadStartConfig | None = None
     views: Views = 1
@@ -172,6 +177,33 @@ class StrategyConfig:
     train_batch_norm: bool = False
     learning_rate: RangeConfig
     weight_decay: RangeConfig
+
+    def __post_init__(self) -> None:
+        where = f"conf/strategy/{self.name}.yaml"
+        if (self.boundary is None) == (self.unfreeze is None):
+            found = "neither" if self.boundary is None else "both"
+            raise ConfigError(f"{where}: expected one of `boundary` and `unfreeze`, found {found}; give one of them")
+        outside = [share for share in _listed(self.unfreeze) if not 0 <= share <= 1]
+        if outside:
+            raise ConfigError(f"{where}: unfreeze: expected shares from 0 to 1, found {outside[0]}; correct it there")
+        if not self.boundaries or len(set(self.boundaries)) < len(self.boundaries):
+            key = "boundary" if self.unfreeze is None else "unfreeze"
+            raise ConfigError(
+                f"{where}: {key}: expected one or more, each once, found {list(self.boundaries)}; correct it there"
+            )
+
+    @property
+    def boundaries(self) -> tuple[str, ...]:
+        """The freeze boundaries to choose from, in order, each a string: `last_stage`, `unfreeze=0.25`."""
+        if self.unfreeze is None:
+            return tuple(_listed(self.boundary))
+        return tuple(f"{UNFREEZE}{share:g}" for share in _listed(self.unfreeze))
+
+
+def _listed(value: Listed | list[Listed] | None) -> list[Listed]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

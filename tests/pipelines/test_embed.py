@@ -28,6 +28,8 @@ from tests.conftest import PROJECT
 from tests.pipelines.test_cell import Killed, cell_config_for
 from tests.test_strategies import BACKBONE
 
+# Two of them are the same layer.
+SEVERAL = ["last_stage", "output", "stage_out", "input"]
 CELL = Cell("tiny", "fine_tuning")
 
 
@@ -54,14 +56,6 @@ def boundary_json() -> dict[str, object]:
     return content
 
 
-@pytest.fixture
-def several(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """A strategy with several boundaries, two of which are the same layer."""
-    names = ("last_stage", "output", "stage_out", "input")
-    monkeypatch.setattr(stage, "boundaries_of", lambda strategy: names)
-    return names
-
-
 def test_what_is_stored_is_described(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs = embedded()
     assert written().keys() == {"boundary.json", *(f"stage_out/{split}.npy" for split in SPLITS)}
@@ -81,15 +75,15 @@ def test_what_is_stored_is_described(workplace: Path, capsys: pytest.CaptureFixt
     assert not (artifacts.STATE / "embed" / str(CELL)).exists()
 
 
-def test_several_boundaries_are_stored_in_one_pass(workplace: Path, several: tuple[str, ...]) -> None:
-    inputs = embedded(activation_dtype="float32")
+def test_several_boundaries_are_stored_in_one_pass(workplace: Path) -> None:
+    inputs = embedded(boundary=SEVERAL, activation_dtype="float32")
     assert inputs.boundaries == ("stage_out", "output", "input")
-    assert [record.name for record in inputs.store.boundaries] == list(several)
+    assert [record.name for record in inputs.store.boundaries] == SEVERAL
     assert written().keys() - {"boundary.json"} == {
         f"{boundary}/{split}.npy" for boundary in inputs.boundaries for split in SPLITS
     }
     shapes = [
-        inputs.activations("train", boundary).take(np.array([1]), np.array([0])).shape[1:] for boundary in several[1:]
+        inputs.activations("train", boundary).take(np.array([1]), np.array([0])).shape[1:] for boundary in SEVERAL[1:]
     ]
     assert shapes == [(8,), (8, 8, 8), (16, 16, 3)]
     features = inputs.activations("val", "output")
@@ -99,8 +93,8 @@ def test_several_boundaries_are_stored_in_one_pass(workplace: Path, several: tup
     )
 
 
-def test_the_adapter_belongs_to_the_boundary(workplace: Path, several: tuple[str, ...]) -> None:
-    inputs = embedded()
+def test_the_adapter_belongs_to_the_boundary(workplace: Path) -> None:
+    inputs = embedded(boundary=SEVERAL)
     trainable = [inputs.adapter(boundary).num_trainable_parameters for boundary in (None, "output", "input")]
     head = 8 * 3 + 3
     assert trainable[1] == head < trainable[0] < trainable[2]
@@ -110,10 +104,10 @@ def test_the_adapter_belongs_to_the_boundary(workplace: Path, several: tuple[str
 
 @pytest.mark.parametrize("call", [0, 1, 2])
 def test_a_killed_embed_goes_on_and_ends_in_the_same_bytes(
-    workplace: Path, several: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, call: int
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     monkeypatch.setattr(stage, "BATCH_SIZE", 16)
-    embed(configured())
+    embed(configured(boundary=SEVERAL))
     straight = written()
     append, calls = StoreWriter.append, iter(range(1000))
 
@@ -127,10 +121,10 @@ def test_a_killed_embed_goes_on_and_ends_in_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(StoreWriter, "append", dying)
         with pytest.raises(Killed):
-            embed(configured())
+            embed(configured(boundary=SEVERAL))
     passed: list[int] = []
     monkeypatch.setattr(StoreWriter, "append", lambda *given: (passed.append(1), append(*given))[1])
-    embed(configured())
+    embed(configured(boundary=SEVERAL))
     assert written() == straight
     assert len(passed) == 8 - call  # 36 train images twice, 12 of val, 12 of test, in batches of 16 of one view
 
@@ -161,8 +155,8 @@ def test_without_room_on_the_disk_nothing_is_stored(workplace: Path, monkeypatch
     assert not any(embedded().boundary_record().stored.values())
 
 
-def test_a_boundary_that_fits_is_stored_where_another_does_not(workplace: Path, several: tuple[str, ...]) -> None:
-    inputs = embedded(activation_limit_gigabytes=1e-5)
+def test_a_boundary_that_fits_is_stored_where_another_does_not(workplace: Path) -> None:
+    inputs = embedded(boundary=SEVERAL, activation_limit_gigabytes=1e-5)
     assert inputs.boundary_record("output").stored["train"]
     assert not inputs.boundary_record("stage_out").stored["train"]
     assert inputs.activations("train", "input").take(np.array([1]), np.array([3])).shape == (1, 16, 16, 3)

@@ -21,11 +21,11 @@ from backbench.activation_store import (
 from backbench.activations import padded_indices
 from backbench.artifacts import Cell
 from backbench.backbones.weights import load_backbone, weights_digest
-from backbench.config import ON_THE_FLY, BackboneConfig, CellConfig, StrategyConfig
+from backbench.config import ON_THE_FLY, CellConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
 from backbench.determinism import make_deterministic
-from backbench.freezing import INPUT, LAST_STAGE, cut
+from backbench.freezing import INPUT, cut, resolve_boundary, tapped_prefix
 
 BATCH_SIZE = 128
 UNITS = ((GIGABYTE, "GB"), (10**6, "MB"), (10**3, "kB"))
@@ -46,7 +46,7 @@ def embed(config: CellConfig) -> str:
     make_deterministic(config.weights.seed, num_threads=config.benchmark.threads)
     backbone = load_backbone(config.backbone, config.weights)
     digest = weights_digest(backbone)
-    layers = {name: resolve_boundary(backbone, config.backbone, name) for name in boundaries_of(config.strategy)}
+    layers = {name: resolve_boundary(backbone, config.backbone, name) for name in config.strategy.boundaries}
     wanted = _plan(config, dataset, backbone, tuple(dict.fromkeys(layers.values())))
     plan = wanted.within(min(config.strategy.activation_limit_gigabytes * GIGABYTE, disk_room_bytes(state)))
     print(_size_line(cell, dataset, wanted), *_fallback_lines(cell, wanted, plan), sep="\n", flush=True)
@@ -146,20 +146,3 @@ def _missing_batches(split: str, plan: StorePlan, writer: StoreWriter) -> Iterat
         first = min(max(0, done - view * num_examples), num_examples)
         for num_real, examples in padded_indices(first, num_examples, BATCH_SIZE):
             yield view, num_real, examples
-
-
-# Stand-ins until strategies may have several boundaries: then these come from `config` and `freezing`.
-
-
-def boundaries_of(strategy: StrategyConfig) -> tuple[str, ...]:
-    return (strategy.boundary,)
-
-
-def resolve_boundary(model: keras.Model, backbone: BackboneConfig, boundary: str) -> str:
-    return cut(model, backbone.last_stage_boundary if boundary == LAST_STAGE else boundary).boundary
-
-
-def tapped_prefix(model: keras.Model, boundaries: list[str]) -> keras.Model:
-    """Return a model of one pass with a list of outputs, one per boundary."""
-    tensors = [model.output if boundary == "output" else model.get_layer(boundary).output for boundary in boundaries]
-    return keras.Model(model.input, tensors)
