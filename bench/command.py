@@ -68,7 +68,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     studies = chosen_studies(options)
     for study in studies:
         bench = Bench(table_of(study.suite, results), root, ProcessWorker, start_in_process, console.print)
-        num_trials = min(options.trials or study.num_trials, study.num_trials)
+        num_trials = study.num_trials if options.trials is None else min(options.trials, study.num_trials)
         bench.run(study, repeats=options.repeats, num_trials=num_trials)
     for study in studies:
         print_summary(summarise(study, read_rows(table_of(study.suite, results))), console)

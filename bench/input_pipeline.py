@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from backbench import artifacts
 from backbench.activations import Activations
 from backbench.config import CellConfig, cell_config
 from backbench.entry import CONF, quiet_libraries, refusing
@@ -76,7 +78,7 @@ def throughput(fitter: Fitter, train: Activations) -> Throughput:
 
 def cell_configs() -> list[CellConfig]:
     """Compose every cell of conf/benchmark.yaml."""
-    benchmark = OmegaConf.load(f"{CONF}/benchmark.yaml")
+    benchmark: dict[str, Any] = artifacts.read_yaml(Path(CONF) / "benchmark.yaml", made_by="bench")
     chosen = [f"{group}={benchmark[group]}" for group in CHOICES]
     with initialize_config_dir(CONF, version_base=None):
         return [

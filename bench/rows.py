@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
+from typing import Any
 
 from backbench import artifacts
 from backbench.runs import git_commit
@@ -76,7 +77,7 @@ def append_rows(
     table: Path, measurements: Sequence[Measurement], *, suite: str, backbone: str, arm: str, repeat: int
 ) -> None:
     """Add the measurements of one unit in one atomic write."""
-    provenance = {
+    provenance: dict[str, Any] = {
         "machine": machine(),
         "versions": "; ".join(f"{name} {version(name)}" for name in PACKAGES),
         "commit": git_commit(),
