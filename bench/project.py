@@ -1,6 +1,7 @@
 """Arm `project`: this project's own stages, `embed` and `sweep`, in a working folder of their own."""
 
 import contextlib
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.start import config_from_start
 from bench.studies import Study
 
 STUDY = "study"
+PLACE = "place-"
 
 
 class Project:
@@ -27,11 +29,13 @@ class Project:
         config = config_from_start(study, folder)
         self._config = replace(config, search=replace(config.search, **search_changes))
         self._folder = folder
+        for left in folder.glob(f"{PLACE}*"):  # by a benchmark that was killed
+            shutil.rmtree(left)
 
     def measure(self, trial: str) -> list[Measurement]:
         """Run the whole study; its trials train together or in turn, so only the study's time is known."""
         assert trial == STUDY
-        with TemporaryDirectory(prefix="project-", dir=self._folder) as place, contextlib.chdir(place):
+        with TemporaryDirectory(prefix=PLACE, dir=self._folder) as place, contextlib.chdir(place):
             artifacts.DATASET.parent.mkdir(parents=True)
             artifacts.DATASET.symlink_to((self._folder / artifacts.DATASET).resolve(), target_is_directory=True)
             # By its whole path: MLflow keeps a store open by name, whatever the working folder has become.

@@ -5,11 +5,14 @@ trial before; and no arm profits from what another one, or an earlier repeat, ha
 """
 
 import importlib
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import Protocol
 
 from bench.rows import Measurement
@@ -49,6 +52,22 @@ def arms_of(study: Study) -> list[str]:
     return [PROJECT, *study.variants, TEXTBOOK, KERAS_TUNER, LIMITS]
 
 
+def end_with_driver() -> None:
+    """Let this process end when the driver does: a killed one would leave arms that go on and disturb the next."""
+    driver = parent_process()
+    assert driver is not None
+
+    def watch() -> None:
+        wait([driver.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def _pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_driver)
+
+
 def import_arm(arm: str) -> None:
     """Import an arm with its libraries; a variant of this project has the project's."""
     importlib.import_module(MODULES.get(arm, MODULES[PROJECT]))
@@ -78,7 +97,7 @@ class ProcessWorker:
 
     def __init__(self, arm: str, study: Study, folder: Path) -> None:
         started = time.perf_counter()
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._pool = _pool()
         self._pool.submit(import_arm, arm).result()
         self.start_seconds = time.perf_counter() - started
         self._pool.submit(_make_here, arm, study, folder).result()
@@ -102,7 +121,7 @@ def _measure_here(trial: str) -> list[Measurement]:
 
 def start_in_process(study: Study, folder: Path) -> None:
     """Make what the arms start from in a process that ends, so that the driver never imports TensorFlow."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with _pool() as pool:
         pool.submit(_make_start, study, folder).result()
 
 
