@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro cells test test-all check ui bench lock
+.PHONY: help repro cells test test-all check ui bench times lock
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -53,8 +53,12 @@ check: .venv/ready ## lint, types and the floors of the house: what CI runs
 ui: .venv/ready ## open the MLflow store at http://127.0.0.1:5000
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
-bench: .venv/ready ## where the time of the last `make repro` went
-	python bench/stages.py
+bench: .venv/ready ## time this project beside a Keras loop and KerasTuner; hours
+	python -m bench
+	python -m bench --write-docs
+
+times: .venv/ready ## where the time of the last `make repro` went
+	python bench/times.py
 
 lock: ## resolve requirements.lock anew; needs uv
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

@@ -1,6 +1,6 @@
 """Fit many candidates of a head at once: one stacked network, one traced step, a learning rate per slice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -130,25 +130,32 @@ class StackedFitter:
             ]
             for epoch in range(self._schedule.epochs):
                 rates = np.array([course.rates(epoch) for course in courses], dtype="float32").T
-                self._losses.begin_epoch()
-                for step_rates in rates:
-                    self._step(step_rates, [next(stream) for stream in ready])
-                self._end_epoch(courses, rates[-1], len(rates), val)
+                train_losses = self.train_epoch(rates, ready)
+                self._end_epoch(courses, rates[-1], train_losses, val)
                 if all(course.is_over for course in courses):
                     break
         return [course.fit() for course in courses]
 
+    def train_epoch(self, rates: np.ndarray, streams: Sequence[Iterator[Batch]]) -> np.ndarray:
+        """Train a step per row of `rates`, `(num_steps, num_slices)`; returns each slice's mean loss, `(num_slices,)`.
+
+        `streams` holds one endless stream of batches where they are shared, else one per slice.
+        """
+        self._losses.begin_epoch()
+        for step_rates in rates:
+            batches = [next(stream) for stream in streams]
+            values = np.stack([values for values, _ in batches], axis=-1)
+            labels = np.stack([labels for _, labels in batches], axis=-1)
+            self._rates.assign(step_rates)
+            self._model.train_on_batch(values, labels[:, None, :])
+        return np.asarray(keras.ops.convert_to_numpy(self._losses.sums) / len(rates))
+
     def _rates_now(self) -> Any:
         return self._rates
 
-    def _step(self, rates: np.ndarray, batches: list[Batch]) -> None:
-        values = np.stack([values for values, _ in batches], axis=-1)
-        labels = np.stack([labels for _, labels in batches], axis=-1)
-        self._rates.assign(rates)
-        self._model.train_on_batch(values, labels[:, None, :])
-
-    def _end_epoch(self, courses: list[Course], rates: np.ndarray, num_steps: int, val: ActivationSource) -> None:
-        train_losses = keras.ops.convert_to_numpy(self._losses.sums) / num_steps
+    def _end_epoch(
+        self, courses: list[Course], rates: np.ndarray, train_losses: np.ndarray, val: ActivationSource
+    ) -> None:
         num_seen = 1 if self._shared_batches else self._num_slices
         logits = outputs(self._model, val, lambda values: np.repeat(values[:, :, None], num_seen, axis=2))
         weights = self._model.get_weights()

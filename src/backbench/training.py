@@ -4,7 +4,7 @@ Only the learning rate, the weight decay and the initial values differ between c
 model is built and traced once; between candidates its weights and the optimizer's state are reset.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from backbench.activations import ActivationSource, outputs
 from backbench.records import EpochRecord
 from backbench.schedule import (
+    Batch,
     Candidate,
     Course,
     Fit,
@@ -87,16 +88,20 @@ class Fitter:
         batches = training_batches(train, self.schedule.batch_size, candidate.seed)
         with made_ahead(batches) as ready:
             while not course.is_over:
-                rates, losses = course.rates(len(course.history)), []
-                for rate in rates:
-                    values, labels = next(ready)
-                    self._optimizer.learning_rate = rate
-                    # Keras resets its metrics in every call: what it returns is this batch's loss alone.
-                    losses.append(self.model.train_on_batch(values, labels))
-                validation = self.loss_and_accuracy(val)
-                epoch = course.end_epoch(rates[-1], float(np.mean(losses)), validation, self.model.get_weights)
+                rates = course.rates(len(course.history))
+                train_loss = self.train_epoch(rates, ready)
+                epoch = course.end_epoch(rates[-1], train_loss, self.loss_and_accuracy(val), self.model.get_weights)
                 course.pruned = should_stop is not None and not course.is_over and should_stop(epoch)
         return course.fit()
+
+    def train_epoch(self, rates: Sequence[float], batches: Iterator[Batch]) -> float:
+        """Train a step per learning rate; returns the mean of the losses of the batches, each before its own step."""
+        losses = []
+        for rate in rates:
+            self._optimizer.learning_rate = rate
+            # Keras resets its metrics in every call: what it returns is this batch's loss alone.
+            losses.append(self.model.train_on_batch(*next(batches)))
+        return float(np.mean(losses))
 
     def logits(self, data: ActivationSource) -> np.ndarray:
         """Return float32 logits `(num_examples, num_classes)` of every example's own view."""

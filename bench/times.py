@@ -1,4 +1,4 @@
-"""Print where the wall time of the last `make repro` went, by stage: `make bench`.
+"""Print where the wall time of the last `make repro` went, by stage: `make times`.
 
 Each stage writes its own seconds to work/timings/ (outside DVC's outputs). The interpreter's start and
 the imports of Hydra come before that clock starts; DVC's own time is not in it.

@@ -1,0 +1,1 @@
+"""Measurements of this project beside its alternatives; docs/performance.md shows them."""

@@ -1,0 +1,84 @@
+"""What every arm starts from: one weights file, and the same initial head; made once, before any clock.
+
+The weights are drawn from a seed, for want of a network, and the statistics of every BatchNormalization are set to
+those of a batch of training images, so that activations have the scale they have in a pretrained network.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from backbench.activations import Activations
+from backbench.artifacts import file_sha256, replacing
+from backbench.backbones.graph import build_graph
+from backbench.backbones.weights import load_backbone, save_weights
+from backbench.config import CellConfig, WeightsConfig
+from backbench.heads import build_head, standardise
+from bench.images import Images, load_images
+from bench.studies import Study
+
+WEIGHTS, HEAD = "start.weights.h5", "head.npz"
+BATCH_SIZE = 128
+NUM_CALIBRATION_IMAGES = 64
+
+
+def make_start(study: Study, folder: Path) -> None:
+    """Write the weights file and the initial head, unless they are there."""
+    if (folder / HEAD).is_file():
+        return
+    images = load_images(study, folder)
+    backbone = load_backbone(study.config.backbone, study.config.weights)
+    set_batch_norm_statistics(backbone, images.train[:NUM_CALIBRATION_IMAGES])
+    with replacing(folder / WEIGHTS) as temporary:
+        save_weights(backbone, temporary)
+    head = initial_head(study, backbone, images)
+    with replacing(folder / HEAD) as temporary, temporary.open("wb") as file:
+        np.savez(file, *head.get_weights())
+
+
+def set_batch_norm_statistics(model: keras.Model, images: np.ndarray) -> None:
+    """Set every BatchNormalization's statistics to those of one batch, layer after layer."""
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    model(images, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def initial_head(study: Study, backbone: keras.Model, images: Images) -> keras.Model:
+    """Return the head that this project starts from at its search's seed: drawn, and standardised to the features."""
+    head = new_head(study, num_classes=int(images.train_labels.max()) + 1)
+    backbone.compile(jit_compile=False)
+    features = backbone.predict(images.train, batch_size=BATCH_SIZE, verbose=0)
+    standardise(head, Activations(features[None], images.train_labels))
+    return head
+
+
+def new_head(study: Study, *, num_classes: int) -> keras.Model:
+    """Return a head that is drawn from the search's seed."""
+    config = study.config
+    return build_head(config.backbone.feature_dim, num_classes, config.strategy.head, seed=config.search.seed)
+
+
+def load_head(folder: Path) -> list[np.ndarray]:
+    """Read the initial head's values."""
+    with np.load(folder / HEAD) as values:
+        return [values[name] for name in values.files]
+
+
+def load_start(study: Study, folder: Path) -> keras.Model:
+    """Build the backbone and load the weights file, as a user does with a pretrained network."""
+    backbone = build_graph(study.config.backbone)
+    backbone.load_weights(folder / WEIGHTS)
+    return backbone
+
+
+def config_from_start(study: Study, folder: Path) -> CellConfig:
+    """Return the study's configuration with the weights file pinned."""
+    path = (folder / WEIGHTS).resolve()
+    weights = WeightsConfig(name="file", path=str(path), sha256={study.backbone: file_sha256(path)})
+    return replace(study.config, weights=weights)
