@@ -28,8 +28,8 @@ from backbench.schedule import Batch, Candidate, made_ahead, training_batches
 from backbench.stages.cell import cell_inputs
 from backbench.strategies import Adapter, schedule_of
 
-REPEATS = 7
-NUM_STEPS = 20
+REPEATS = 9
+NUM_STEPS = 40
 LEARNING_RATE = 1e-5
 CHOICES = ("dataset", "weights", "search")
 

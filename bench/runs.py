@@ -26,16 +26,18 @@ def units_of(study: Study, repeat: int, num_trials: int) -> list[Unit]:
     """Order the units of one repeat.
 
     The arms take turns, trial by trial, and a different one is first each time, so that a machine that warms up or
-    slows down does so to all of them. This project runs its study as one unit; the limits are measured once.
+    slows down does so to all of them. This project runs its study as one unit; the limits are measured once. Where not
+    all trials are run, each repeat runs others.
     """
     arms = arms_of(study)
     units = []
-    for trial in range(num_trials):
+    for place in range(num_trials):
+        trial = (repeat * num_trials + place) % study.num_trials
         first = (repeat + trial) % len(arms)
         for arm in (*arms[first:], *arms[:first]):
             if arm in (TEXTBOOK, KERAS_TUNER):
                 units.append(Unit(arm, repeat, str(trial)))
-            elif trial == 0:
+            elif place == 0:
                 units.append(Unit(arm, repeat, PREDICT if arm == LIMITS else STUDY))
     return units
 

@@ -19,7 +19,8 @@ class ArmSummary:
     """One arm of one study.
 
     `seconds` is the median over repeats of the whole study's time, of which `lowest` and `highest` are the range; where
-    fewer than `num_trials` trials were run in a repeat, its time is their median times `num_trials`.
+    fewer than `num_trials` trials were run in a repeat, its time is their median times `num_trials`. `accuracy_gap` is
+    the largest difference in validation accuracy between one of its trials and this project's of the same number.
     """
 
     arm: str
@@ -32,6 +33,7 @@ class ArmSummary:
     first_step_seconds: float | None
     start_seconds: float
     val_accuracy: float
+    accuracy_gap: float | None
 
     @property
     def is_estimate(self) -> bool:
@@ -76,7 +78,8 @@ class Summary:
 def summarise(study: Study, rows: Sequence[Row]) -> Summary:
     """Summarise the rows of one study; rows of others are passed over."""
     mine = [row for row in rows if (row.suite, row.backbone) == (study.suite, study.backbone)]
-    arms = [_arm_summary(study, arm, [row for row in mine if row.arm == arm]) for arm in arms_of(study)]
+    by_arm = {arm: [row for row in mine if row.arm == arm] for arm in arms_of(study)}
+    arms = [_arm_summary(study, arm, rows, by_arm[PROJECT]) for arm, rows in by_arm.items()]
     limits = _limits(study, [row for row in mine if row.arm == LIMITS])
     return Summary(study, [arm for arm in arms if arm is not None], limits, sorted({row.machine for row in mine}))
 
@@ -85,7 +88,7 @@ def _seconds(rows: Sequence[Row], trial: str) -> list[float]:
     return [row.seconds for row in rows if row.trial == trial and row.seconds is not None]
 
 
-def _arm_summary(study: Study, arm: str, rows: Sequence[Row]) -> ArmSummary | None:
+def _arm_summary(study: Study, arm: str, rows: Sequence[Row], ours: Sequence[Row]) -> ArmSummary | None:
     by_trial = arm in (TEXTBOOK, KERAS_TUNER)
     timed = [
         row for row in rows if row.seconds is not None and (row.trial.isdigit() if by_trial else row.trial == STUDY)
@@ -109,7 +112,17 @@ def _arm_summary(study: Study, arm: str, rows: Sequence[Row]) -> ArmSummary | No
         first_step_seconds=median(first_steps) if first_steps else None,
         start_seconds=median(_seconds(rows, START)),
         val_accuracy=best.val_accuracy or 0.0,
+        accuracy_gap=_accuracy_gap(rows, ours) if by_trial else None,
     )
+
+
+def _accuracy_gap(theirs: Sequence[Row], ours: Sequence[Row]) -> float | None:
+    expected = _accuracies(ours)
+    return max((abs(found - expected[t]) for t, found in _accuracies(theirs).items() if t in expected), default=None)
+
+
+def _accuracies(rows: Sequence[Row]) -> dict[str, float]:
+    return {row.trial: row.val_accuracy for row in rows if row.trial.isdigit() and row.val_accuracy is not None}
 
 
 def _whole(seconds: list[float], num_trials: int) -> float:

@@ -7,7 +7,18 @@ from rich.table import Table
 
 from bench.summary import MISSING, ArmSummary, Limits, Summary
 
-HEADINGS = ("arm", "study, s", "range", "repeats", "trials run", "1st step, s", "imports, s", "val acc.", "/ project")
+HEADINGS = (
+    "arm",
+    "study, s",
+    "range",
+    "repeats",
+    "trials run",
+    "1st step, s",
+    "imports, s",
+    "val acc.",
+    "apart",
+    "/ project",
+)
 LIMIT_HEADINGS = ("arithmetic alone", "s", "/ predict")
 NOT_MEASURED = "Not measured yet."
 
@@ -28,6 +39,7 @@ def _arm_line(arm: ArmSummary, ratio: float | None) -> list[str]:
         MISSING if arm.first_step_seconds is None else f"{arm.first_step_seconds:.1f}",
         f"{arm.start_seconds:.1f}",
         f"{arm.val_accuracy:.3f}",
+        MISSING if arm.accuracy_gap is None else f"{arm.accuracy_gap:.3f}",
         MISSING if ratio is None else f"{about}{ratio:.1f}",
     ]
 

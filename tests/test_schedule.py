@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from backbench.schedule import (
+    MOST_HANDED_OVER,
     Batch,
     Candidate,
     Course,
@@ -51,17 +52,17 @@ def test_batches_made_ahead_are_the_same_batches() -> None:
 
 
 def test_a_batch_is_made_while_the_one_before_it_is_in_use() -> None:
-    second_is_made = threading.Event()
+    next_are_made = threading.Event()
 
     def numbered() -> Iterator[Batch]:
         for number in itertools.count():
-            if number == 1:
-                second_is_made.set()
+            if number == MOST_HANDED_OVER:
+                next_are_made.set()
             yield np.array([number]), np.array([number])
 
     with made_ahead(numbered()) as ready:
         next(ready)
-        assert second_is_made.wait(timeout=10)
+        assert next_are_made.wait(timeout=10)
 
 
 def test_what_fails_while_a_batch_is_made_ahead_is_raised() -> None:
@@ -69,10 +70,8 @@ def test_what_fails_while_a_batch_is_made_ahead_is_raised() -> None:
         yield np.zeros(1), np.zeros(1)
         raise OSError("disk")
 
-    with made_ahead(failing()) as ready:
-        next(ready)
-        with pytest.raises(OSError, match="disk"):
-            next(ready)
+    with made_ahead(failing()) as ready, pytest.raises(OSError, match="disk"):
+        list(itertools.islice(ready, 2))
 
 
 def test_a_course_ends_when_validation_loss_has_not_fallen_for_too_long() -> None:

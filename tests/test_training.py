@@ -1,3 +1,6 @@
+from typing import Any
+
+import keras
 import numpy as np
 import pytest
 
@@ -91,3 +94,25 @@ def test_a_fit_that_is_told_to_stop_is_pruned(fitter: Fitter, initial: list[np.n
     assert fit.history == whole.history[:2]
     assert not whole.pruned
     assert len(whole.history) == SCHEDULE.epochs
+
+
+class CountingCalls(keras.layers.Layer):
+    """The identity; counts how often Python runs it, which in a traced program is once per trace."""
+
+    num_calls = 0
+
+    def call(self, inputs: Any) -> Any:
+        CountingCalls.num_calls += 1
+        return inputs
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch runs eagerly: it traces nothing")
+def test_candidates_share_one_traced_program() -> None:
+    values = keras.Input((8,))
+    model = keras.Model(values, keras.layers.Dense(3)(CountingCalls()(values)))
+    fitter, initial = Fitter(model, SCHEDULE), model.get_weights()
+    fitter.fit(Candidate(0.1, 0.1, seed=0), initial, TRAIN, VAL)
+    after_first = CountingCalls.num_calls
+    for rate in (0.01, 0.001):
+        fitter.fit(Candidate(rate, rate, seed=1), initial, TRAIN, VAL)
+    assert CountingCalls.num_calls == after_first

@@ -8,6 +8,9 @@ import numpy as np
 
 from backbench.errors import ArtifactError
 
+# A file up to this size is read whole at first use: looking up a small row costs more than copying it.
+IN_MEMORY_BYTES = 32 << 20
+
 
 class Rows(Protocol):
     """What gives examples by their indices: an array in memory, or a file."""
@@ -22,7 +25,7 @@ class Rows(Protocol):
 class ArrayFile:
     """The rows of a `.npy` file, read by their offset.
 
-    In a memory map every page that was looked at would count as this process's memory.
+    In a memory map every page that was looked at would count as this process's memory. A small file is kept whole.
     """
 
     def __init__(self, path: Path, *, made_by: str, num_row_axes: int = 1) -> None:
@@ -52,10 +55,19 @@ class ArrayFile:
                 f"{path}: expected {whole} bytes in C order, found {found}; run `dvc repro --force {made_by}`"
             )
 
+        self._whole: np.ndarray | None = None
+
     def __len__(self) -> int:
         return self._num_rows
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        if self._num_rows * self._row_bytes <= IN_MEMORY_BYTES:
+            if self._whole is None:
+                self._whole = self._read(np.arange(self._num_rows))
+            return self._whole[indices]
+        return self._read(indices)
+
+    def _read(self, indices: np.ndarray) -> np.ndarray:
         rows = np.empty((len(indices), *self._row_shape), self.dtype)
         flat = rows.view(np.uint8).reshape(len(indices), self._row_bytes)
         with self._path.open("rb", buffering=0) as file:

@@ -13,6 +13,7 @@ from backbench.records import EpochRecord
 
 Weights = list[np.ndarray]
 Batch = tuple[np.ndarray, np.ndarray]
+HANDOVER_BYTES, MOST_HANDED_OVER = 4 << 20, 16
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,27 @@ def training_batches(data: ActivationSource, batch_size: int, seed: int) -> Iter
 
 @contextmanager
 def made_ahead(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-    """Give the same endless batches, the next one made on a thread of its own while this one trains."""
+    """Give the same endless batches, the next ones made on a thread of their own while these train.
+
+    Small batches change threads several at a time, which costs as much as one.
+    """
+
+    def some() -> list[Batch]:
+        made: list[Batch] = []
+        num_bytes = 0
+        while num_bytes < HANDOVER_BYTES and len(made) < MOST_HANDED_OVER:
+            made.append(next(batches))
+            num_bytes += made[-1][0].nbytes
+        return made
+
     with ThreadPoolExecutor(max_workers=1) as worker:
 
         def ready() -> Iterator[Batch]:
-            pending = worker.submit(next, batches)
+            pending = worker.submit(some)
             while True:
-                batch = pending.result()
-                pending = worker.submit(next, batches)
-                yield batch
+                made = pending.result()
+                pending = worker.submit(some)
+                yield from made
 
         yield ready()
 

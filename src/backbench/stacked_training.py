@@ -144,8 +144,7 @@ class StackedFitter:
         self._losses.begin_epoch()
         for step_rates in rates:
             batches = [next(stream) for stream in streams]
-            values = np.stack([values for values, _ in batches], axis=-1)
-            labels = np.stack([labels for _, labels in batches], axis=-1)
+            values, labels = (np.stack(of_slices, axis=-1) for of_slices in zip(*batches, strict=True))
             self._rates.assign(step_rates)
             self._model.train_on_batch(values, labels[:, None, :])
         return np.asarray(keras.ops.convert_to_numpy(self._losses.sums) / len(rates))

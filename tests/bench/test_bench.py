@@ -121,6 +121,12 @@ def test_a_different_arm_is_first_in_every_repeat() -> None:
         assert Unit("limits", repeat, "predict") in units
 
 
+def test_where_few_trials_are_run_each_repeat_runs_others() -> None:
+    study = study_of(FEATURE_EXTRACTION, "resnet50")
+    run = [unit.trial for repeat in range(3) for unit in units_of(study, repeat, 2) if unit.arm == "textbook"]
+    assert run == ["0", "1", "2", "3", "4", "5"]
+
+
 @pytest.mark.parametrize(("suite", "num_trials", "batch_size"), [(FEATURE_EXTRACTION, 16, 64), (FINE_TUNING, 8, 32)])
 def test_the_full_studies_are_those_of_the_page(suite: str, num_trials: int, batch_size: int) -> None:
     for backbone in BACKBONES[suite]:

@@ -52,6 +52,12 @@ def test_a_study_of_which_some_trials_ran_is_estimated_and_says_so() -> None:
     assert line[-1] == "~9.3"
 
 
+def test_accuracies_are_compared_trial_by_trial() -> None:
+    project, textbook = summary_of(3).arms
+    assert project.accuracy_gap is None
+    assert textbook.accuracy_gap == pytest.approx(0.9)  # the first trial: 0 here, 0.9 in this project
+
+
 def test_the_limit_is_what_keeping_activations_saves() -> None:
     limits = summary_of(1).limits
     assert limits is not None

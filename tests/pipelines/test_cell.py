@@ -1,6 +1,7 @@
 """One cell from images to test metrics, on a tiny backbone: embed, sweep and train as the stages run them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from backbench.artifacts import Cell, file_sha256
 from backbench.config import BenchmarkConfig, CellConfig, SearchConfig, TrackingConfig, WeightsConfig
 from backbench.errors import ArtifactError
 from backbench.predictions import read_predictions
-from backbench.records import read_cell
+from backbench.records import read_cell, read_trials
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
@@ -139,3 +140,38 @@ def test_every_test_image_is_predicted_once_per_seed(workplace: Path) -> None:
 def test_a_stage_without_its_inputs_names_the_stage_to_run(workplace: Path) -> None:
     with pytest.raises(ArtifactError, match=r"boundary\.json, found nothing there; run `dvc repro embed` first"):
         sweep(cell_config_for("feature_extraction", seeds=[0]))
+
+
+VARIANTS = {
+    "boundaries_to_choose_from": strategy_config(
+        "fine_tuning", boundary=["last_stage", "stem_out", "output"], epochs=2, views=2, head_start=None
+    ),
+    "nothing_stored": strategy_config("fine_tuning", epochs=2, views=2, head_start=None, activation_limit_gigabytes=0),
+    "views_on_the_fly": strategy_config("fine_tuning", epochs=2, views="on_the_fly"),
+    "heads_on_views_on_the_fly": strategy_config("feature_extraction", epochs=2, views="on_the_fly"),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_cell_runs_whatever_its_strategy_stores_and_chooses_from(name: str, workplace: Path) -> None:
+    strategy = VARIANTS[name]
+    config = replace(cell_config_for(strategy.name, seeds=[0, 1]), strategy=strategy)
+    for stage in (embed, sweep, train):
+        stage(config)
+    record = read_cell(Cell("tiny", strategy.name))
+    assert record.best.num_trials == len(record.trials) == config.search.num_trials
+    assert record.metrics.boundary == record.best.choice.boundary
+    tried = {trial.boundary for trial in record.trials}
+    assert len(tried) > 1 if name == "boundaries_to_choose_from" else len(tried) == 1
+
+
+def test_where_nothing_is_stored_the_choice_is_that_of_what_is(workplace: Path) -> None:
+    losses = []
+    for limit in (20.0, 0.0):
+        changes = {"head_start": None, "activation_limit_gigabytes": limit, "activation_dtype": "float32"}
+        strategy = strategy_config("fine_tuning", epochs=2, views=2, **changes)
+        config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
+        embed(config)
+        sweep(config)
+        losses.append([trial.val_loss for trial in read_trials(Cell("tiny", "fine_tuning"))])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

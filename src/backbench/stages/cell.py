@@ -16,7 +16,7 @@ from backbench.config import ON_THE_FLY, CellConfig, resolved
 from backbench.data.dataset import Dataset, open_dataset
 from backbench.determinism import make_deterministic
 from backbench.errors import BoundaryError
-from backbench.freezing import OUTPUT, CutModel, cut
+from backbench.freezing import OUTPUT, CutModel, cut, resolve_boundary
 from backbench.strategies import Adapter
 
 
@@ -69,18 +69,22 @@ class CellInputs:
         record, labels = self.boundary_record(boundary), self.dataset.labels[split]
         if record.stored[split]:
             return read_activations(self.cell.activations, record.boundary, split, labels)
-        prefix = cut(self._frozen_backbone, record.boundary).prefix
+        prefix = self._cut(self._frozen_backbone, record).prefix
         return ComputedActivations(prepared_images(self.config, split), labels, prefix, self._num_views(split))
 
     def adapter(self, boundary: str | None = None) -> Adapter:
         """Build the model that trains; the backbone itself only where a part of it trains."""
         make_deterministic(self.config.search.seed, num_threads=self.config.benchmark.threads)
-        layer = self.boundary_record(boundary).boundary
-        if layer == OUTPUT:
+        record = self.boundary_record(boundary)
+        if record.boundary == OUTPUT:
             cut_model = CutModel(OUTPUT, prefix=None, suffix=None)
         else:
-            cut_model = cut(load_backbone(self.config.backbone, self.config.weights), layer)
+            cut_model = self._cut(load_backbone(self.config.backbone, self.config.weights), record)
         return Adapter(cut_model, self.config.backbone, self.config.strategy, num_classes=len(self.dataset.classes))
+
+    def _cut(self, backbone: keras.Model, record: BoundaryRecord) -> CutModel:
+        """Cut anew from what the strategy says: Keras numbers nameless layers by how many the process has built."""
+        return cut(backbone, resolve_boundary(backbone, self.config.backbone, record.name))
 
     @cached_property
     def _frozen_backbone(self) -> keras.Model:

@@ -29,8 +29,6 @@ def sweep(config: CellConfig) -> str:
     inputs = cell_inputs(config)
     state = inputs.state_folder("sweep")
     study = open_study(state / "study.journal", str(inputs.cell))
-    ranges = {"learning_rate": config.strategy.learning_rate, "weight_decay": config.strategy.weight_decay}
-    space = Space(ranges, inputs.boundaries)
     batch_size = config.search.trials_per_batch if inputs.boundaries == (OUTPUT,) else 1
     tracker = Tracker(config.tracking)
     parent = tracker.begin_cell(
@@ -42,7 +40,8 @@ def sweep(config: CellConfig) -> str:
             tracker.log_trial(parent, record.index, record.parameters, record.metrics, record.history)
             advance(1)
 
-        trials = run_search(study, space, config.search, _Study(inputs).run, batch_size=batch_size, on_trial=on_trial)
+        cell = CellStudy(inputs)
+        trials = run_search(study, cell.space, config.search, cell.run, batch_size=batch_size, on_trial=on_trial)
     write_trials(inputs.cell, trials)
     best = _best_record(config, inputs, trials)
     write_best(inputs.cell, best)
@@ -50,13 +49,19 @@ def sweep(config: CellConfig) -> str:
     return _last_line(inputs.cell, best)
 
 
-class _Study:
+class CellStudy:
     """Runs the trials of one cell; a boundary's model and data are made when its first trial comes."""
 
     def __init__(self, inputs: CellInputs) -> None:
         self._inputs = inputs
         self._seed = inputs.config.search.seed
         self._of_boundary = cache(self._opened)
+
+    @property
+    def space(self) -> Space:
+        strategy = self._inputs.config.strategy
+        ranges = {"learning_rate": strategy.learning_rate, "weight_decay": strategy.weight_decay}
+        return Space(ranges, self._inputs.boundaries)
 
     def _opened(self, boundary: str) -> tuple[Adapter, ActivationSource, ActivationSource, Weights]:
         train, val = (self._inputs.activations(split, boundary) for split in ("train", "val"))
