@@ -13,7 +13,7 @@ from backbench.data.dataset import DESCRIPTION, open_dataset
 from backbench.stages.prepare import prepare
 from bench.studies import Study
 
-SOURCE = Path(__file__).parents[1] / "assets/photodigits"
+SOURCE = Path(__file__).parents[1] / "assets/digits"
 NUM_TEST_PER_CLASS = 1
 
 

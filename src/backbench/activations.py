@@ -121,6 +121,15 @@ def padded_indices(start: int, stop: int, batch_size: int) -> Iterator[tuple[int
         yield min(batch_size, stop - first), np.minimum(np.arange(first, first + batch_size), stop - 1)
 
 
+def even_indices(num_examples: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield `(num_real, indices)` of the fewest batches of at most `EVALUATION_BATCH_SIZE`, as even as they can be.
+
+    So next to nothing is computed only to fill the last one.
+    """
+    num_batches = -(-num_examples // EVALUATION_BATCH_SIZE)
+    return padded_indices(0, num_examples, -(-num_examples // max(1, num_batches)))
+
+
 def kept_views(source: ActivationSource) -> range:
     """Number the views that are made once and kept; the first few where each view is seen once only."""
     return range(NUM_POOLED_VIEWS if source.num_views == UNLIMITED_VIEWS else source.num_views)
@@ -128,7 +137,7 @@ def kept_views(source: ActivationSource) -> range:
 
 def in_order(source: ActivationSource, *, view: int = 0) -> Iterator[tuple[int, np.ndarray]]:
     """Yield `(num_real, activations)` of one view of every example; batches are full as `padded_indices` has them."""
-    for num_real, examples in padded_indices(0, source.num_examples, EVALUATION_BATCH_SIZE):
+    for num_real, examples in even_indices(source.num_examples):
         yield num_real, source.take(np.full(len(examples), view), examples)
 
 
@@ -149,7 +158,7 @@ def outputs(
     """
     prepared = prepare or (lambda batch: batch.astype("float32", copy=False))
     if isinstance(values, np.ndarray):
-        rows = padded_indices(0, len(values), EVALUATION_BATCH_SIZE)
+        rows = even_indices(len(values))
         batches = ((num_real, np.asarray(values[indices])) for num_real, indices in rows)
     else:
         batches = ((num_real, batch) for num_real, batch in in_order(values, view=view))

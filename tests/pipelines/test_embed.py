@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backbench import artifacts
-from backbench.activation_store import StoredActivations, StoreWriter
+from backbench.activation_store import StoredActivations, StorePlan, StoreWriter
 from backbench.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
 from backbench.artifacts import Cell
 from backbench.backbones.weights import load_backbone
@@ -106,7 +106,7 @@ def test_the_adapter_belongs_to_the_boundary(workplace: Path) -> None:
 def test_a_killed_embed_goes_on_and_ends_in_the_same_bytes(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    monkeypatch.setattr(stage, "BATCH_SIZE", 16)
+    monkeypatch.setattr(stage, "BATCH_SIZES", (16,))
     embed(configured(boundary=SEVERAL))
     straight = written()
     append, calls = StoreWriter.append, iter(range(1000))
@@ -207,3 +207,17 @@ def test_memory_is_flat_whatever_the_number_of_images() -> None:
     command = [sys.executable, str(PROJECT / "bench/memory.py"), "--images", "100", "2000", "--pixels", "160"]
     done = subprocess.run([*command, "--stages", "embed"], capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "size"),
+    [
+        ({"train": (4, 128), "val": (1, 1280)}, 128),
+        ({"train": (1, 800), "val": (1, 200), "test": (1, 10)}, 32),
+        ({"train": (4, 200), "val": (1, 400), "test": (1, 1197)}, 32),
+        ({"train": (1, 64), "val": (1, 640)}, 64),
+        ({"val": (1, 20000)}, 128),
+    ],
+)
+def test_a_batch_is_as_large_as_little_filling_allows(rows: dict[str, tuple[int, int]], size: int) -> None:
+    assert stage.batch_size_for(StorePlan({"output": (8,)}, rows, "float32")) == size

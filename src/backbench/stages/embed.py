@@ -27,7 +27,9 @@ from backbench.data.dataset import SPLITS, Dataset, open_dataset
 from backbench.determinism import make_deterministic
 from backbench.freezing import INPUT, cut, resolve_boundary, tapped_prefix
 
-BATCH_SIZE = 128
+# The largest one is taken that computes at most this share of rows only to fill the last batches.
+BATCH_SIZES = (128, 64, 32)
+MOST_FILLING = 0.05
 UNITS = ((GIGABYTE, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -50,7 +52,7 @@ def embed(config: CellConfig) -> str:
     wanted = _plan(config, dataset, backbone, tuple(dict.fromkeys(layers.values())))
     plan = wanted.within(min(config.strategy.activation_limit_gigabytes * GIGABYTE, disk_room_bytes(state)))
     print(_size_line(cell, dataset, wanted), *_fallback_lines(cell, wanted, plan), sep="\n", flush=True)
-    key = (asdict(config.dataset), asdict(config.backbone), digest, dataset.digest, asdict(plan), BATCH_SIZE)
+    key = (asdict(config.dataset), asdict(config.backbone), digest, dataset.digest, asdict(plan), batch_size_for(plan))
     writer = StoreWriter(state_for(state, *key), plan)
     _write_splits(config, backbone, plan, writer)
     records = tuple(_record(backbone, name, layer, plan, writer) for name, layer in layers.items())
@@ -138,11 +140,20 @@ def _write_splits(config: CellConfig, backbone: keras.Model, plan: StorePlan, wr
                 advance(num_real)
 
 
+def batch_size_for(plan: StorePlan) -> int:
+    """Return how many images pass at once; every batch of a plan is as large, so that one program is traced."""
+    for size in BATCH_SIZES[:-1]:
+        num_filling = sum(num_views * (-num_examples % size) for num_views, num_examples in plan.rows.values())
+        if num_filling <= MOST_FILLING * plan.num_rows:
+            return size
+    return BATCH_SIZES[-1]
+
+
 def _missing_batches(split: str, plan: StorePlan, writer: StoreWriter) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield `(view, num_real, examples)`: the batches that an earlier process did not write, each of one view."""
     num_views, num_examples = plan.rows[split]
     done = writer.num_rows(split)
     for view in range(num_views):
         first = min(max(0, done - view * num_examples), num_examples)
-        for num_real, examples in padded_indices(first, num_examples, BATCH_SIZE):
+        for num_real, examples in padded_indices(first, num_examples, batch_size_for(plan)):
             yield view, num_real, examples
