@@ -13,7 +13,7 @@ from backbench.data.dataset import DESCRIPTION, open_dataset
 from backbench.stages.prepare import prepare
 from bench.studies import Study
 
-SOURCE = Path(__file__).parents[1] / "assets/digits"
+ASSETS = Path(__file__).parents[1] / "assets"
 NUM_TEST_PER_CLASS = 1
 
 
@@ -38,16 +38,20 @@ def prepare_images(study: Study, folder: Path) -> None:
     dataset = study.config.dataset
     assert dataset.train_per_class is not None
     assert dataset.val_per_class is not None
-    _choose(folder / dataset.path, dataset.train_per_class + dataset.val_per_class + NUM_TEST_PER_CLASS)
+    _choose(
+        ASSETS / dataset.name,
+        folder / dataset.path,
+        dataset.train_per_class + dataset.val_per_class + NUM_TEST_PER_CLASS,
+    )
     with contextlib.chdir(folder):
         prepare(dataset)
 
 
-def _choose(folder: Path, num_per_class: int) -> None:
+def _choose(source: Path, folder: Path, num_per_class: int) -> None:
     """Copy so many shipped images of every class, by name, into one folder per class."""
     shutil.rmtree(folder, ignore_errors=True)
     by_class: dict[str, list[Path]] = defaultdict(list)
-    for file in sorted(SOURCE.glob("*/*/*.png"), key=lambda file: file.name):
+    for file in sorted(source.glob("*/*/*.png"), key=lambda file: file.name):
         by_class[file.parent.name].append(file)
     for label, files in by_class.items():
         (folder / label).mkdir(parents=True)

@@ -1,11 +1,12 @@
 """What is measured: the same study for every arm, as this project's own configuration."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 
+from backbench.artifacts import fingerprint
 from backbench.config import (
     BackboneConfig,
     BenchmarkConfig,
@@ -55,8 +56,10 @@ class Study:
         return self.config.search.num_trials
 
     def folder(self, root: Path) -> Path:
-        """Return where this study's images, weights and initial head lie."""
-        return root / self.suite / self.backbone
+        """Return where this study's images, weights and initial head lie: others, another folder."""
+        config = self.config
+        parts = (config.dataset, config.backbone, config.weights, config.strategy.head)
+        return root / self.suite / f"{self.backbone}-{fingerprint(*map(asdict, parts))}"
 
 
 def study_of(suite: str, backbone: str) -> Study:
