@@ -5,8 +5,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from backbench.config import TransferConfig, to_typed
+from backbench.config import to_typed
 from backbench.entry import quiet_libraries, refusing
+from backbench.pretrain_config import TransferConfig
 from backbench.transfer.measurements import check
 
 

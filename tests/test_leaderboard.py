@@ -12,6 +12,7 @@ from backbench.leaderboard import COLUMNS, cells_of, read_leaderboard, summary
 from backbench.predictions import read_predictions, write_predictions
 from tests.finished_benchmark import (
     BACKBONES,
+    NUM_EPOCHS,
     NUM_TEST,
     NUM_TRIALS,
     SEEDS,
@@ -82,6 +83,7 @@ def test_a_row_says_what_was_chosen_and_how_sure_it_is() -> None:
     assert row.learning_rate == record.best.choice.learning_rate
     assert row.learning_rate_at_edge == "low"
     assert (row.num_trials, row.num_seeds, row.weights) == (NUM_TRIALS, len(SEEDS), "formula")
+    assert (row.num_pruned, row.num_epochs) == (1, NUM_TRIALS * NUM_EPOCHS)
 
 
 def test_pixels_have_no_search_and_no_spread() -> None:
@@ -117,6 +119,6 @@ def test_predictions_are_read_by_seed_and_position() -> None:
 def test_columns_are_those_of_the_contract() -> None:
     assert ",".join(COLUMNS) == (
         "rank,backbone,strategy,weights,test_accuracy_mean,test_accuracy_sd,test_accuracy_low,test_accuracy_high,"
-        "val_accuracy_mean,learning_rate,weight_decay,learning_rate_at_edge,num_trials,num_seeds,num_parameters,"
-        "num_trainable_parameters"
+        "val_accuracy_mean,learning_rate,weight_decay,learning_rate_at_edge,num_trials,num_pruned,num_epochs,num_seeds,"
+        "num_parameters,num_trainable_parameters"
     )

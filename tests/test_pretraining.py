@@ -9,11 +9,12 @@ import pytest
 
 from backbench.artifacts import file_sha256
 from backbench.backbones.graph import build_graph
-from backbench.config import BackboneConfig, PretrainConfig, SourceAugmentationConfig
+from backbench.config import BackboneConfig
 from backbench.errors import ConfigError
 from backbench.formula import mixture, scenes
 from backbench.formula.cache import SourceImages, source_images
 from backbench.model_card import record, write_curve
+from backbench.pretrain_config import PretrainConfig, SourceAugmentationConfig
 from backbench.pretraining import Folders, Outcome, SourceRecord, curves_of, pretrain
 from backbench.source_batches import SourceBatches, labels_of
 from backbench.unit_scale import has_batch_norm, scale_to_unit

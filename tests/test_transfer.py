@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from backbench.artifacts import file_sha256
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import save_weights
-from backbench.config import BackboneConfig, FineTuningConfig, FormulaWeights, TransferConfig, to_typed
+from backbench.config import BackboneConfig, FormulaWeights, to_typed
 from backbench.errors import ConfigError, DatasetError
+from backbench.pretrain_config import FineTuningConfig, TransferConfig
 from backbench.report.transfer_tables import BEGIN, END
 from backbench.stages import transfer_start
 from backbench.stages.transfer import transfer

@@ -20,6 +20,7 @@ PIXELS = "pixels"
 class Row:
     """One line of the leaderboard; None where the pixels have no such thing, or one seed has no spread.
 
+    `num_epochs` counts those of all trials together, the `num_pruned` pruned ones included.
     `test_accuracy_low` and `_high` bound the bootstrap 95 % interval over test images.
     """
 
@@ -36,6 +37,8 @@ class Row:
     weight_decay: float | None
     learning_rate_at_edge: str | None
     num_trials: int | None
+    num_pruned: int | None
+    num_epochs: int | None
     num_seeds: int
     num_parameters: int
     num_trainable_parameters: int
@@ -108,6 +111,8 @@ def _row(metrics: MetricsRecord, predictions: Predictions, record: CellRecord | 
         weight_decay=best.choice.weight_decay if best else None,
         learning_rate_at_edge=best.learning_rate_at_edge if best else None,
         num_trials=best.num_trials if best else None,
+        num_pruned=best.num_pruned if best else None,
+        num_epochs=best.num_epochs if best else None,
         num_seeds=metrics.num_seeds,
         num_parameters=metrics.num_parameters,
         num_trainable_parameters=metrics.num_trainable_parameters,

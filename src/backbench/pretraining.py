@@ -18,12 +18,13 @@ from backbench import artifacts, source_batches, unit_scale
 from backbench.activations import EVALUATION_BATCH_SIZE, outputs
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.backbones.weights import save_weights
-from backbench.config import BackboneConfig, PretrainConfig
+from backbench.config import BackboneConfig
 from backbench.console import progress_bar
 from backbench.data.augment import resized
 from backbench.determinism import make_deterministic
 from backbench.formula import mixture
 from backbench.formula.cache import SourceImages, source_digest, source_images
+from backbench.pretrain_config import PretrainConfig
 from backbench.schedule import learning_rate_at
 from backbench.source_batches import SourceBatches
 from backbench.unit_scale import has_batch_norm, scale_to_unit

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from backbench.config import PretrainConfig
 from backbench.errors import ConfigError
 from backbench.formula import mixture
 from backbench.formula.cache import SourceImages
+from backbench.pretrain_config import PretrainConfig
 
 EPOCH_STREAM = 1
 STEP_STREAM = 2

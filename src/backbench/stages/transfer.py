@@ -5,8 +5,9 @@ from pathlib import Path
 
 from backbench import artifacts
 from backbench.artifacts import fingerprint
-from backbench.config import BackboneConfig, TransferConfig
+from backbench.config import BackboneConfig
 from backbench.console import progress_bar
+from backbench.pretrain_config import TransferConfig
 from backbench.report.transfer_tables import tables, with_tables
 from backbench.stages.transfer_start import Results, Start
 from backbench.transfer.fine_tuning import recipe_of

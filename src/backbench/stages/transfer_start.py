@@ -8,8 +8,9 @@ from filelock import FileLock
 
 from backbench import artifacts
 from backbench.backbones.weights import load_backbone
-from backbench.config import BackboneConfig, TransferConfig, WeightsConfig
+from backbench.config import BackboneConfig, WeightsConfig
 from backbench.errors import ConfigError
+from backbench.pretrain_config import TransferConfig
 from backbench.stages.transfer_data import kept_features
 from backbench.transfer.fine_tuning import FineTuner, recipe_of
 from backbench.transfer.measurements import (

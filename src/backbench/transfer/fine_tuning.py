@@ -14,16 +14,10 @@ import numpy as np
 
 from backbench.activations import Activations
 from backbench.backbones.graph import preprocess
-from backbench.config import (
-    AugmentationConfig,
-    BackboneConfig,
-    FineTuningConfig,
-    RangeConfig,
-    StrategyConfig,
-    TransferConfig,
-)
+from backbench.config import AugmentationConfig, BackboneConfig, RangeConfig, StrategyConfig
 from backbench.data.augment import augmented, resized
 from backbench.freezing import INPUT, cut_for
+from backbench.pretrain_config import FineTuningConfig, TransferConfig
 from backbench.schedule import Candidate, loss_and_accuracy
 from backbench.strategies import Adapter
 from backbench.transfer.subsets import FewShotTask, Measurement

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from backbench.config import TransferConfig
 from backbench.errors import ConfigError
+from backbench.pretrain_config import TransferConfig
 from backbench.transfer.subsets import Measurement
 
 FORMULA, RANDOM = "formula", "random"
