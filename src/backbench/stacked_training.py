@@ -21,7 +21,7 @@ from backbench.schedule import (
     training_batches,
 )
 from backbench.stacked_heads import StackedDropout, build_stack, slice_values, stacked_values
-from backbench.training import NO_DECAY, assign_all, optimizer_values
+from backbench.training import JIT_COMPILE, NO_DECAY, assign_all, optimizer_values
 
 
 def cross_entropies(labels: Any, logits: Any) -> Any:
@@ -96,7 +96,7 @@ class StackedFitter:
         self._weight_decays = self._optimizer.add_variable((num_slices,), "zeros", name="weight_decays")
         self._optimizer.weight_decay = self._weight_decays
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
-        self._model.compile(self._optimizer, summed_cross_entropy, metrics=[self._losses], jit_compile=False)
+        self._model.compile(self._optimizer, summed_cross_entropy, metrics=[self._losses], jit_compile=JIT_COMPILE)
         self._optimizer.build(self._model.trainable_variables)
         self._pristine = optimizer_values(self._optimizer)
 

@@ -25,6 +25,8 @@ from backbench.schedule import (
 
 Watch = Callable[[EpochRecord], bool]
 NO_DECAY = ["bias", "beta", "gamma"]
+# Without it JAX would run every step operation by operation; TensorFlow would ask for XLA, which is slower on a CPU.
+JIT_COMPILE = keras.backend.backend() == "jax"
 
 
 def optimizer_values(optimizer: keras.optimizers.Optimizer) -> Weights:
@@ -61,7 +63,7 @@ class Fitter:
         self._optimizer.weight_decay = self._weight_decay
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(self._optimizer, loss, jit_compile=False)
+        model.compile(self._optimizer, loss, jit_compile=JIT_COMPILE)
         self._optimizer.build(model.trainable_variables)
         self._pristine = optimizer_values(self._optimizer)
 
