@@ -88,14 +88,15 @@ def tiny_study(suite: str, backbone: BackboneConfig | None = None) -> Study:
 def strategy_of(suite: str, epochs: int, **changes: Any) -> StrategyConfig:
     """Return the shipped strategy with what the benchmark fixes: one view, no head start, no early end.
 
-    The weight decay is fixed; the batch size, the range of learning rates, the warm-up, the head and the type in
-    which activations are kept are the shipped ones.
+    The weight decay is fixed, and activations are kept in float32, as the other arms have them; the batch size, the
+    range of learning rates, the warm-up and the head are the shipped ones.
     """
     fixed = {
         "epochs": epochs,
         "early_stopping_patience": epochs,
         "views": 1,
         "head_start": None,
+        "activation_dtype": "float32",
         "weight_decay": {"low": WEIGHT_DECAY, "high": WEIGHT_DECAY},
     }
     return _read("strategy", suite, StrategyConfig, **fixed, **changes)

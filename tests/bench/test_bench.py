@@ -10,7 +10,7 @@ import keras
 import pytest
 from bench.rows import Row, read_rows
 from bench.runs import Bench, Unit, units_of
-from bench.start import make_start
+from bench.start import make_start, shrink_residual_branches
 from bench.studies import BACKBONES, FEATURE_EXTRACTION, FINE_TUNING, Study, study_of, tiny_study
 from bench.workers import Arm, arms_of, make_arm
 
@@ -138,3 +138,11 @@ def test_the_full_studies_are_those_of_the_page(suite: str, num_trials: int, bat
         )
         assert (config.strategy.views, config.strategy.head_start, config.backbone.width) == (1, None, 1.0)
         assert config.backbone.input_size_pixels == config.dataset.image_size_pixels == 96
+
+
+def test_residual_branches_start_small_and_shortcuts_do_not() -> None:
+    model = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(32, 32, 3))
+    shrink_residual_branches(model)
+    shrunk = {layer.name for layer in model.layers if hasattr(layer, "gamma") and float(layer.gamma[0]) != 1.0}
+    assert len(shrunk) == 16  # one per block
+    assert all(name.endswith("_3_bn") for name in shrunk)
