@@ -95,18 +95,41 @@ class FormulaWeights:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class PretrainedConfig:
+    """Published weights: where they lie, what they must be, and what they may be used for.
+
+    `digest` is `sha256:…` or `md5:…`, as the publisher pins it; null where the publisher pins none. `licence` is an
+    SPDX identifier. `layout` says which names the file gives its arrays.
+    """
+
+    url: str
+    digest: str | None = Field(default=None, pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")
+    layout: Literal["keras", "timm"] = "keras"
+    licence: str
+    trained_on: str
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class BackboneConfig:
-    """A pretrained network without classifier; `width` below 1 scales every convolution's filters."""
+    """A pretrained network without classifier; `width` below 1 scales every convolution's filters.
+
+    `constructor` takes the arguments of `keras.applications`, and `arguments` beside them. `num_parameters` and
+    `num_macs` (multiply-accumulates for one image of `input_size_pixels`) are without the classifier.
+    """
 
     name: str
     family: str
     constructor: str
+    arguments: dict[str, Any] = field(default_factory=dict)
     preprocessor: str
     width: float = 1.0
     input_size_pixels: int
     min_size_pixels: int
     feature_dim: int
+    num_parameters: int | None = None
+    num_macs: int | None = None
     last_stage_boundary: str
+    pretrained: PretrainedConfig | None = None
     formula: FormulaWeights | None = None
 
 

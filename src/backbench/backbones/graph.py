@@ -66,7 +66,9 @@ def build_graph(config: BackboneConfig, *, weights: str | None = None) -> keras.
             f"{config.min_size_pixels}, found {size}; raise it"
         )
     constructor = imported(config.constructor)
-    model = constructor(weights=weights, include_top=False, pooling="avg", input_shape=(size, size, 3))
+    model = constructor(
+        weights=weights, include_top=False, pooling="avg", input_shape=(size, size, 3), **config.arguments
+    )
     if config.width != 1.0:
         model = keras.models.clone_model(model, clone_function=lambda layer: _thinned_layer(layer, config.width))
     if model.output_shape != (None, config.feature_dim):
