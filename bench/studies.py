@@ -29,8 +29,8 @@ SIDE_PIXELS = 96
 TRAIN_PER_CLASS, VAL_PER_CLASS = 80, 20
 WEIGHT_DECAY = 1e-3
 # Further arms of this project, per suite: an arm's name, and the keys of conf/search in which it differs from the
-# arm `project`. The shipped pruner waits three of twenty epochs, this one two of ten.
-PRUNER = PrunerConfig(percentile=50.0, startup_trials=2, warmup_epochs=2)
+# arm `project`. The shipped pruner waits three of twenty epochs, this one one of ten.
+PRUNER = PrunerConfig(percentile=50.0, startup_trials=2, warmup_epochs=1)
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {FEATURE_EXTRACTION: {}, FINE_TUNING: {"pruned": {"pruner": PRUNER}}}
 
 Typed = TypeVar("Typed")
