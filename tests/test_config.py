@@ -105,6 +105,10 @@ def test_a_strategy_names_its_boundaries_in_order(keys: dict[str, object], bound
     ("keys", "message"),
     [
         ({"boundary": None}, "expected one of `boundary` and `unfreeze`, found neither; give one of them"),
+        (
+            {"batch_size": 32, "accumulation_steps": 5},
+            "accumulation_steps: expected a divisor of batch_size 32, found 5",
+        ),
         ({"unfreeze": 0.5}, "expected one of `boundary` and `unfreeze`, found both; give one of them"),
         ({"boundary": None, "unfreeze": 25}, "unfreeze: expected shares from 0 to 1, found 25.0; correct it there"),
         ({"boundary": None, "unfreeze": [0.5, -0.1]}, "unfreeze: expected shares from 0 to 1, found -0.1; correct it"),
@@ -118,7 +122,7 @@ def test_a_strategy_names_its_boundaries_in_order(keys: dict[str, object], bound
         ({"boundary": None, "unfreeze": [0.5, 0.50]}, "unfreeze: expected one or more, each once, found"),
     ],
 )
-def test_a_strategy_without_one_clear_boundary_is_refused(keys: dict[str, object], message: str) -> None:
+def test_an_impossible_strategy_is_refused(keys: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=rf"^conf/strategy/fine_tuning\.yaml: {message}"):
         strategy_config("fine_tuning", **keys)
 

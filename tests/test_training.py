@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -55,6 +56,23 @@ def test_a_fit_learns_and_returns_its_best_epoch(fitter: Fitter, initial: list[n
     assert fit.best.val_accuracy > 0.8
     fitter.model.set_weights(fit.weights)
     assert fitter.loss_and_accuracy(VAL) == (fit.best.val_loss, fit.best.val_accuracy)
+
+
+def test_accumulated_parts_of_a_batch_make_the_step_of_the_whole_batch() -> None:
+    head = HeadConfig(hidden_units=16)
+    start = build_head(8, 3, head, seed=0)
+    standardise(start, TRAIN)
+    fits = []
+    for parts in (1, 4):
+        schedule = replace(SCHEDULE, accumulation_steps=parts)
+        fitter = Fitter(build_head(8, 3, head, seed=0), schedule)
+        # Twice: what a fit leaves in the accumulators must not reach the next.
+        fitter.fit(Candidate(0.3, 0.5, seed=5), start.get_weights(), TRAIN, VAL)
+        fits.append(fitter.fit(Candidate(0.03, 0.01, seed=0), start.get_weights(), TRAIN, VAL))
+    for whole, accumulated in zip(*(fit.history for fit in fits), strict=True):
+        assert accumulated.learning_rate == whole.learning_rate
+        assert accumulated.train_loss == pytest.approx(whole.train_loss, rel=1e-4)
+        assert accumulated.val_loss == pytest.approx(whole.val_loss, rel=1e-4)
 
 
 def test_training_loss_is_the_mean_over_the_epoch() -> None:

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
@@ -105,11 +105,16 @@ class ComputedActivations:
 
     def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
         prepared = self.images.take(views, examples)
-        return prepared if self.prefix is None else np.asarray(self.prefix.predict_on_batch(prepared))
+        return prepared if self.prefix is None else single(self.prefix.predict_on_batch(prepared))
 
 
 if TYPE_CHECKING:
     _SOURCES: tuple[type[ActivationSource], ...] = (Activations, ComputedActivations)
+
+
+def single(values: Any) -> np.ndarray:
+    """Return what a model of any precision made as float32."""
+    return np.asarray(values).astype("float32", copy=False)
 
 
 def padded_indices(start: int, stop: int, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -162,4 +167,5 @@ def outputs(
         batches = ((num_real, np.asarray(values[indices])) for num_real, indices in rows)
     else:
         batches = ((num_real, batch) for num_real, batch in in_order(values, view=view))
-    return np.concatenate([model.predict_on_batch(prepared(batch))[:num_real] for num_real, batch in batches])
+    made = (single(model.predict_on_batch(prepared(batch)))[:num_real] for num_real, batch in batches)
+    return np.concatenate(list(made))

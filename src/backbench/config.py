@@ -38,6 +38,7 @@ class BenchmarkConfig:
     """What to benchmark: `conf/benchmark.yaml`, the one file that a user edits.
 
     `threads` of each process decides the order of sums, and with it the last bits; 0 leaves it to the backend.
+    `precision` is what backbones compute in; weights, heads and losses are float32 whatever it says.
     """
 
     dataset: str
@@ -47,6 +48,7 @@ class BenchmarkConfig:
     search: str
     seeds: list[int]
     threads: int = 0
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -104,7 +106,7 @@ class PretrainedConfig:
 
     url: str
     digest: str | None = Field(default=None, pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")
-    layout: Literal["keras", "timm"] = "keras"
+    layout: Literal["keras", "keras_hub", "timm"] = "keras"
     licence: str
     trained_on: str
 
@@ -183,6 +185,9 @@ class StrategyConfig:
     `on_the_fly` is a new version each time an image is seen, computed then.
     `activation_limit_gigabytes` is what the activations of one cell may take on the disk, in 10^9 bytes; boundaries
     that do not fit are computed on the fly too.
+    A fine-tuning step is taken after `accumulation_steps` parts of its batch, one after another, so that only a part of
+    it need fit into memory. It is the same step, for nothing in a suffix depends on the other images of its batch while
+    BatchNormalization is frozen.
     """
 
     name: str
@@ -195,6 +200,7 @@ class StrategyConfig:
     activation_limit_gigabytes: float = Field(default=20.0, ge=0)
     epochs: int
     batch_size: int
+    accumulation_steps: int = Field(default=1, ge=1)
     warmup_fraction: float = 0.1
     early_stopping_patience: int
     train_batch_norm: bool = False
@@ -206,6 +212,11 @@ class StrategyConfig:
         if (self.boundary is None) == (self.unfreeze is None):
             found = "neither" if self.boundary is None else "both"
             raise ConfigError(f"{where}: expected one of `boundary` and `unfreeze`, found {found}; give one of them")
+        if self.batch_size % self.accumulation_steps:
+            raise ConfigError(
+                f"{where}: accumulation_steps: expected a divisor of batch_size {self.batch_size}, "
+                f"found {self.accumulation_steps}; correct it there"
+            )
         outside = [share for share in _listed(self.unfreeze) if not 0 <= share <= 1]
         if outside:
             raise ConfigError(f"{where}: unfreeze: expected shares from 0 to 1, found {outside[0]}; correct it there")
@@ -325,4 +336,4 @@ def resolved(config: CellConfig) -> dict[str, Any]:
     """Return what decides a cell's choice, as plain values: no tracking server, no other cell, no final seed."""
     plain = asdict(config)
     del plain["tracking"], plain["benchmark"]
-    return {**plain, "threads": config.benchmark.threads}
+    return {**plain, "threads": config.benchmark.threads, "precision": config.benchmark.precision}

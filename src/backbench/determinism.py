@@ -1,4 +1,7 @@
-"""Seeds, threads and deterministic operations, set before the first tensor is made."""
+"""Seeds, threads and deterministic operations, set before the first tensor is made; and what layers compute in."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 
@@ -32,3 +35,14 @@ def limit_threads(num_threads: int) -> None:
 
         tf.config.threading.set_intra_op_parallelism_threads(num_threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+@contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Let the layers that are built within compute by one of Keras's policies, such as `mixed_bfloat16`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

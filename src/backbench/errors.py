@@ -27,3 +27,7 @@ class ActivationError(BackbenchError):
 
 class ArtifactError(BackbenchError):
     """A file that an earlier stage writes is missing or not readable."""
+
+
+class MemoryLimitError(BackbenchError):
+    """What is asked for does not fit into the memory that is there."""

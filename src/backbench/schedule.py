@@ -18,12 +18,16 @@ HANDOVER_BYTES, MOST_HANDED_OVER = 4 << 20, 16
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a candidate trains: linear warm-up, then a cosine to zero, one learning rate per step."""
+    """How long a candidate trains: linear warm-up, then a cosine to zero, one learning rate per step.
+
+    The gradient of a step is the mean over `accumulation_steps` equal parts of its batch.
+    """
 
     epochs: int
     batch_size: int
     warmup_fraction: float
     early_stopping_patience: int
+    accumulation_steps: int = 1
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ def schedule_of(strategy: StrategyConfig) -> Schedule:
         batch_size=strategy.batch_size,
         warmup_fraction=strategy.warmup_fraction,
         early_stopping_patience=strategy.early_stopping_patience,
+        accumulation_steps=strategy.accumulation_steps,
     )
 
 

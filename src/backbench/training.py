@@ -57,7 +57,10 @@ class Fitter:
         """
         self.model = model
         self.schedule = schedule
-        self._optimizer = keras.optimizers.AdamW(learning_rate=1.0, weight_decay=0.0)
+        parts = schedule.accumulation_steps
+        self._optimizer = keras.optimizers.AdamW(
+            learning_rate=1.0, weight_decay=0.0, gradient_accumulation_steps=parts if parts > 1 else None
+        )
         # A variable of the optimizer, or the traced step would keep the first candidate's weight decay.
         self._weight_decay = self._optimizer.add_variable((), "zeros", name="weight_decay")
         self._optimizer.weight_decay = self._weight_decay
@@ -101,8 +104,11 @@ class Fitter:
         losses = []
         for rate in rates:
             self._optimizer.learning_rate = rate
-            # Keras resets its metrics in every call: what it returns is this batch's loss alone.
-            losses.append(self.model.train_on_batch(*next(batches)))
+            values, labels = next(batches)
+            parts = self.schedule.accumulation_steps
+            for part in zip(np.split(values, parts), np.split(labels, parts), strict=True):
+                # Keras resets its metrics in every call: what it returns is this part's loss alone.
+                losses.append(self.model.train_on_batch(*part))
         return float(np.mean(losses))
 
     def logits(self, data: ActivationSource) -> np.ndarray:

@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from backbench import artifacts
 from backbench.artifacts import Cell, file_sha256
 from backbench.config import BenchmarkConfig, CellConfig, SearchConfig, TrackingConfig, WeightsConfig
-from backbench.errors import ArtifactError
+from backbench.errors import ArtifactError, MemoryLimitError
 from backbench.predictions import read_predictions
 from backbench.records import read_cell, read_trials
 from backbench.stages.embed import embed
@@ -175,3 +176,27 @@ def test_where_nothing_is_stored_the_choice_is_that_of_what_is(workplace: Path) 
         sweep(config)
         losses.append([trial.val_loss for trial in read_trials(Cell("tiny", "fine_tuning"))])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_mixed_precision_computes_in_half_and_ends_near_single(workplace: Path) -> None:
+    losses = []
+    for precision in ("float32", "mixed_bfloat16"):
+        config = cell_config_for("fine_tuning", seeds=[0])
+        config = replace(config, benchmark=replace(config.benchmark, precision=precision))
+        for stage in (embed, sweep, train):
+            stage(config)
+        losses.append([trial.val_loss for trial in read_trials(Cell("tiny", "fine_tuning"))])
+        assert keras.config.dtype_policy().name == "float32"
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_a_cell_that_cannot_fit_into_memory_is_refused_before_its_first_trial(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = cell_config_for("fine_tuning", seeds=[0])
+    embed(config)
+    monkeypatch.setattr("backbench.stages.cell.available_bytes", lambda: 1000)
+    with pytest.raises(MemoryLimitError, match="accumulation_steps in conf/strategy/fine_tuning.yaml"):
+        sweep(config)
+    assert not Cell("tiny", "fine_tuning").results.exists()

@@ -9,6 +9,7 @@ their operations from.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -29,16 +30,37 @@ def num_macs(model: keras.Model) -> int:
     element by element: normalization, activations, pooling, scaling.
 
     Args:
-        model: One input of `(batch, height, width, 3)`, its sides known.
+        model: One input of `(batch, …)`, its other sides known.
     """
-    counted: list[int] = []
+    return sum(call.macs for call in _multiplications(model))
+
+
+def num_activations(model: keras.Model) -> int:
+    """Estimate how many values the layers put out for one image, which a backward pass keeps.
+
+    Each multiplication's output counts three times, for it is normalized and activated, or scaled and added.
+
+    Args:
+        model: As for `num_macs`.
+    """
+    return 3 * sum(call.num_outputs for call in _multiplications(model))
+
+
+@dataclass(frozen=True)
+class _Multiplication:
+    macs: int
+    num_outputs: int
+
+
+def _multiplications(model: keras.Model) -> list[_Multiplication]:
+    counted: list[_Multiplication] = []
     with _counting(counted):
         source_backend.compute_output_spec(model, keras.KerasTensor((1, *model.input_shape[1:]), "float32"))
-    return sum(counted)
+    return counted
 
 
 @contextmanager
-def _counting(counted: list[int]) -> Iterator[None]:
+def _counting(counted: list[_Multiplication]) -> Iterator[None]:
     """Note what each call of a multiplying operation of `keras.ops` costs."""
     with ExitStack() as patches:
         for module in (keras.ops, source_ops):
@@ -47,10 +69,12 @@ def _counting(counted: list[int]) -> Iterator[None]:
         yield
 
 
-def _noting(operation: Callable[..., Any], macs: Callable[..., int], counted: list[int]) -> Callable[..., Any]:
+def _noting(
+    operation: Callable[..., Any], macs: Callable[..., int], counted: list[_Multiplication]
+) -> Callable[..., Any]:
     def noted(*args: Any, **kwargs: Any) -> Any:
         output = operation(*args, **kwargs)
-        counted.append(macs(output, *args, **kwargs))
+        counted.append(_Multiplication(macs(output, *args, **kwargs), _size(output)))
         return output
 
     return noted

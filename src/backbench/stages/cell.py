@@ -14,9 +14,10 @@ from backbench.artifacts import Cell
 from backbench.backbones.weights import load_backbone
 from backbench.config import ON_THE_FLY, CellConfig, resolved
 from backbench.data.dataset import Dataset, open_dataset
-from backbench.determinism import make_deterministic
+from backbench.determinism import computing_in, make_deterministic
 from backbench.errors import BoundaryError
 from backbench.freezing import OUTPUT, CutModel, cut, resolve_boundary
+from backbench.memory import available_bytes, require_memory
 from backbench.strategies import Adapter
 
 
@@ -79,8 +80,14 @@ class CellInputs:
         if record.boundary == OUTPUT:
             cut_model = CutModel(OUTPUT, prefix=None, suffix=None)
         else:
-            cut_model = self._cut(load_backbone(self.config.backbone, self.config.weights), record)
+            cut_model = self._cut(self._loaded_backbone(), record)
+            if cut_model.suffix is not None:
+                require_memory(cut_model.suffix, self.config.strategy, available_bytes())
         return Adapter(cut_model, self.config.backbone, self.config.strategy, num_classes=len(self.dataset.classes))
+
+    def _loaded_backbone(self) -> keras.Model:
+        with computing_in(self.config.benchmark.precision):
+            return load_backbone(self.config.backbone, self.config.weights)
 
     def _cut(self, backbone: keras.Model, record: BoundaryRecord) -> CutModel:
         """Cut anew from what the strategy says: Keras numbers nameless layers by how many the process has built."""
@@ -90,7 +97,7 @@ class CellInputs:
     def _frozen_backbone(self) -> keras.Model:
         """The backbone that computes what is not stored: never one whose layers an adapter trains."""
         make_deterministic(self.config.weights.seed, num_threads=self.config.benchmark.threads)
-        return load_backbone(self.config.backbone, self.config.weights)
+        return self._loaded_backbone()
 
     def _num_views(self, split: str) -> int:
         if split != "train":

@@ -18,13 +18,13 @@ from backbench.activation_store import (
     prepared_images,
     state_for,
 )
-from backbench.activations import padded_indices
+from backbench.activations import padded_indices, single
 from backbench.artifacts import Cell
 from backbench.backbones.weights import load_backbone, weights_digest
 from backbench.config import ON_THE_FLY, CellConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
-from backbench.determinism import make_deterministic
+from backbench.determinism import computing_in, make_deterministic
 from backbench.freezing import INPUT, cut, resolve_boundary, tapped_prefix
 
 # The largest one is taken that computes at most this share of rows only to fill the last batches.
@@ -46,7 +46,8 @@ def embed(config: CellConfig) -> str:
     state = artifacts.STATE / "embed" / str(cell)
     dataset = open_dataset(artifacts.DATASET)
     make_deterministic(config.weights.seed, num_threads=config.benchmark.threads)
-    backbone = load_backbone(config.backbone, config.weights)
+    with computing_in(config.benchmark.precision):
+        backbone = load_backbone(config.backbone, config.weights)
     digest = weights_digest(backbone)
     layers = {name: resolve_boundary(backbone, config.backbone, name) for name in config.strategy.boundaries}
     wanted = _plan(config, dataset, backbone, tuple(dict.fromkeys(layers.values())))
@@ -135,7 +136,7 @@ def _write_splits(config: CellConfig, backbone: keras.Model, plan: StorePlan, wr
                 if prefix is not None:
                     # Keras unwraps a list of one output.
                     outputs = keras.tree.flatten(prefix.predict_on_batch(values[INPUT]))
-                    values |= dict(zip(computed, outputs, strict=True))
+                    values |= dict(zip(computed, map(single, outputs), strict=True))
                 writer.append(split, {boundary: values[boundary][:num_real] for boundary in plan.shapes})
                 advance(num_real)
 

@@ -1,0 +1,48 @@
+"""Run as a process of its own on another Keras backend: `python -m tests.backend_process features|cell …`.
+
+Prints one line of JSON. TensorFlow must not be imported on the way.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def features(folder: Path) -> dict[str, Any]:
+    """Write `<name>.npy` for every `<name>.weights.h5` in the folder: the features of `images-<size>.npy`."""
+    from backbench.backbones.graph import preprocess
+    from tests.test_backends import SMALLEST, built_small
+
+    for name in SMALLEST:
+        path = folder / f"{name}.weights.h5"
+        if path.is_file():
+            config, model = built_small(name)
+            model.load_weights(path)
+            images = preprocess(config, np.load(folder / f"images-{config.input_size_pixels}.npy"))
+            np.save(folder / f"{name}.npy", np.asarray(model.predict_on_batch(images)))
+    return {}
+
+
+def cell(strategy: str, weights: str, sha256: str) -> dict[str, Any]:
+    """Run embed, sweep and train of a tiny cell in the working folder."""
+    from tests.test_backends import run_cell
+
+    return run_cell(strategy, Path(weights), sha256)
+
+
+def main() -> None:
+    sys.modules["tensorflow"] = None  # type: ignore[assignment] # an import of it ends the process
+    action, *arguments = sys.argv[1:]
+    answer = features(Path(arguments[0])) if action == "features" else cell(*arguments)
+    import keras
+
+    assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
