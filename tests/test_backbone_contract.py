@@ -6,7 +6,7 @@ without a line of code; what is published of it is a row of tests/published_cost
 
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from backbench.activations import Activations
-from backbench.articulation import nested_layers
+from backbench.articulation import articulations, nested_layers
 from backbench.backbones.cost import num_macs, num_parameters
 from backbench.backbones.graph import build_graph, imported, preprocess
 from backbench.backbones.weights import save_weights
@@ -110,8 +110,11 @@ def scaled_by_the_family(config: BackboneConfig, images: np.ndarray) -> np.ndarr
     return (images / 255.0 - np.array(mean)) / np.array(deviation)
 
 
-def test_it_recomposes_wherever_it_is_cut(built: Built) -> None:
-    assert worst_relative_error(built.model) <= LARGEST_RELATIVE_ERROR
+def test_it_recomposes_wherever_it_is_cut(built: Built, record_property: Callable[[str, object], None]) -> None:
+    worst = worst_relative_error(built.model)
+    record_property("places", len(articulations(built.model)))
+    record_property("error", worst)
+    assert worst <= LARGEST_RELATIVE_ERROR
 
 
 def test_a_training_step_moves_the_suffix_and_nothing_else(built: Built) -> None:

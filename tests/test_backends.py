@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ SMALLEST = sorted(
 )
 LARGEST_RELATIVE_ERROR = 1e-3
 
+Recorder = Callable[[str, object], None]
+
 
 def built_small(name: str) -> tuple[BackboneConfig, keras.Model]:
     config = backbone_config(name)
@@ -61,7 +64,7 @@ def run_on(backend: str, *arguments: str, folder: Path) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def check_features(names: list[str], backend: str, folder: Path) -> None:
+def check_features(names: list[str], backend: str, folder: Path, record_property: Recorder) -> None:
     expected = {}
     for name in names:
         config, model = built_small(name)
@@ -74,21 +77,23 @@ def check_features(names: list[str], backend: str, folder: Path) -> None:
     run_on(backend, "features", str(folder), folder=folder)
     for name, values in expected.items():
         error = np.abs(np.load(folder / f"{name}.npy") - values).max() / np.abs(values).max()
-        print(f"{name} on {backend}: {error:.1e} of the largest feature")
+        record_property(f"{name} on {backend}", float(error))
         assert error <= LARGEST_RELATIVE_ERROR, (name, error)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_features_are_those_of_tensorflow(backend: str, tmp_path: Path) -> None:
-    check_features(SPREAD, backend, tmp_path)
+def test_features_are_those_of_tensorflow(backend: str, tmp_path: Path, record_property: Recorder) -> None:
+    check_features(SPREAD, backend, tmp_path, record_property)
 
 
 @pytest.mark.every_backbone
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_features_of_every_smaller_backbone_are_those_of_tensorflow(backend: str, tmp_path: Path) -> None:
-    check_features(SMALLEST, backend, tmp_path)
+def test_features_of_every_smaller_backbone_are_those_of_tensorflow(
+    backend: str, tmp_path: Path, record_property: Recorder
+) -> None:
+    check_features(SMALLEST, backend, tmp_path, record_property)
 
 
 def run_cell(strategy: str, weights: Path, sha256: str) -> dict[str, Any]:
