@@ -106,7 +106,7 @@ class PretrainedConfig:
 
     url: str
     digest: str | None = Field(default=None, pattern=r"^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")
-    layout: Literal["keras", "keras_hub", "timm"] = "keras"
+    layout: Literal["keras", "timm"] = "keras"
     licence: str
     trained_on: str
 
