@@ -38,8 +38,13 @@ class CellInputs:
         return {"data": self.dataset.digest, "weights": self.store.weights_digest}
 
     @property
+    def configuration(self) -> dict[str, Any]:
+        """What decides the cell's choice, as plain values; the backend too, whose random numbers are its own."""
+        return {**resolved(self.config), "backend": keras.backend.backend()}
+
+    @property
     def cell_key(self) -> str:
-        return artifacts.fingerprint(resolved(self.config), self.digests)
+        return artifacts.fingerprint(self.configuration, self.digests)
 
     def state_folder(self, stage: str, *more: Any) -> Path:
         """Return the folder for what a killed stage needs to go on; other inputs or other code, another folder."""

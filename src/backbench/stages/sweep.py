@@ -6,7 +6,7 @@ from functools import cache
 
 from backbench.activations import ActivationSource
 from backbench.artifacts import Cell
-from backbench.config import CellConfig, resolved
+from backbench.config import CellConfig
 from backbench.console import progress_bar
 from backbench.freezing import OUTPUT
 from backbench.records import COMPLETE, PRUNED, BestRecord, Choice, TrialRecord, write_best, write_trials
@@ -32,7 +32,10 @@ def sweep(config: CellConfig) -> str:
     batch_size = config.search.trials_per_batch if inputs.boundaries == (OUTPUT,) else 1
     tracker = Tracker(config.tracking)
     parent = tracker.begin_cell(
-        inputs.cell_key, str(inputs.cell), cell_parameters(resolved(config), inputs.digests), cell_labels(inputs.cell)
+        inputs.cell_key,
+        str(inputs.cell),
+        cell_parameters(inputs.configuration, inputs.digests),
+        cell_labels(inputs.cell),
     )
     with progress_bar(f"sweep {inputs.cell}", config.search.num_trials, "trials") as advance:
 
@@ -122,7 +125,7 @@ def _best_record(config: CellConfig, inputs: CellInputs, trials: list[TrialRecor
             best.learning_rate, config.strategy.learning_rate, num_trials=len(trials)
         ),
         digests=inputs.digests,
-        configuration=resolved(config),
+        configuration=inputs.configuration,
     )
 
 
