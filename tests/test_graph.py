@@ -1,9 +1,15 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from backbench.backbones.graph import build_graph, imported, preprocess, scaled_filters
+from backbench.config import BackboneConfig, to_typed
 from backbench.errors import ConfigError
-from tests.conftest import backbone_config
+from backbench.freezing import articulation_points
+from tests.conftest import PROJECT, backbone_config
 
 
 @pytest.mark.parametrize(("filters", "scaled"), [(64, 16), (24, 8), (4, 8), (1280, 320), (100, 24)])
@@ -45,3 +51,13 @@ def test_each_family_has_its_own_preprocessing() -> None:
 def test_a_dotted_path_that_names_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="found 'nothing'"):
         imported("nothing")
+
+
+def test_the_backbone_of_the_readme_needs_no_code() -> None:
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n(# conf/backbone/.*?)```", text, re.DOTALL)
+    assert example is not None
+    config = to_typed(OmegaConf.create(example.group(1)), BackboneConfig, where="README.md")
+    assert not (PROJECT / f"conf/backbone/{config.name}.yaml").exists()
+    model = build_graph(replace(config, input_size_pixels=config.min_size_pixels))
+    assert config.last_stage_boundary in articulation_points(model)
