@@ -20,6 +20,7 @@ from backbench.activation_store import (
 )
 from backbench.activations import padded_indices
 from backbench.artifacts import Cell
+from backbench.backbones.weight_files import file_sha256_of
 from backbench.backbones.weights import load_backbone, weights_digest
 from backbench.config import ON_THE_FLY, CellConfig
 from backbench.console import byte_size, progress_bar
@@ -55,7 +56,9 @@ def embed(config: CellConfig) -> str:
     writer = StoreWriter(state_for(state, *key), plan)
     _write_splits(config, backbone, plan, writer)
     records = tuple(_record(backbone, name, layer, plan, writer) for name, layer in layers.items())
-    writer.finish(StoreRecord(config.strategy.views, digest, dataset.digest, records), cell.activations)
+    weights_file = file_sha256_of(config.backbone, config.weights)
+    store = StoreRecord(config.strategy.views, digest, weights_file, dataset.digest, records)
+    writer.finish(store, cell.activations)
     shutil.rmtree(state)
     where = f"are in {cell.activations}" if plan.shapes else "will be computed by the next stages"
     return f"{cell}: activations at {', '.join(wanted.shapes)} {where}; next: dvc repro sweep@{cell}"
