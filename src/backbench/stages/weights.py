@@ -96,6 +96,6 @@ def _line(file: WeightFile) -> str:
 def _last_line(weights: WeightsConfig, files: Sequence[WeightFile]) -> str:
     if not files:
         return f"weights={weights.name}: nothing to fetch; {NEXT}"
-    folders = ", ".join(sorted({str(file.path.parent) for file in files}))
+    folder = os.path.commonpath([file.path.parent for file in files])
     fetched = "" if any(file.url for file in files) else ", nothing to fetch"
-    return f"weights={weights.name}: {len(files)} files verified in {folders}{fetched}; {NEXT}"
+    return f"weights={weights.name}: {len(files)} files verified in {folder}{fetched}; {NEXT}"
