@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -16,7 +17,7 @@ from backbench.config import BackboneConfig, FormulaWeights, PretrainedConfig, W
 from backbench.errors import WeightsError
 from tests.conftest import PROJECT, backbone_config
 from tests.file_server import Answer, serving
-from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR
+from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR, TinyNet
 
 SHIPPED = sorted(path.stem for path in (PROJECT / "conf/backbone").glob("*_slim.yaml"))
 
@@ -98,10 +99,18 @@ def in_folder_of(path: Path) -> WeightsConfig:
     return WeightsConfig(name="published", path=f"{path.parent}/{{file}}")
 
 
-def test_published_weights_of_a_network_that_is_built_here_are_loaded(saved: tuple[Path, keras.Model]) -> None:
+def tiny_that_takes_weights(*, weights: str | None, **arguments: Any) -> keras.Model:
+    """As the constructors of keras.applications do, it takes the path of a file."""
+    model = TinyNet(weights=None, **arguments)
+    if weights:
+        model.load_weights(weights)
+    return model
+
+
+def test_published_weights_are_given_to_the_constructor(saved: tuple[Path, keras.Model]) -> None:
     path, model = saved
-    loaded = load_backbone(tiny_config(pretrained=published(path)), in_folder_of(path))
-    assert weights_digest(loaded) == weights_digest(model)
+    config = tiny_config(pretrained=published(path), constructor=f"{__name__}.tiny_that_takes_weights")
+    assert weights_digest(load_backbone(config, in_folder_of(path))) == weights_digest(model)
 
 
 def test_a_layout_that_is_not_read_is_told(saved: tuple[Path, keras.Model]) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from backbench.artifacts import file_sha256
 from backbench.config import BackboneConfig, WeightsConfig
@@ -29,7 +28,7 @@ class WeightFile:
     url: str | None = None
     licence: str | None = None
     trained_on: str | None = None
-    layout: Literal["keras", "timm"] = "keras"
+    layout: str = "keras"
 
 
 def weight_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile | None:

@@ -36,16 +36,36 @@ def load_backbone(config: BackboneConfig, weights: WeightsConfig) -> keras.Model
     if file.layout == "timm":
         raise WeightsError(f"{file.path}: expected the layout keras, found timm; layout timm is not read yet")
     try:
-        if weights.name == PUBLISHED and config.constructor.startswith(KERAS_APPLICATIONS):
-            with _instead_of_fetching(file.path):
-                return build_graph(config, weights="imagenet")
-        return _loaded(build_graph(config), file)
+        return _published(config, file) if weights.name == PUBLISHED else _loaded(build_graph(config), file)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(
             f"{file.path}: expected weights of {config.name}, found others ({reason}); "
             "use the file that was made for it"
         ) from error
+
+
+def _published(config: BackboneConfig, file: WeightFile) -> keras.Model:
+    """Let the constructor take the weights, for the graph that they belong to may depend on them."""
+    if config.constructor.startswith(KERAS_APPLICATIONS):
+        with _instead_of_fetching(file.path):
+            return build_graph(config, weights="imagenet")
+    with _no_partial_load():
+        return build_graph(config, weights=str(file.path))
+
+
+def _loaded(model: keras.Model, file: WeightFile) -> keras.Model:
+    with _no_partial_load():
+        model.load_weights(file.path)
+    return model
+
+
+@contextmanager
+def _no_partial_load() -> Iterator[None]:
+    """A file of another model only warns, and leaves the layers that it lacks at their initial values."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        yield
 
 
 @contextmanager
@@ -63,14 +83,6 @@ def _instead_of_fetching(path: Path) -> Iterator[None]:
         yield
     finally:
         file_utils.get_file = fetching
-
-
-def _loaded(model: keras.Model, file: WeightFile) -> keras.Model:
-    with warnings.catch_warnings():
-        # A file of another model only warns, and leaves the layers that it lacks at their initial values.
-        warnings.simplefilter("error", UserWarning)
-        model.load_weights(file.path)
-    return model
 
 
 def weights_digest(model: keras.Model) -> str:
