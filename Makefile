@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro cells test test-all check ui bench times lock
+.PHONY: help weights repro cells test test-all check ui bench times lock
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -25,6 +25,9 @@ help: ## say what there is
 # Each process computes with the threads of conf/benchmark.yaml, so JOBS changes no result.
 CELLS = dvc stage list --name-only | sed -n 's/^embed@//p'
 REPRO = dvc --wait-for-lock repro
+
+weights: .venv/ready ## fetch the weights that conf/benchmark.yaml names, and verify them
+	python pipelines/weights.py
 
 repro: .venv/ready ## run the benchmark of conf/benchmark.yaml, JOBS cells at once; what is done is not done again
 	@mkdir -p work

@@ -14,6 +14,7 @@ PLAN = StorePlan({"wide": (4, 4, 8), "narrow": (8,)}, {"train": (2, 10), "val": 
 RECORD = StoreRecord(
     views=2,
     weights_digest="w",
+    weights_file="f",
     data_digest="d",
     boundaries=(BoundaryRecord("last_stage", "wide", 3, 4, {"train": True, "val": True}, 0.25),),
 )

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,24 @@ def test_a_benchmark_without_seeds_is_refused() -> None:
 def test_what_decides_a_choice_does_not_name_servers_or_final_seeds() -> None:
     first, second = composed("tracking.uri=http://one"), composed("tracking.uri=http://two", "benchmark.seeds=[7]")
     assert resolved(cell_config(first)) == resolved(cell_config(second))
+
+
+def test_what_decides_a_choice_holds_no_secret_of_an_address_and_no_place_of_a_file() -> None:
+    secret = "https://ada:hush@example.org/{backbone}.h5?token=hush"
+    config = cell_config(
+        composed("weights=file", f"weights.url='{secret}'", "weights.sha256={vgg16: ab, resnet50: cd}")
+    )
+    weights = resolved(replace(config, backbone=replace(config.backbone, name="vgg16")))["weights"]
+    assert weights["url"] == "https://example.org/{backbone}.h5"
+    assert weights["sha256"] == {"vgg16": "ab"}
+    assert "path" not in weights
+
+
+def test_the_folder_of_fetched_weights_may_be_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BACKBENCH_WEIGHTS", raising=False)
+    assert cell_config(composed("weights=published")).weights.path == "weights/{backbone}/{file}"
+    monkeypatch.setenv("BACKBENCH_WEIGHTS", "/mnt/shared")
+    assert cell_config(composed("weights=published")).weights.path == "/mnt/shared/{backbone}/{file}"
 
 
 def test_the_benchmark_holds_no_interpolation() -> None:

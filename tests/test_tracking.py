@@ -1,6 +1,7 @@
 """MLflow holds each cell once, however it got there, and no secret."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from backbench.config import TrackingConfig
 from backbench.records import CellRecord, read_cell, results_digest
-from backbench.runs import cell_metrics, cell_parameters, cell_tags, flattened, without_secrets
+from backbench.runs import cell_metrics, cell_parameters, cell_tags, flattened, weights_tags, without_secrets
 from backbench.tracking import Tracker, TrackingError
 from tests.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cells, fresh_store, make_finished_benchmark
 
@@ -123,6 +124,50 @@ def test_a_pretraining_is_one_run_however_often_it_was_killed() -> None:
     assert run.info.status == "FINISHED"
     assert run.data.params == {"steps": "4"}
     assert run.data.tags["backbench.weights_sha256"] == "ab"
+
+
+def published(record: CellRecord) -> CellRecord:
+    """The same cell, as if its weights were published ones."""
+    pretrained = {"url": "https://example.org/model.h5", "licence": "Apache-2.0"}
+    more = {"weights": {"name": "published"}, "backbone": {"name": "tiny", "pretrained": pretrained}}
+    digests = {**record.best.digests, "weights_file": "f" * 64}
+    best = replace(record.best, configuration={**record.best.configuration, **more}, digests=digests)
+    return replace(record, best=best)
+
+
+def test_every_run_carries_digest_licence_and_source_of_the_weights() -> None:
+    record = published(read_cell(cells()[0]))
+    log_live(Tracker(config("mlflow.db")), record)
+    found = runs("mlflow.db")
+    assert len(found) == 1 + NUM_TRIALS + len(SEEDS)
+    for run in found:
+        assert {name: value for name, value in run.data.tags.items() if "weights" in name} == {
+            "backbench.weights_digest": DIGESTS["weights"],
+            "backbench.weights_sha256": "f" * 64,
+            "backbench.weights_licence": "Apache-2.0",
+            "backbench.weights_source": "https://example.org/model.h5",
+        }
+
+
+@pytest.mark.parametrize(
+    ("configuration", "licence", "source"),
+    [
+        ({"weights": {"name": "random", "seed": 0}}, "none", "random values of seed 0"),
+        ({"weights": {"name": "file"}}, "not stated", "a file"),
+        ({"weights": {"name": "file", "url": "https://x.org/y", "licence": "MIT"}}, "MIT", "https://x.org/y"),
+        (
+            {"weights": {"name": "formula"}, "backbone": {"formula": {"file": "assets/a.h5", "licence": "MIT"}}},
+            "MIT",
+            "assets/a.h5",
+        ),
+    ],
+)
+def test_weights_of_every_kind_have_a_licence_and_a_source(
+    configuration: dict[str, Any], licence: str, source: str
+) -> None:
+    tags = weights_tags(cell_parameters(configuration, {"weights": "ab"}))
+    named = {"weights_digest": "ab", "weights_licence": licence, "weights_source": source}
+    assert tags == {f"backbench.{name}": value for name, value in named.items()}
 
 
 def test_children_carry_epoch_curves() -> None:

@@ -1,18 +1,23 @@
-import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 import pytest
+from keras.src.applications import efficientnet
+from keras.src.legacy.saving import legacy_h5_format
+from keras.src.utils import file_utils
 
-from backbench.artifacts import file_sha256
+from backbench.artifacts import file_digest, file_sha256
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import load_backbone, save_weights, weights_digest
-from backbench.config import BackboneConfig, FormulaWeights, WeightsConfig
+from backbench.config import BackboneConfig, FormulaWeights, PretrainedConfig, WeightsConfig
 from backbench.errors import WeightsError
 from tests.conftest import PROJECT, backbone_config
-from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR
+from tests.file_server import Answer, serving
+from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR, TinyNet
 
 SHIPPED = sorted(path.stem for path in (PROJECT / "conf/backbone").glob("*_slim.yaml"))
 
@@ -75,14 +80,82 @@ def test_weights_of_another_backbone_are_refused(saved: tuple[Path, keras.Model]
     ("weights", "message"),
     [
         (WeightsConfig(name="file", path="missing/{backbone}.h5", sha256={"tiny": "0"}), "expected a weight file at"),
-        (WeightsConfig(name="file", path="x"), "expected `path` and `sha256.tiny` in conf/weights/file.yaml"),
         (WeightsConfig(name="formula"), "no formula weights are shipped for tiny"),
-        (WeightsConfig(name="imagenet"), "expected a backbone of width 1.0 for weights=imagenet"),
+        (WeightsConfig(name="published", path="x"), "nobody publishes weights of tiny"),
     ],
 )
 def test_missing_weights_say_what_to_do(weights: WeightsConfig, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
-        load_backbone(tiny_config(width=0.5), weights)
+        load_backbone(tiny_config(), weights)
+
+
+def published(path: Path, layout: str = "keras") -> PretrainedConfig:
+    """A file that lies where it is looked for; its address is never asked."""
+    url, digest = f"http://weights.invalid/{path.name}", f"sha256:{file_sha256(path)}"
+    return PretrainedConfig(url=url, digest=digest, layout=layout, licence="MIT", trained_on="nothing")
+
+
+def in_folder_of(path: Path) -> WeightsConfig:
+    return WeightsConfig(name="published", path=f"{path.parent}/{{file}}")
+
+
+def tiny_that_takes_weights(*, weights: str | None, **arguments: Any) -> keras.Model:
+    """As the constructors of keras.applications do, it takes the path of a file."""
+    model = TinyNet(weights=None, **arguments)
+    if weights:
+        model.load_weights(weights)
+    return model
+
+
+def test_published_weights_are_given_to_the_constructor(saved: tuple[Path, keras.Model]) -> None:
+    path, model = saved
+    config = tiny_config(pretrained=published(path), constructor=f"{__name__}.tiny_that_takes_weights")
+    assert weights_digest(load_backbone(config, in_folder_of(path))) == weights_digest(model)
+
+
+def test_a_file_of_the_layout_timm_is_read_as_one(saved: tuple[Path, keras.Model]) -> None:
+    path, _ = saved
+    with pytest.raises(WeightsError, match="expected a whole safetensors file, found none"):
+        load_backbone(tiny_config(pretrained=published(path, "timm")), in_folder_of(path))
+
+
+@pytest.fixture
+def keras_file(tmp_path: Path) -> Path:
+    """Random weights of EfficientNetB0 in the layout of Keras's published files, under their name."""
+    keras.utils.set_random_seed(3)
+    model = keras.applications.EfficientNetB0(weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3))
+    path = tmp_path / "efficientnetb0_notop.h5"
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    return path
+
+
+def test_published_weights_of_keras_are_what_its_own_loader_makes_of_them(
+    keras_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EfficientNet's graph has a Rescaling more for weights="imagenet": without it the same weights would be wrong."""
+    config = backbone_config("efficientnet_b0", input_size_pixels=32)
+    loaded = load_backbone(replace(config, pretrained=published(keras_file)), in_folder_of(keras_file))
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(keras_file.parent / "keras"))
+    monkeypatch.setitem(efficientnet.WEIGHTS_HASHES, "b0", ("", file_digest(keras_file, "md5")))
+    with serving(Answer(content=keras_file.read_bytes())) as server:
+        monkeypatch.setattr(efficientnet, "BASE_WEIGHTS_PATH", f"{server.url.removesuffix('weights.h5')}")
+        theirs = keras.applications.EfficientNetB0(include_top=False, pooling="avg", input_shape=(32, 32, 3))
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    outputs = [np.asarray(model(images)) for model in (loaded, theirs)]
+    assert weights_digest(loaded) == weights_digest(theirs)
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    graph = build_graph(config)
+    graph.set_weights(loaded.get_weights())
+    assert np.abs(np.asarray(graph(images)) - outputs[0]).max() > 1e-3 * np.abs(outputs[0]).max()
+
+
+def test_a_published_file_of_another_network_is_refused_and_keras_fetches_as_before(keras_file: Path) -> None:
+    fetching = file_utils.get_file
+    config = backbone_config("mobilenet_v2", input_size_pixels=32)
+    with pytest.raises(WeightsError, match=r"expected weights of mobilenet_v2, found others \(Layer count mismatch"):
+        load_backbone(replace(config, pretrained=published(keras_file)), in_folder_of(keras_file))
+    assert file_utils.get_file is fetching
 
 
 def test_random_weights_honour_seed_zero() -> None:
@@ -91,21 +164,6 @@ def test_random_weights_honour_seed_zero() -> None:
     )
     assert zero == again
     assert zero != one
-
-
-def test_imagenet_offline_and_not_cached_says_which_file_to_put_where(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Keras's own loader runs; only the name of its host is replaced by one that cannot exist."""
-    from keras.src.applications import mobilenet_v2
-
-    monkeypatch.setattr(mobilenet_v2, "BASE_WEIGHT_PATH", "http://weights.invalid/")
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
-    started = time.monotonic()
-    with pytest.raises(WeightsError, match=r"models/mobilenet_v2_weights\S+_no_top\.h5, found none that.*put it"):
-        load_backbone(backbone_config("mobilenet_v2"), WeightsConfig(name="imagenet"))
-    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -45,10 +45,14 @@ class BoundaryRecord:
 
 @dataclass(frozen=True)
 class StoreRecord:
-    """What the embed stage says of its activations: `views` as configured, and every boundary."""
+    """What the embed stage says of its activations: `views` as configured, and every boundary.
+
+    `weights_digest` is of the values, `weights_file` the SHA-256 of the file that they came from, None where none did.
+    """
 
     views: int | str
     weights_digest: str
+    weights_file: str | None
     data_digest: str
     boundaries: tuple[BoundaryRecord, ...]
 

@@ -150,7 +150,12 @@ def read_array(path: Path, *, made_by: str) -> np.ndarray:
 
 
 def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+    return file_digest(path, "sha256")
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """Return the hexadecimal digest of a file's bytes; `algorithm` is `sha256` or `md5`."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(READ_BLOCK_BYTES):
             digest.update(block)
@@ -192,12 +197,19 @@ def only_writer(name: str) -> Iterator[None]:
 
     A killed `dvc` leaves its stage running; the next `dvc repro` would start a second writer beside it.
     """
-    LOCKS.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(LOCKS / f"{name}.lock")
+    with holding(LOCKS / f"{name}.lock", f"{name}: another process still writes these outputs; waiting for it to end"):
+        yield
+
+
+@contextmanager
+def holding(lock_file: Path, waiting: str) -> Iterator[None]:
+    """Hold a lock; print `waiting` and wait where another process holds it."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_file)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"{name}: another process still writes these outputs; waiting for it to end", flush=True)
+        print(waiting, flush=True)
         lock.acquire()
     try:
         yield

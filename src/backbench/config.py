@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from backbench.errors import ConfigError
+from backbench.web_address import public_url
 
 STRICT = ConfigDict(extra="forbid")
 UNFREEZE = "unfreeze="  # what a share of the depth starts with, where a freeze boundary is written as one string
@@ -90,10 +91,11 @@ class DatasetConfig:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class FormulaWeights:
-    """Shipped weights, pretrained on images drawn by program: a file and its SHA-256."""
+    """Shipped weights, pretrained on images drawn by program: a file, its SHA-256, and the project's own licence."""
 
     file: str
     sha256: str
+    licence: str = "MIT"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -137,14 +139,17 @@ class BackboneConfig:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WeightsConfig:
-    """Where a backbone's weights come from: imagenet, file, random or formula.
+    """Where a backbone's weights come from: published, file, random or formula.
 
-    For `file`: `path` may hold `{backbone}`; `sha256` maps a backbone's name to its digest.
-    For `random`: `seed` draws the initial values.
+    For `published` and `file`: `path` may hold `{backbone}`, and for `published` `{file}`, the name in its address.
+    For `file`: `sha256` maps a backbone's name to its digest; `url`, which may hold `{backbone}`, is where
+    `make weights` fetches from, and `licence` is recorded. For `random`: `seed` draws the initial values.
     """
 
     name: str
     path: str | None = None
+    url: str | None = None
+    licence: str | None = None
     sha256: dict[str, str] = field(default_factory=dict)
     seed: int = 0
 
@@ -333,7 +338,15 @@ def cell_config(composed: DictConfig) -> CellConfig:
 
 
 def resolved(config: CellConfig) -> dict[str, Any]:
-    """Return what decides a cell's choice, as plain values: no tracking server, no other cell, no final seed."""
+    """Return what decides a cell's choice, as plain values: no tracking server, no other cell, no final seed.
+
+    Nor where a weights file lies, which is a matter of the machine: its digest is told. Addresses hold no secrets.
+    """
     plain = asdict(config)
-    del plain["tracking"], plain["benchmark"]
+    del plain["tracking"], plain["benchmark"], plain["weights"]["path"]
+    name = config.backbone.name
+    plain["weights"]["sha256"] = {of: digest for of, digest in config.weights.sha256.items() if of == name}
+    for place in (plain["weights"], plain["backbone"]["pretrained"] or {}):
+        if place.get("url"):
+            place["url"] = public_url(place["url"])
     return {**plain, "threads": config.benchmark.threads, "precision": config.benchmark.precision}

@@ -7,9 +7,25 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 SECONDS_BETWEEN_LINES = 10.0
+UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
+def byte_size(num_bytes: int) -> str:
+    """Spell a size with two digits at least: 1.2 GB, 94 MB."""
+    unit, name = next(((unit, name) for unit, name in UNITS if num_bytes >= unit), UNITS[-1])
+    return f"{num_bytes / unit:,.0f} {name}" if num_bytes >= 10 * unit else f"{num_bytes / unit:.1f} {name}"
 
 
 class Advance(Protocol):
@@ -49,3 +65,36 @@ def progress_bar(title: str, total: int, unit: str, *, done: int = 0) -> Iterato
             print(f"{title}: {done}/{total} {unit}  {detail}  {left:.0f} s left", flush=True)
 
     yield advance
+
+
+class Transferred(Protocol):
+    """Takes how many bytes are here, of how many where that is known, and what there is to say."""
+
+    def __call__(self, num_bytes: int, total: int | None, detail: str = "", /) -> None: ...
+
+
+@contextmanager
+def transfer_bar(title: str) -> Iterator[Transferred]:
+    """Yield a function that is told how far a transfer is: a bar at a terminal, else a line now and then.
+
+    It may go back, where a transfer starts over; a detail is said at once.
+    """
+    if sys.stdout.isatty():
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=Console()) as progress:
+            task = progress.add_task(title, total=None)
+            yield lambda num_bytes, total, detail="", /: progress.update(
+                task, completed=num_bytes, total=total, description=f"{title}  {detail}".rstrip()
+            )
+        return
+    last = time.monotonic()
+
+    def transferred(num_bytes: int, total: int | None, detail: str = "", /) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if detail or num_bytes == total or now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            of = "" if total is None else f" of {byte_size(total)}"
+            print(f"{title}: {byte_size(num_bytes)}{of}  {detail}".rstrip(), flush=True)
+
+    yield transferred

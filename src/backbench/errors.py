@@ -17,6 +17,10 @@ class WeightsError(BackbenchError):
     """Pretrained weights are missing, or are not the pinned ones."""
 
 
+class DownloadError(BackbenchError):
+    """A file cannot be fetched, or what came is not the pinned file."""
+
+
 class BoundaryError(BackbenchError):
     """The model cannot be cut where the configuration asks."""
 

@@ -3,12 +3,12 @@
 import json
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backbench import artifacts
 from backbench.artifacts import Cell
-from backbench.records import CellRecord
+from backbench.records import CellRecord, EpochRecord
 
 MAX_PARAMETER_CHARACTERS = 500
 MAX_DATASET_DIGEST_CHARACTERS = 36
@@ -46,6 +46,29 @@ def cell_parameters(configuration: Mapping[str, Any], digests: Mapping[str, str]
     return {**configuration, "digests": dict(digests)}
 
 
+def weights_tags(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Name the weights of a cell, for its run and its children: digests of values and file, licence and source.
+
+    Args:
+        parameters: As `cell_parameters` makes them; without `weights` there is nothing to name.
+    """
+    weights, backbone = parameters.get("weights"), parameters.get("backbone", {})
+    if not isinstance(weights, Mapping):
+        return {}
+    of_kind = {"published": backbone.get("pretrained"), "formula": backbone.get("formula"), "file": weights}
+    origin, is_random = of_kind.get(weights["name"]) or {}, weights["name"] == "random"
+    digests = parameters.get("digests", {})
+    tags = {
+        "weights_digest": digests.get("weights"),
+        "weights_sha256": digests.get("weights_file"),
+        "weights_licence": origin.get("licence") or ("none" if is_random else "not stated"),
+        "weights_source": origin.get("url")
+        or origin.get("file")
+        or (f"random values of seed {weights.get('seed')}" if is_random else "a file"),
+    }
+    return {f"backbench.{name}": value for name, value in tags.items() if value}
+
+
 def cell_labels(cell: Cell) -> dict[str, str]:
     """What a parent run is labelled with from its beginning."""
     return {"backbench.backbone": cell.backbone, "backbench.strategy": cell.strategy}
@@ -72,6 +95,12 @@ def cell_metrics(record: CellRecord) -> dict[str, float]:
         **{f"{name}_mean": value for name, value in metrics.mean.items()},
         **{f"{name}_sd": value for name, value in metrics.sd.items() if value is not None},
     }
+
+
+def epoch_curves(history: Sequence[EpochRecord]) -> dict[str, list[tuple[int, float]]]:
+    """Name the curves of a fit `epoch/…`, one point per epoch."""
+    names = ("learning_rate", "train_loss", "val_loss", "val_accuracy")
+    return {f"epoch/{name}": [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in names}
 
 
 def dataset_input(parameters: Mapping[str, Any]) -> dict[str, str] | None:

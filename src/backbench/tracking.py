@@ -6,7 +6,7 @@ Every call may be repeated: what the store holds already is found by its tags an
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from omegaconf import OmegaConf
@@ -20,8 +20,10 @@ from backbench.runs import (
     cell_parameters,
     cell_tags,
     dataset_input,
+    epoch_curves,
     flattened,
     git_commit,
+    weights_tags,
     without_secrets,
 )
 
@@ -33,6 +35,7 @@ CELL_KEY, CELL_NAME, KIND = "backbench.cell_key", "backbench.cell", "backbench.k
 RESULTS_DIGEST = "backbench.results_digest"
 PRETRAINING_KEY = "backbench.pretraining_key"
 PARENT = "mlflow.parentRunId"
+WEIGHTS_TAGS = "backbench.weights_"
 METRICS_PER_BATCH = 800
 PARAMETERS_PER_BATCH = 100
 MAX_CHILDREN = 50_000
@@ -71,12 +74,6 @@ def _repeated_once(
     return repeated
 
 
-def epoch_curves(history: Sequence[EpochRecord]) -> dict[str, list[tuple[int, float]]]:
-    """Name the curves of a fit `epoch/…`, one point per epoch."""
-    names = ("learning_rate", "train_loss", "val_loss", "val_accuracy")
-    return {f"epoch/{name}": [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in names}
-
-
 class Tracker:
     """One MLflow experiment: a parent run per cell, child runs for its trials and seeds.
 
@@ -97,6 +94,7 @@ class Tracker:
         self._uri = os.environ.get("MLFLOW_TRACKING_URI") or config.uri
         self._experiment = config.experiment
         self.uri_shown = without_secrets(self._uri)
+        self._weights_of = cache(self._weights_tags)  # children are many
         self._client, self._experiment_id = self._opened()
 
     @_repeated_once
@@ -137,7 +135,8 @@ class Tracker:
         parent = self._running(cell_key, parameters) or self._client.create_run(
             self._experiment_id, tags={CELL_KEY: cell_key, CELL_NAME: cell_name, KIND: "cell"}, run_name=cell_name
         )
-        self._describe(parent, parameters, {**tags, "mlflow.source.git.commit": git_commit()})
+        tags = {**tags, **weights_tags(parameters), "mlflow.source.git.commit": git_commit()}
+        self._describe(parent, parameters, tags)
         return str(parent.info.run_id)
 
     @_repeated_once
@@ -265,8 +264,13 @@ class Tracker:
         child = (
             found[0] if found else self._client.create_run(self._experiment_id, tags=tags, run_name=f"{kind} {index}")
         )
-        self._log(child, parameters=flattened(parameters), metrics=metrics, curves=epoch_curves(history))
+        curves, more = epoch_curves(history), self._weights_of(parent_id)
+        self._log(child, parameters=flattened(parameters), metrics=metrics, curves=curves, tags=more)
         self._client.set_terminated(child.info.run_id)
+
+    def _weights_tags(self, parent_id: str) -> dict[str, str]:
+        tags = self._client.get_run(parent_id).data.tags
+        return {name: value for name, value in tags.items() if name.startswith(WEIGHTS_TAGS)}
 
     def _log(
         self,

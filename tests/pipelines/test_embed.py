@@ -12,9 +12,9 @@ import pytest
 from backbench import artifacts
 from backbench.activation_store import StoredActivations, StorePlan, StoreWriter
 from backbench.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
-from backbench.artifacts import Cell
-from backbench.backbones.weights import load_backbone
-from backbench.config import AugmentationConfig, CellConfig
+from backbench.artifacts import Cell, file_sha256
+from backbench.backbones.weights import load_backbone, save_weights
+from backbench.config import AugmentationConfig, CellConfig, WeightsConfig
 from backbench.data.dataset import SPLITS
 from backbench.errors import ActivationError, BoundaryError
 from backbench.freezing import cut
@@ -69,10 +69,24 @@ def test_what_is_stored_is_described(workplace: Path, capsys: pytest.CaptureFixt
         "num_suffix_parameters": 104,
         "stored": {"train": True, "val": True, "test": True},
     }
-    assert content == {"views": 2, "weights_digest": inputs.digests["weights"], "data_digest": inputs.digests["data"]}
+    digests = {"weights_digest": inputs.digests["weights"], "data_digest": inputs.digests["data"]}
+    assert content == {"views": 2, **digests, "weights_file": None}  # random weights come from no file
     line = "embed tiny-fine_tuning: 60 images, 96 with views → 98 kB of float16 at stage_out"
     assert capsys.readouterr().out.splitlines()[0] == line
     assert not (artifacts.STATE / "embed" / str(CELL)).exists()
+
+
+def test_a_cell_is_named_by_the_digest_of_its_weights_file_and_not_by_its_place(workplace: Path) -> None:
+    keys = []
+    for path in (Path("one.weights.h5"), Path("two.weights.h5")):
+        save_weights(load_backbone(BACKBONE, WeightsConfig(name="random")), path)
+        sha256 = file_sha256(path)
+        weights = WeightsConfig(name="file", path=str(path), sha256={"tiny": sha256, "another": "0"})
+        config = replace(configured(), weights=weights)
+        embed(config)
+        assert cell_inputs(config).digests["weights_file"] == sha256
+        keys.append(cell_inputs(config).cell_key)
+    assert keys[0] == keys[1]
 
 
 def test_several_boundaries_are_stored_in_one_pass(workplace: Path) -> None:

@@ -1,9 +1,6 @@
 """Load a backbone's weights without executing code, and only those that are pinned."""
 
 import hashlib
-import os
-import re
-import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,82 +11,17 @@ import h5py
 import keras
 import numpy as np
 
-from backbench.artifacts import file_sha256
 from backbench.backbones.graph import build_graph
+from backbench.backbones.timm_weights import load_timm
+from backbench.backbones.weight_files import PUBLISHED, WeightFile, verify, weight_file
 from backbench.config import BackboneConfig, WeightsConfig
 from backbench.errors import WeightsError
 
-STALLED_SECONDS = 10.0
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Let a machine without a network say so within seconds, not minutes."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(STALLED_SECONDS)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _imagenet(config: BackboneConfig) -> keras.Model:
-    if config.width != 1.0:
-        raise WeightsError(
-            f"expected a backbone of width 1.0 for weights=imagenet, found {config.name} of width {config.width}; "
-            f"use weights=formula, or the backbone {config.name.removesuffix('_slim')}"
-        )
-    try:
-        with _impatient():
-            return build_graph(config, weights="imagenet")
-    except Exception as error:
-        # Keras raises a bare Exception that names the address, and a ValueError for a wrong digest.
-        address = re.search(r"https?://\S+?(?=:? |$)", str(error))
-        if address is None and "corrupted" not in str(error):
-            raise
-        name = Path(address.group()).name if address else "…"
-        raise WeightsError(
-            f"expected the ImageNet weights of {config.name} in {_keras_models() / name}, found none that is whole, "
-            f"and could not fetch them ({str(error).splitlines()[0]}); put it there, or use weights=formula"
-        ) from error
-
-
-def _keras_models() -> Path:
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
-
-
-def _verified(path: Path, expected: str, source: str) -> Path:
-    if not path.is_file():
-        raise WeightsError(f"expected a weight file at {path}, found nothing there; put it there, or correct {source}")
-    found = file_sha256(path)
-    if found != expected:
-        raise WeightsError(
-            f"{path}: expected SHA-256 {expected}, found {found}; fetch the file again, "
-            f"or pin the new digest in {source} if you trust it"
-        )
-    return path
-
-
-def _weight_file(config: BackboneConfig, weights: WeightsConfig) -> Path:
-    if weights.name == "formula":
-        source = f"conf/backbone/{config.name}.yaml"
-        if config.formula is None:
-            raise WeightsError(
-                f"expected `formula` in {source}, found none: no formula weights are shipped for {config.name}; "
-                "use weights=imagenet, file or random"
-            )
-        return _verified(Path(config.formula.file), config.formula.sha256, source)
-    if weights.path is None or config.name not in weights.sha256:
-        raise WeightsError(
-            f"expected `path` and `sha256.{config.name}` in conf/weights/{weights.name}.yaml, found "
-            f"path {weights.path} and digests of {sorted(weights.sha256)}; add them"
-        )
-    path = Path(weights.path.format(backbone=config.name))
-    return _verified(path, weights.sha256[config.name], f"conf/weights/{weights.name}.yaml")
+KERAS_APPLICATIONS = "keras.applications."
 
 
 def load_backbone(config: BackboneConfig, weights: WeightsConfig) -> keras.Model:
-    """Build a backbone and give it its weights.
+    """Build a backbone and give it its weights, from a file that is here already: nothing is fetched.
 
     Returns:
         A model of `(batch, size, size, 3)` preprocessed float32 to `(batch, feature_dim)` float32.
@@ -97,24 +29,63 @@ def load_backbone(config: BackboneConfig, weights: WeightsConfig) -> keras.Model
     Raises:
         WeightsError: the weights are missing, do not fit, or have another digest than the pinned one.
     """
-    if weights.name == "imagenet":
-        return _imagenet(config)
-    if weights.name == "random":
+    file = weight_file(config, weights)
+    if file is None:
         keras.utils.set_random_seed(weights.seed)
         return build_graph(config)
-    path = _weight_file(config, weights)
-    model = build_graph(config)
+    verify(file)
+    if file.layout == "timm":
+        model = build_graph(config)
+        load_timm(model, file.path)
+        return model
     try:
-        with warnings.catch_warnings():
-            # A file of another model only warns, and leaves the layers that it lacks at their initial values.
-            warnings.simplefilter("error", UserWarning)
-            model.load_weights(path)
+        return _published(config, file) if weights.name == PUBLISHED else _loaded(build_graph(config), file)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(
-            f"{path}: expected weights of {config.name}, found others ({reason}); use the file that was made for it"
+            f"{file.path}: expected weights of {config.name}, found others ({reason}); "
+            "use the file that was made for it"
         ) from error
+
+
+def _published(config: BackboneConfig, file: WeightFile) -> keras.Model:
+    """Let the constructor take the weights, for the graph that they belong to may depend on them."""
+    if config.constructor.startswith(KERAS_APPLICATIONS):
+        with _instead_of_fetching(file.path):
+            return build_graph(config, weights="imagenet")
+    with _no_partial_load():
+        return build_graph(config, weights=str(file.path))
+
+
+def _loaded(model: keras.Model, file: WeightFile) -> keras.Model:
+    with _no_partial_load():
+        model.load_weights(file.path)
     return model
+
+
+@contextmanager
+def _no_partial_load() -> Iterator[None]:
+    """A file of another model only warns, and leaves the layers that it lacks at their initial values."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        yield
+
+
+@contextmanager
+def _instead_of_fetching(path: Path) -> Iterator[None]:
+    """Let a constructor of keras.applications that asks for its ImageNet weights be given this file.
+
+    It has to be asked: EfficientNet has one Rescaling more with weights="imagenet", and the same weights in the graph
+    without it would load, and be wrong.
+    """
+    from keras.src.utils import file_utils
+
+    fetching = file_utils.get_file
+    file_utils.get_file = lambda *_, **__: str(path)
+    try:
+        yield
+    finally:
+        file_utils.get_file = fetching
 
 
 def weights_digest(model: keras.Model) -> str:

@@ -35,7 +35,9 @@ class CellInputs:
 
     @property
     def digests(self) -> dict[str, str]:
-        return {"data": self.dataset.digest, "weights": self.store.weights_digest}
+        """Of the data, of the weights' values, and of the file that they came from, where they came from one."""
+        digests = {"data": self.dataset.digest, "weights": self.store.weights_digest}
+        return digests if self.store.weights_file is None else {**digests, "weights_file": self.store.weights_file}
 
     @property
     def configuration(self) -> dict[str, Any]:

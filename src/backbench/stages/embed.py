@@ -20,9 +20,10 @@ from backbench.activation_store import (
 )
 from backbench.activations import padded_indices, single
 from backbench.artifacts import Cell
+from backbench.backbones.weight_files import file_sha256_of
 from backbench.backbones.weights import load_backbone, weights_digest
 from backbench.config import ON_THE_FLY, CellConfig
-from backbench.console import progress_bar
+from backbench.console import byte_size, progress_bar
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
 from backbench.determinism import computing_in, make_deterministic
 from backbench.freezing import INPUT, cut, resolve_boundary, tapped_prefix
@@ -30,7 +31,6 @@ from backbench.freezing import INPUT, cut, resolve_boundary, tapped_prefix
 # The largest one is taken that computes at most this share of rows only to fill the last batches.
 BATCH_SIZES = (128, 64, 32)
 MOST_FILLING = 0.05
-UNITS = ((GIGABYTE, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
 def embed(config: CellConfig) -> str:
@@ -57,7 +57,9 @@ def embed(config: CellConfig) -> str:
     writer = StoreWriter(state_for(state, *key), plan)
     _write_splits(config, backbone, plan, writer)
     records = tuple(_record(backbone, name, layer, plan, writer) for name, layer in layers.items())
-    writer.finish(StoreRecord(config.strategy.views, digest, dataset.digest, records), cell.activations)
+    weights_file = file_sha256_of(config.backbone, config.weights)
+    store = StoreRecord(config.strategy.views, digest, weights_file, dataset.digest, records)
+    writer.finish(store, cell.activations)
     shutil.rmtree(state)
     where = f"are in {cell.activations}" if plan.shapes else "will be computed by the next stages"
     return f"{cell}: activations at {', '.join(wanted.shapes)} {where}; next: dvc repro sweep@{cell}"
@@ -83,7 +85,7 @@ def _size_line(cell: Cell, dataset: Dataset, plan: StorePlan) -> str:
     stored = f"{plan.num_rows:,} with views"
     if "train" not in plan.rows:
         stored = f"{plan.num_rows:,} of them stored, a new view of each training image when it is seen"
-    size = f"{_size(plan.num_bytes(*plan.shapes))} of {plan.dtype}"
+    size = f"{byte_size(plan.num_bytes(*plan.shapes))} of {plan.dtype}"
     return f"embed {cell}: {num_images:,} images, {stored} → {size} at {', '.join(plan.shapes)}"
 
 
@@ -91,16 +93,12 @@ def _fallback_lines(cell: Cell, wanted: StorePlan, plan: StorePlan) -> list[str]
     dropped = [boundary for boundary in wanted.shapes if boundary not in plan.shapes]
     if not dropped:
         return []
-    size, where = _size(wanted.num_bytes(*dropped)), f"activation_limit_gigabytes in conf/strategy/{cell.strategy}.yaml"
+    size = byte_size(wanted.num_bytes(*dropped))
+    where = f"activation_limit_gigabytes in conf/strategy/{cell.strategy}.yaml"
     return [
         f"embed {cell}: {size} at {', '.join(dropped)} is over {where}, or would leave less than 1 GB on the disk "
         "(DVC keeps a copy); computed on the fly instead, at every step"
     ]
-
-
-def _size(num_bytes: int) -> str:
-    unit, name = next(((unit, name) for unit, name in UNITS if num_bytes >= unit), UNITS[-1])
-    return f"{num_bytes / unit:,.0f} {name}" if num_bytes >= 10 * unit else f"{num_bytes / unit:.1f} {name}"
 
 
 def _record(backbone: keras.Model, name: str, layer: str, plan: StorePlan, writer: StoreWriter) -> BoundaryRecord:

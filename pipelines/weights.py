@@ -1,0 +1,17 @@
+"""Fetch and verify the weights that conf/benchmark.yaml names: `make weights`, or `python pipelines/weights.py`."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from backbench.config import BenchmarkConfig, to_typed
+from backbench.entry import CONF, run_stage
+from backbench.stages.weights import fetch_weights
+
+
+def stage(composed: DictConfig) -> str:
+    return fetch_weights(to_typed(composed.benchmark, BenchmarkConfig, where="conf/benchmark.yaml"), Path(CONF))
+
+
+if __name__ == "__main__":
+    run_stage(stage, lock_name=lambda composed: "weights")

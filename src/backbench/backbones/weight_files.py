@@ -1,0 +1,163 @@
+"""Which file holds a backbone's weights, where it comes from, and whether it is the pinned one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from backbench.artifacts import file_sha256
+from backbench.config import BackboneConfig, WeightsConfig
+from backbench.digests import digest_like, spelled
+from backbench.errors import WeightsError
+from backbench.web_address import file_name
+
+FORMULA, PUBLISHED, FILE, RANDOM = "formula", "published", "file", "random"
+KINDS = (FORMULA, PUBLISHED, FILE, RANDOM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightFile:
+    """A backbone's weights as a file.
+
+    `digest` is None where nobody pins one; `pinned_in` is the configuration that does, or should. `url` is None where
+    the file comes with the project, or is the user's to put there.
+    """
+
+    backbone: str
+    path: Path
+    digest: str | None
+    pinned_in: str
+    url: str | None = None
+    licence: str | None = None
+    trained_on: str | None = None
+    layout: str = "keras"
+
+
+def weight_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile | None:
+    """Return the file of a backbone's weights, which need not be there; None for random weights, which have none.
+
+    Raises:
+        WeightsError: there are no such weights of this backbone, or the configuration does not say which.
+    """
+    if weights.name == RANDOM:
+        return None
+    of_kind = {FORMULA: _formula_file, PUBLISHED: _published_file, FILE: _own_file}.get(weights.name)
+    if of_kind is None:
+        raise WeightsError(
+            f"expected weights of a name out of {', '.join(KINDS)}, found {weights.name}; correct conf/weights"
+        )
+    return of_kind(config, weights)
+
+
+def cached_file(config: BackboneConfig, weights: WeightsConfig) -> Path | None:
+    """Return where a backbone's weights lie, or would; None where they are no file, or there are none."""
+    try:
+        file = weight_file(config, weights)
+    except WeightsError:
+        return None
+    return None if file is None else file.path
+
+
+def verify(file: WeightFile) -> None:
+    """Compare a file with its pinned digest.
+
+    Raises:
+        WeightsError: there is no file, no digest is pinned, or the file has another one.
+    """
+    if not file.path.is_file():
+        what_to_do = "put it there" if file.url is None else "run `make weights`, or put it there"
+        raise WeightsError(
+            f"expected a weight file at {file.path}, found nothing there; {what_to_do}, or correct {file.pinned_in}"
+        )
+    if file.digest is None:
+        raise WeightsError(unpinned(file, file_sha256(file.path)))
+    found = digest_like(file.digest, file.path)
+    if found != file.digest:
+        raise WeightsError(
+            f"{file.path}: expected {spelled(file.digest)}, found {spelled(found)}; delete it and fetch it again, "
+            f"or pin the new digest in {file.pinned_in} if you trust it"
+        )
+
+
+def unpinned(file: WeightFile, sha256: str) -> str:
+    """Say which digest to pin where, for a file whose publisher pins none."""
+    return (
+        f"no digest is pinned for {file.backbone} (its publisher gives none); what came has SHA-256 {sha256}; if you "
+        f"trust it, write `digest: sha256:{sha256}` in {file.pinned_in} and run `make weights` again, which fetches "
+        "nothing twice"
+    )
+
+
+def file_sha256_of(config: BackboneConfig, weights: WeightsConfig) -> str | None:
+    """Return the SHA-256 of the file that was verified before; None for random weights, which have none."""
+    file = weight_file(config, weights)
+    if file is None:
+        return None
+    algorithm, _, digits = (file.digest or "").partition(":")
+    return digits if algorithm == "sha256" else file_sha256(file.path)
+
+
+def _formula_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile:
+    del weights
+    source = f"conf/backbone/{config.name}.yaml"
+    if config.formula is None:
+        raise WeightsError(
+            f"expected `formula` in {source}, found none: no formula weights are shipped for {config.name}; "
+            "use weights=published, file or random"
+        )
+    shipped = config.formula
+    return WeightFile(
+        backbone=config.name,
+        path=Path(shipped.file),
+        digest=f"sha256:{shipped.sha256}",
+        pinned_in=source,
+        licence=shipped.licence,
+        trained_on="images drawn by program (docs/formula-weights.md)",
+    )
+
+
+def _published_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile:
+    source = f"conf/backbone/{config.name}.yaml"
+    published = config.pretrained
+    if published is None or config.width != 1.0:
+        raise WeightsError(
+            f"expected `pretrained` and a width of 1.0 in {source}, found "
+            f"{'no `pretrained`' if published is None else f'a width of {config.width}'}: nobody publishes weights of "
+            f"{config.name}; use weights=formula, file or random"
+        )
+    return WeightFile(
+        backbone=config.name,
+        path=_filled(weights, backbone=config.name, file=file_name(published.url)),
+        digest=published.digest,
+        pinned_in=source,
+        url=published.url,
+        licence=published.licence,
+        trained_on=published.trained_on,
+        layout=published.layout,
+    )
+
+
+def _own_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile:
+    source = f"conf/weights/{weights.name}.yaml"
+    if weights.path is None or config.name not in weights.sha256:
+        raise WeightsError(
+            f"expected `path` and `sha256.{config.name}` in {source}, found "
+            f"path {weights.path} and digests of {sorted(weights.sha256)}; add them"
+        )
+    return WeightFile(
+        backbone=config.name,
+        path=_filled(weights, backbone=config.name),
+        digest=f"sha256:{weights.sha256[config.name]}",
+        pinned_in=source,
+        url=None if weights.url is None else weights.url.replace("{backbone}", config.name),
+        licence=weights.licence,
+    )
+
+
+def _filled(weights: WeightsConfig, **names: str) -> Path:
+    """Put names into the pattern `path`."""
+    try:
+        return Path((weights.path or "{}").format(**names)).expanduser()
+    except (LookupError, ValueError) as error:
+        raise WeightsError(
+            f"expected `path` in conf/weights/{weights.name}.yaml, with no names but "
+            f"{', '.join(f'{{{name}}}' for name in names)}, found {weights.path}; correct it"
+        ) from error

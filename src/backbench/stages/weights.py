@@ -1,0 +1,101 @@
+"""Fetch the weights that the benchmark names, verify them, and record where they come from.
+
+Nothing else fetches: the stages read what lies here, so they need no connection.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+
+from backbench import artifacts
+from backbench.artifacts import file_sha256
+from backbench.backbones.weight_files import WeightFile, unpinned, verify, weight_file
+from backbench.config import BackboneConfig, BenchmarkConfig, WeightsConfig, to_typed
+from backbench.console import byte_size, transfer_bar
+from backbench.digests import algorithm_of
+from backbench.download import Limits, UnpinnedError, fetch
+from backbench.errors import BackbenchError, ConfigError, WeightsError
+from backbench.web_address import public_url
+
+NEXT = "next: make repro"
+Named = TypeVar("Named")
+
+
+def fetch_weights(benchmark: BenchmarkConfig, conf: Path, *, limits: Limits | None = None) -> str:
+    """Put every file of weights that the benchmark names in place, and return the line that says where they are.
+
+    What is there and verified is not fetched again. A backbone that fails does not keep the others from being fetched.
+
+    Args:
+        benchmark: Names weights and backbones.
+        conf: The folder with `weights/` and `backbone/`.
+        limits: When to give up, and what to refuse.
+
+    Raises:
+        BackbenchError: a name is wrong, or a file cannot be fetched, is not the pinned one, or is not pinned.
+    """
+    weights = _named(conf / "weights", benchmark.weights, WeightsConfig)
+    backbones = [_named(conf / "backbone", name, BackboneConfig) for name in benchmark.backbones]
+    files, refused = [], []
+    for backbone in backbones:
+        try:
+            file = weight_file(backbone, weights)
+            if file is not None:
+                _put_in_place(file, limits or Limits())
+                print(_line(file), flush=True)
+                files.append(file)
+        except BackbenchError as error:
+            refused.append(f"{backbone.name}: {error}")
+    if refused:
+        raise WeightsError(" | ".join(refused))
+    return _last_line(weights, files)
+
+
+def _named(folder: Path, name: str, schema: type[Named]) -> Named:
+    names = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in names:
+        raise ConfigError(f"conf/benchmark.yaml: expected one of {', '.join(names)}, found {name}; correct it there")
+    content = OmegaConf.load(folder / f"{name}.yaml")
+    assert isinstance(content, DictConfig)
+    return to_typed(content, schema, where=f"conf/{folder.name}/{name}.yaml")
+
+
+def _put_in_place(file: WeightFile, limits: Limits) -> None:
+    if not file.path.is_file() and file.url is not None:
+        try:
+            with transfer_bar(f"fetch {file.backbone}") as watch:
+                fetch(file.url, file.path, file.digest, watch=watch, limits=limits)
+        except UnpinnedError as error:
+            raise WeightsError(unpinned(file, error.sha256)) from error
+    verify(file)
+    if file.url is not None and os.access(file.path.parent, os.W_OK):
+        artifacts.write_yaml(file.path.with_name(f"{file.path.name}.yaml"), _record(file))
+
+
+def _record(file: WeightFile) -> dict[str, str | None]:
+    """Say beside the file what a reader of the folder cannot know: the file may be copied to a cluster with it."""
+    return {
+        "backbone": file.backbone,
+        "source": public_url(file.url or ""),
+        "sha256": file_sha256(file.path),
+        "licence": file.licence,
+        "trained_on": file.trained_on,
+    }
+
+
+def _line(file: WeightFile) -> str:
+    size = byte_size(file.path.stat().st_size)
+    source = "shipped or put there" if file.url is None else public_url(file.url)
+    verified = f"{algorithm_of(file.digest or '')} verified"
+    return f"{file.backbone}: {file.path}, {size}, {verified}, licence {file.licence or 'not stated'}, from {source}"
+
+
+def _last_line(weights: WeightsConfig, files: Sequence[WeightFile]) -> str:
+    if not files:
+        return f"weights={weights.name}: nothing to fetch; {NEXT}"
+    folder = os.path.commonpath([file.path.parent for file in files])
+    fetched = "" if any(file.url for file in files) else ", nothing to fetch"
+    return f"weights={weights.name}: {len(files)} files verified in {folder}{fetched}; {NEXT}"
