@@ -1,13 +1,14 @@
-"""Progress for people who watch, plain lines for logs."""
+"""Progress and tables for people who watch, plain lines for logs."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -49,3 +50,24 @@ def progress_bar(title: str, total: int, unit: str, *, done: int = 0) -> Iterato
             print(f"{title}: {done}/{total} {unit}  {detail}  {left:.0f} s left", flush=True)
 
     yield advance
+
+
+def print_table(
+    headings: Sequence[str], lines: Sequence[Sequence[str]], console: Console, *, numbers: Collection[str] = ()
+) -> None:
+    """Print a table at a terminal, else aligned plain lines; the columns that `numbers` names stand to the right."""
+    if console.is_terminal:
+        table = Table()
+        for heading in headings:
+            table.add_column(heading, justify="right" if heading in numbers else "left")
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
+    for line in (headings, *lines):
+        cells = [
+            text.rjust(width) if heading in numbers else text.ljust(width)
+            for heading, text, width in zip(headings, line, widths, strict=True)
+        ]
+        print("  ".join(cells).rstrip(), flush=True)
