@@ -96,9 +96,10 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert CliRunner().invoke(app, ["backbones", "--help"]).exit_code == 0
 
 
-def test_the_command_imports_no_network_library() -> None:
+@pytest.mark.parametrize("command", ["backbones", "doctor"])
+def test_no_command_imports_a_network_library(command: str) -> None:
     code = (
-        "import sys; from backbench.command import main; main(['backbones']); "
+        f"import sys; from backbench.command import main; main(['{command}']); "
         f"print([name for name in {FORBIDDEN} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

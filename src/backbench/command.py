@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -140,6 +141,26 @@ def backbones(
 
 def _limit(measure: SortKey, text: str | None, option: str) -> list[Filter]:
     return [] if text is None else [catalog.at_most(measure, count_of(text, where=option))]
+
+
+@app.command()
+def doctor(
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cells side by side; what `make repro` does unless said.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="For machines; bytes and seconds.")] = False,
+) -> None:
+    """Say what is ready for conf/benchmark.yaml, and what a run would cost. Exit code 2 where something is missing."""
+    from backbench.doctor.examination import examine
+    from backbench.doctor.page import print_examination
+
+    examination = examine(jobs)
+    if json:
+        print(dumps(examination.as_json(), indent=2, ensure_ascii=False))
+    else:
+        print_examination(examination, Console())
+    raise typer.Exit(0 if examination.is_ready else 2)
 
 
 if __name__ == "__main__":
