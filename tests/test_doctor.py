@@ -272,6 +272,16 @@ def test_a_package_that_is_too_old_stops(project: Path) -> None:
     assert "of-no-one (absent)" in finding.found
 
 
+@pytest.mark.parametrize("text", [None, "[tool]", "[["])
+def test_a_folder_that_is_no_clone_stops(project: Path, text: str | None) -> None:
+    Path("pyproject.toml").unlink()
+    if text is not None:
+        Path("pyproject.toml").write_text(text, encoding="utf-8")
+    (finding,) = packages.package_findings()
+    assert finding.verdict is Verdict.MISSING
+    assert "expected a project in pyproject.toml, found none" in finding.found
+
+
 def test_another_python_stops(project: Path) -> None:
     Path("pyproject.toml").write_text('[project]\nrequires-python = "<3"\ndependencies = []\n', encoding="utf-8")
     assert of(list(packages.package_findings()), "Python").verdict is Verdict.MISSING

@@ -57,7 +57,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except FileNotFoundError as error:
         raise ConfigError(f"expected {path}, found nothing there; correct the name, or add the file") from error
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path}: expected YAML, found something else ({reason}); correct it there") from error
     if not isinstance(content, dict):

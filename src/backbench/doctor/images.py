@@ -62,7 +62,7 @@ def _prepared(config: DatasetConfig) -> Images | None:
         return None
     if config.digest not in (None, described.get("digest")):
         return None
-    counts = {split: sum(described["counts"][split].values()) for split in SPLITS}
+    counts = {split: sum(described["counts"].get(split, {}).values()) for split in SPLITS}
     return Images(counts, len(described["classes"]), described["digest"], 0)
 
 

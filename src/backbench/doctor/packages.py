@@ -23,7 +23,7 @@ INSTALL = "run `rm -f .venv/ready && make .venv/ready`"
 # What is not installed by default, and what wants it.
 OPTIONAL = {
     "keras-hub": "backbones of KerasHub",
-    "timm": "weights in timm's layout",
+    "timm": "comparing with timm in the tests",
     "jax": "KERAS_BACKEND=jax",
     "torch": "KERAS_BACKEND=torch",
 }
@@ -43,9 +43,13 @@ def installed(name: str) -> str | None:
 
 def package_findings() -> Iterator[Finding]:
     """Compare what is installed with what pyproject.toml asks for and requirements.lock pins."""
-    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    yield _python(project["requires-python"])
-    asked = [Requirement(text) for text in project["dependencies"]]
+    try:
+        project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+        python, asked = project["requires-python"], [Requirement(text) for text in project["dependencies"]]
+    except (OSError, KeyError, ValueError) as error:
+        yield missing("packages", f"expected a project in {PYPROJECT}, found none ({error})", "run it in a clone")
+        return
+    yield _python(python)
     wrong = [_spelled(one) for one in asked if not _satisfies(one)]
     if wrong:
         yield missing("packages", f"{len(wrong)} of {len(asked)} are not as asked: {', '.join(wrong)}", INSTALL)
