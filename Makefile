@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help weights repro cells test test-all check ui bench times lock
+.PHONY: help doctor weights repro cells test test-all check ui bench times lock
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -20,6 +20,9 @@ help: ## say what there is
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+doctor: .venv/ready ## say what is ready for the benchmark of conf/benchmark.yaml, and what it would cost
+	@backbench doctor
 
 # A cell's stages run one after another, JOBS cells side by side; what one fails at does not stop the others.
 # Each process computes with the threads of conf/benchmark.yaml, so JOBS changes no result.

@@ -1,8 +1,8 @@
-"""Progress for people who watch, plain lines for logs."""
+"""Progress and tables for people who watch, plain lines for logs."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Table
 
 SECONDS_BETWEEN_LINES = 10.0
 UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
@@ -98,3 +99,24 @@ def transfer_bar(title: str) -> Iterator[Transferred]:
             print(f"{title}: {byte_size(num_bytes)}{of}  {detail}".rstrip(), flush=True)
 
     yield transferred
+
+
+def print_table(
+    headings: Sequence[str], lines: Sequence[Sequence[str]], console: Console, *, numbers: Collection[str] = ()
+) -> None:
+    """Print a table at a terminal, else aligned plain lines; the columns that `numbers` names stand to the right."""
+    if console.is_terminal:
+        table = Table()
+        for heading in headings:
+            table.add_column(heading, justify="right" if heading in numbers else "left")
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
+    for line in (headings, *lines):
+        cells = [
+            text.rjust(width) if heading in numbers else text.ljust(width)
+            for heading, text, width in zip(headings, line, widths, strict=True)
+        ]
+        print("  ".join(cells).rstrip(), flush=True)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
+from backbench.console import print_table
 from backbench.leaderboard import Row
 
 HEADINGS = ("#", "backbone", "strategy", "test accuracy", "95 % interval", "val accuracy", "learning rate")
@@ -28,15 +28,4 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def print_leaderboard(rows: Sequence[Row], console: Console) -> None:
     """Print the rows in their order."""
-    lines = [_cells(row) for row in rows]
-    if console.is_terminal:
-        table = Table()
-        for index, heading in enumerate(HEADINGS):
-            table.add_column(heading, justify="left" if index < NUM_TEXT_COLUMNS else "right")
-        for line in lines:
-            table.add_row(*line)
-        console.print(table)
-        return
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *lines, strict=True)]
-    for line in (HEADINGS, *lines):
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip(), flush=True)
+    print_table(HEADINGS, [_cells(row) for row in rows], console, numbers=HEADINGS[NUM_TEXT_COLUMNS:])

@@ -1,0 +1,84 @@
+"""What a run writes its history to: git, DVC and MLflow's store; nothing is connected to."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from backbench.config import TrackingConfig
+from backbench.doctor.finding import Finding, missing, ready, warning
+from backbench.doctor.packages import installed
+from backbench.mlflow_store import sqlite_file
+from backbench.runs import without_secrets
+
+SERVERS = ("http", "https", "postgresql", "mysql", "mssql", "databricks")
+PATIENCE_SECONDS = 30
+
+
+def bookkeeping_findings(tracking: TrackingConfig) -> Iterator[Finding]:
+    """Look at git, DVC and the store."""
+    yield _git()
+    yield _dvc()
+    yield _store(os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri)
+
+
+def _git() -> Finding:
+    try:
+        done = subprocess.run(
+            ("git", "status", "--porcelain"), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return warning("git", "git does not answer", "install it: runs are named by their commit")
+    if done.returncode != 0:
+        return warning("git", "this is no repository", "runs are named by their commit: use a clone")
+    changed = done.stdout.splitlines()
+    if changed:
+        found = f"{len(changed)} files are not committed, such as {changed[0][3:]}"
+        return warning("git", found, "commit them, so that the commit that a run names is what ran")
+    return ready("git", "nothing is uncommitted")
+
+
+def _dvc() -> Finding:
+    version = installed("dvc")
+    if version is None:
+        return missing("DVC", "not installed", "run `make .venv/ready`")
+    if not Path(".dvc").is_dir():
+        return missing("DVC", "expected the folder .dvc, found none", "run it in the project's folder, or `dvc init`")
+    if shutil.which("dvc") is None:
+        return ready("DVC", f"{version}; not on the PATH, so use make, or activate .venv")
+    return ready("DVC", version)
+
+
+def _store(uri: str) -> Finding:
+    shown = without_secrets(uri)
+    file = sqlite_file(uri)
+    if file is not None:
+        return _sqlite(file)
+    parts = urlsplit(uri)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme in SERVERS:
+        if parts.hostname or scheme == "databricks":
+            return ready("MLflow store", f"{shown} (not connected to)")
+        return missing("MLflow store", f"{shown} names no host", "correct MLFLOW_TRACKING_URI")
+    if scheme in ("", "file"):
+        return ready("MLflow store", f"the folder {parts.path or shown}")
+    return warning("MLflow store", f"{shown} is of no kind that is known here", "see MLflow's documentation")
+
+
+def _sqlite(file: Path) -> Finding:
+    if not file.exists():
+        if os.access(file.parent, os.W_OK):
+            return ready("MLflow store", f"{file} will be made")
+        return missing("MLflow store", f"{file.parent} cannot be written to", "correct MLFLOW_TRACKING_URI")
+    try:
+        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            connection.execute("select count(*) from sqlite_master").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        return missing("MLflow store", f"{file} is no readable SQLite file ({error})", "move it away")
+    return ready("MLflow store", str(file))

@@ -1,0 +1,47 @@
+"""What an earlier run of the very same cell took: better than any estimate."""
+
+import json
+from pathlib import Path
+
+from backbench import artifacts
+from backbench.config import CellConfig, resolved
+from backbench.doctor.images import Images
+from backbench.doctor.plan import cell_of
+from backbench.errors import BackbenchError
+from backbench.records import BestRecord, read_best, read_metrics
+
+
+def measured_seconds(name: str) -> float | None:
+    """Return what a stage wrote of its last run here, such as `sweep-resnet50-fine_tuning`."""
+    file = artifacts.TIMINGS / f"{name}.json"
+    try:
+        return float(json.loads(file.read_text(encoding="utf-8"))["wall_seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def earlier_choice(config: CellConfig, images: Images) -> BestRecord | None:
+    """Return what the sweep of this cell chose, where it was for this configuration and these images."""
+    try:
+        best = read_best(cell_of(config))
+    except BackbenchError:
+        return None
+    is_same = artifacts.fingerprint(resolved(config), best.digests) == best.cell_key
+    return best if is_same and images.digest == best.digests.get("data") else None
+
+
+def has_trained(config: CellConfig, best: BestRecord) -> bool:
+    """Say whether the final models of that choice were trained, for as many seeds as are wanted."""
+    cell = cell_of(config)
+    try:
+        metrics = read_metrics(cell.metrics, made_by=f"train@{cell}")
+    except BackbenchError:
+        return False
+    return metrics.cell_key == best.cell_key and metrics.num_seeds == len(config.benchmark.seeds)
+
+
+def stored_bytes(config: CellConfig) -> int | None:
+    """Return the size of the activations that embed left for a cell, or None where there are none."""
+    folder: Path = cell_of(config).activations
+    files = [file for file in folder.rglob("*.npy") if file.is_file()]
+    return sum(file.stat().st_size for file in files) if files else None

@@ -1,0 +1,110 @@
+"""How many images a run would see: as prepare counted them, or as it would if every file were a usable image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backbench import artifacts, catalog
+from backbench.config import DatasetConfig
+from backbench.data.dataset import DESCRIPTION, SPLITS
+from backbench.data.decode import USABLE
+from backbench.data.scan import Candidate, Examined, walk
+from backbench.data.split import assign_splits
+from backbench.doctor.finding import Finding, missing, ready, warning
+from backbench.errors import BackbenchError, DatasetError
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images by split.
+
+    `digest` is None where prepare has not run. `num_bytes` is the size of the files that prepare will read, 0 where it
+    need not.
+    """
+
+    counts: Mapping[str, int]
+    num_classes: int
+    digest: str | None
+    num_bytes: int
+
+    @property
+    def num_images(self) -> int:
+        return sum(self.counts.values())
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{split} {self.counts[split]:,}" for split in SPLITS)
+        return f"{parts}; {self.num_classes} classes"
+
+
+def look_at_images(config: DatasetConfig) -> tuple[Finding, Images | None]:
+    """Find the data set that is prepared, or else the folder that prepare will read; no image is opened."""
+    images = _prepared(config)
+    if images is not None:
+        return ready("data", f"{config.name} is prepared: {images}"), images
+    try:
+        folder, origin = _source(Path(config.path))
+        images = _counted(folder, config)
+    except BackbenchError as error:
+        return missing("data", str(error), f"see conf/dataset/{config.name}.yaml for where it comes from"), None
+    found = f"{config.name} is not prepared yet; of {folder}{origin}, if every file is a usable image: {images}"
+    return ready("data", found), images
+
+
+def _prepared(config: DatasetConfig) -> Images | None:
+    """Return what prepare wrote, if it was for this configuration as far as its description tells."""
+    try:
+        described = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by="prepare")
+    except (BackbenchError, ValueError):
+        return None
+    keys = ("name", "image_size_pixels", "split_seed")
+    if any(described.get(key) != getattr(config, key) for key in keys):
+        return None
+    if config.digest not in (None, described.get("digest")):
+        return None
+    counts = {split: sum(described["counts"].get(split, {}).values()) for split in SPLITS}
+    return Images(counts, len(described["classes"]), described["digest"], 0)
+
+
+def _source(folder: Path) -> tuple[Path, str]:
+    """Return the folder that holds the images now, and how they come to where they are read."""
+    if folder.is_dir():
+        return folder, ""
+    file = Path(f"{folder}.dvc")
+    content: dict[str, Any] = catalog.read_yaml(file) if file.is_file() else {}
+    for dependency in content.get("deps") or ():
+        origin = Path(dependency.get("path", ""))
+        if origin.is_dir() and not content.get("frozen"):
+            return origin, f" (a run copies it to {folder}/)"
+    how = "run `dvc pull`, or put the images there" if content else "put a folder of class folders there"
+    raise DatasetError(f"expected images in {folder}/, found no such folder; {how}")
+
+
+def _counted(folder: Path, config: DatasetConfig) -> Images:
+    tree = walk(folder)
+    files = [_usable(candidate) for candidate in tree.candidates if candidate.label]
+    split_of = assign_splits(files, tree.classes, tree.own_splits, config)
+    counts = {split: list(split_of.values()).count(split) for split in SPLITS}
+    num_bytes = sum(candidate.file.stat().st_size for candidate in tree.candidates if candidate.file.is_file())
+    return Images(counts, len(tree.classes), None, num_bytes)
+
+
+def _usable(candidate: Candidate) -> Examined:
+    return Examined(
+        path=candidate.path,
+        label=candidate.label,
+        own_split=candidate.own_split,
+        digest=candidate.path,
+        pixel_digest=candidate.path,
+        width=None,
+        height=None,
+        verdict=USABLE,
+    )
+
+
+def data_dvc_finding(config: DatasetConfig) -> Finding:
+    """Say whether DVC knows the folder: a stage that depends on it runs again when it changes."""
+    file = Path(f"{config.path}.dvc")
+    if file.is_file():
+        return ready("data in DVC", str(file))
+    return warning("data in DVC", f"expected {file}, found nothing there", f"run `.venv/bin/dvc add {config.path}`")

@@ -1,0 +1,145 @@
+"""The machine: processors, memory, disk, GPUs, and how fast it multiplies; read from the system, not from a library."""
+
+import csv
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from packaging.requirements import Requirement
+
+from backbench.doctor.finding import Finding, ready, warning
+from backbench.doctor.packages import installed
+from backbench.units import size
+
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+DRIVER = Path("/proc/driver/nvidia/gpus")
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
+PATIENCE_SECONDS = 20
+MEBIBYTE = 1 << 20
+MATRIX_SIDE = 1024
+SPEED_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU; bytes are None where only the driver could be asked."""
+
+    name: str
+    memory_bytes: int | None
+    free_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run may use. `flops_per_second` is float32, of all cores together."""
+
+    num_cores: int
+    free_memory_bytes: int | None
+    free_disk_bytes: int
+    gpus: tuple[Gpu, ...]
+    flops_per_second: float
+
+
+def this_machine() -> Machine:
+    """Look at this machine, in the working directory; half a second."""
+    return Machine(
+        num_cores=len(os.sched_getaffinity(0)),
+        free_memory_bytes=free_memory_bytes(),
+        free_disk_bytes=shutil.disk_usage(".").free,
+        gpus=gpus(),
+        flops_per_second=flops_per_second(),
+    )
+
+
+def free_memory_bytes(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:
+    """Return what a new process could get: of the system, and of the container where that is less."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(meminfo), re.MULTILINE)
+    rooms = [int(found[1]) * 1024] if found else []
+    limit, used = _text(cgroup / "memory.max").strip(), _text(cgroup / "memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        rooms.append(max(0, int(limit) - int(used)))
+    return min(rooms, default=None)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def gpus(driver: Path = DRIVER) -> tuple[Gpu, ...]:
+    """Ask nvidia-smi, and where there is none, the driver's files."""
+    try:
+        done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        models = (
+            re.search(r"^Model:\s*(.+)$", _text(file), re.MULTILINE) for file in sorted(driver.glob("*/information"))
+        )
+        return tuple(Gpu(model[1].strip() if model else "GPU", None, None) for model in models)
+    if done.returncode != 0:
+        return ()
+    rows = (row for row in csv.reader(done.stdout.splitlines(), skipinitialspace=True) if len(row) == 3)
+    return tuple(Gpu(name, _mebibytes(total), _mebibytes(free)) for name, total, free in rows)
+
+
+def _mebibytes(text: str) -> int | None:
+    return int(text) * MEBIBYTE if text.isdigit() else None
+
+
+def flops_per_second() -> float:
+    """Multiply float32 matrices for a quarter of a second and return the best rate, of all cores."""
+    matrix = np.ones((MATRIX_SIDE, MATRIX_SIDE), dtype=np.float32)
+    best, end = float("inf"), time.perf_counter() + SPEED_SECONDS
+    while time.perf_counter() < end or best == float("inf"):
+        started = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - started)
+    return 2 * MATRIX_SIDE**3 / best
+
+
+def machine_findings(machine: Machine) -> list[Finding]:
+    """Say what there is; whether it is enough, the cost says."""
+    memory = "unknown" if machine.free_memory_bytes is None else f"{size(machine.free_memory_bytes)} free"
+    speed = f"{machine.flops_per_second / 10**9:.0f} GFLOP/s in float32 matrix products"
+    return [
+        ready("processor", f"{machine.num_cores} cores, {speed}"),
+        _gpu_finding(machine.gpus),
+        ready("memory", memory),
+        ready("disk", f"{size(machine.free_disk_bytes)} free"),
+    ]
+
+
+def _gpu_finding(found: tuple[Gpu, ...]) -> Finding:
+    if not found:
+        return ready("GPU", "none: runs on the CPU")
+    names = ", ".join(_spelled(gpu) for gpu in found)
+    absent = [name for name in _cuda_packages() if installed(name) is None]
+    if absent:
+        advice = "run `.venv/bin/pip install 'tensorflow[and-cuda]'` in the version that is installed"
+        return warning("GPU", f"{names}; TensorFlow cannot use it without {', '.join(absent[:3])}", advice)
+    return ready("GPU", names)
+
+
+def _spelled(gpu: Gpu) -> str:
+    if gpu.memory_bytes is None or gpu.free_bytes is None:
+        return gpu.name
+    return f"{gpu.name}, {size(gpu.free_bytes)} of {size(gpu.memory_bytes)} free"
+
+
+def _cuda_packages() -> list[str]:
+    """Name the packages that TensorFlow brings CUDA by, as its own metadata lists them."""
+    try:
+        asked = map(Requirement, importlib.metadata.requires("tensorflow") or ())
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    extra = "and-cuda"
+    wanted = (one for one in asked if one.marker and extra in str(one.marker) and one.marker.evaluate({"extra": extra}))
+    return [one.name for one in wanted]

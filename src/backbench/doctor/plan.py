@@ -1,0 +1,90 @@
+"""What conf/benchmark.yaml asks for: every cell, typed as its stages will see it, without Hydra."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from backbench import catalog
+from backbench.artifacts import Cell
+from backbench.config import BackboneConfig, BenchmarkConfig, CellConfig, cell_config, to_typed
+from backbench.errors import ConfigError
+
+CONF = Path("conf")
+BENCHMARK = CONF / "benchmark.yaml"
+TRACKING = "local"  # what conf/config.yaml chooses
+NUM_SHARED_STAGES = 3  # prepare, baseline, compare
+NUM_CELL_STAGES = 3  # embed, sweep, train
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark: at least one cell, all of one data set, one kind of weights and one search."""
+
+    cells: tuple[CellConfig, ...]
+
+    @property
+    def one(self) -> CellConfig:
+        """Any cell, for what all share."""
+        return self.cells[0]
+
+    @property
+    def backbones(self) -> list[BackboneConfig]:
+        """Each once, in the order of the benchmark."""
+        return list({cell.backbone.name: cell.backbone for cell in self.cells}.values())
+
+    @property
+    def num_stages(self) -> int:
+        return NUM_SHARED_STAGES + NUM_CELL_STAGES * len(self.cells)
+
+    @property
+    def num_trials(self) -> int:
+        return self.one.search.num_trials * len(self.cells)
+
+    @property
+    def num_final_fits(self) -> int:
+        return len(self.one.benchmark.seeds) * len(self.cells)
+
+
+def read_plan() -> Plan:
+    """Read the benchmark of the working directory.
+
+    Raises:
+        ConfigError: a file is missing or broken, or no cell is asked for.
+    """
+    plain = catalog.read_yaml(BENCHMARK)
+    benchmark = to_typed(plain, BenchmarkConfig, where=str(BENCHMARK))
+    shared = {
+        "benchmark": plain,
+        "tracking": catalog.read_yaml(CONF / f"tracking/{TRACKING}.yaml"),
+        **{group: _group(group, getattr(benchmark, group)) for group in ("dataset", "weights", "search")},
+    }
+    strategies = {name: _group("strategy", name) for name in benchmark.strategies}
+    backbones = {name: _backbone(name) for name in benchmark.backbones}
+    if not (strategies and backbones):
+        empty = "strategies" if backbones else "backbones"
+        raise ConfigError(f"{BENCHMARK}: {empty}: expected at least one, found none; name one there")
+    return Plan(
+        tuple(_cell(shared, backbone, strategy) for backbone in backbones.values() for strategy in strategies.values())
+    )
+
+
+def _group(group: str, choice: str) -> dict[str, Any]:
+    return catalog.read_yaml(CONF / group / f"{choice}.yaml")
+
+
+def _backbone(name: str) -> dict[str, Any]:
+    path = catalog.FOLDER / f"{name}.yaml"
+    catalog.read_backbone(path)  # its errors name the file
+    return catalog.read_yaml(path)
+
+
+def _cell(shared: Mapping[str, Any], backbone: dict[str, Any], strategy: dict[str, Any]) -> CellConfig:
+    return cell_config(OmegaConf.create({**shared, "backbone": backbone, "strategy": strategy}))
+
+
+def cell_of(config: CellConfig) -> Cell:
+    """Name a cell, and with it its files."""
+    return Cell(config.backbone.name, config.strategy.name)

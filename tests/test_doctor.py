@@ -1,0 +1,493 @@
+import hashlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from backbench import artifacts
+from backbench.artifacts import Cell
+from backbench.command import main
+from backbench.config import CellConfig, StrategyConfig, TrackingConfig, WeightsConfig, resolved
+from backbench.doctor import arithmetic, cost, earlier, machine, packages
+from backbench.doctor.bookkeeping import bookkeeping_findings
+from backbench.doctor.cost import Cost, estimated
+from backbench.doctor.examination import Examination, examine
+from backbench.doctor.finding import Finding, Verdict
+from backbench.doctor.images import Images, look_at_images
+from backbench.doctor.machine import Gpu, Machine, free_memory_bytes
+from backbench.doctor.page import print_examination
+from backbench.doctor.plan import BENCHMARK, Plan, read_plan
+from backbench.doctor.weight_files import cached_file, weight_findings
+from backbench.records import BestRecord, Choice, write_best
+from tests.conftest import PROJECT, backbone_config, strategy_config
+
+IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000)
+TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, (), 10**11)
+PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "imagenet"}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project's configuration and weights, with a small folder of images, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    shutil.copytree(PROJECT / "conf", "conf")
+    shutil.copytree(PROJECT / "assets/weights/formula", "assets/weights/formula")
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(PROJECT / name, name)
+    Path(".dvc").mkdir()
+    for label in ("cat", "dog"):
+        for number in range(10):
+            file = Path(f"data/{label}/{number}.png")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"never opened")
+    edit(BENCHMARK, dataset="folder")
+    return tmp_path
+
+
+def edit(path: Path, **changes: object) -> None:
+    OmegaConf.save(OmegaConf.merge(OmegaConf.load(path), changes), path)
+
+
+def of(findings: Sequence[Finding], what: str) -> Finding:
+    """The last finding on something: a shortage comes after what there is."""
+    return [finding for finding in findings if finding.what == what][-1]
+
+
+def one_cell(strategy: StrategyConfig, **changes: object) -> CellConfig:
+    shipped = read_plan().cells[0]
+    sized = backbone_config("resnet50_slim", num_parameters=1_500_000, num_macs=20_000_000)
+    return replace(shipped, **{"backbone": sized, "strategy": strategy, **changes})
+
+
+def cost_of(strategy: StrategyConfig, images: Images = IMAGES, machine: Machine = TWO_CORES, jobs: int = 1) -> Cost:
+    return estimated(Plan((one_cell(strategy),)), images, machine, jobs=jobs)
+
+
+# What there is
+
+
+def test_a_project_that_lacks_nothing_is_ready(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("ready, ")
+    assert lines[-1].endswith("next: make repro")
+    assert any("10 cells, 33 stages, 80 trials, 30 final fits" in line for line in lines)
+
+
+def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("assets/weights/formula/vgg16_slim.weights.h5").unlink()
+    assert main(["doctor", "--json", "--jobs", "3"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["is_ready"] is False
+    assert told["cost"]["jobs"] == 3
+    assert told["cost"]["num_stages"] == 33
+    assert {finding["verdict"] for finding in told["findings"]} <= set(Verdict)
+
+
+def test_a_missing_weight_file_is_named_and_stops(project: Path) -> None:
+    Path("assets/weights/formula/vgg16_slim.weights.h5").unlink()
+    examination = examine()
+    finding = of(examination.findings, "weights")
+    assert not examination.is_ready
+    assert finding.verdict is Verdict.MISSING
+    assert "vgg16_slim.weights.h5, found nothing there" in finding.found
+    assert examination.last_line.startswith("not ready, 1 missing; first weights: put it there, or correct conf/")
+
+
+def test_another_digest_than_the_pinned_one_stops(project: Path) -> None:
+    Path("assets/weights/formula/vgg16_slim.weights.h5").write_bytes(b"others")
+    finding = of(examine().findings, "weights")
+    assert finding.verdict is Verdict.MISSING
+    assert hashlib.sha256(b"others").hexdigest() in finding.found
+    assert "e72fcf388d345c81" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbones": ["resnet5"]}, "expected conf/backbone/resnet5.yaml, found nothing there"),
+        ({"strategies": []}, "strategies: expected at least one, found none"),
+        ({"seeds": []}, "expected at least one seed"),
+        ({"colour": "red"}, "colour: expected only known keys"),
+    ],
+)
+def test_a_broken_benchmark_is_one_finding_beside_the_others(
+    project: Path, changes: dict[str, object], message: str
+) -> None:
+    edit(BENCHMARK, **changes)
+    examination = examine()
+    finding = of(examination.findings, "benchmark")
+    assert finding.verdict is Verdict.MISSING
+    assert message in finding.found
+    assert examination.cost is None
+    assert of(examination.findings, "Python").verdict is Verdict.READY
+
+
+def test_missing_images_stop(project: Path) -> None:
+    shutil.rmtree("data")
+    examination = examine()
+    assert of(examination.findings, "data").verdict is Verdict.MISSING
+    assert "expected images in data/, found no such folder" in of(examination.findings, "data").found
+    assert examination.cost is None
+
+
+# Images
+
+
+def test_images_are_counted_as_prepare_would_split_them(project: Path) -> None:
+    config = read_plan().one.dataset
+    finding, images = look_at_images(config)
+    assert finding.verdict is Verdict.READY
+    assert images is not None
+    assert images.counts == {"train": 12, "val": 4, "test": 4}
+    assert (images.num_classes, images.digest) == (2, None)
+
+
+def test_images_that_dvc_brings_are_counted_where_they_are(project: Path) -> None:
+    Path("data").rename("origin")
+    Path("data.dvc").write_text("deps:\n- path: origin\nouts:\n- path: data\n", encoding="utf-8")
+    finding, images = look_at_images(read_plan().one.dataset)
+    assert images is not None
+    assert images.num_images == 20
+    assert "origin (a run copies it to data/)" in finding.found
+
+
+def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
+    config = read_plan().one.dataset
+    described = {
+        "name": config.name,
+        "classes": ["a", "b"],
+        "digest": "d",
+        "image_size_pixels": config.image_size_pixels,
+        "counts": {"train": {"a": 3, "b": 4}, "val": {"a": 1, "b": 1}, "test": {"a": 2, "b": 2}},
+        "split_seed": config.split_seed,
+    }
+    artifacts.write_json(artifacts.DATASET / "dataset.json", described)
+    finding, images = look_at_images(config)
+    assert "is prepared: train 7, val 2, test 4; 2 classes" in finding.found
+    assert images is not None
+    assert images.digest == "d"
+    _, others = look_at_images(replace(config, split_seed=1))
+    assert others is not None
+    assert others.digest is None
+
+
+# Weights
+
+
+def test_published_weights_are_cached_or_not(project: Path) -> None:
+    vgg16 = backbone_config("vgg16", pretrained={**PUBLISHED, "digest": f"md5:{hashlib.md5(b'good').hexdigest()}"})
+    imagenet = WeightsConfig(name="imagenet")
+    (absent,) = weight_findings([vgg16], imagenet)
+    assert absent.verdict is Verdict.WARNING
+    assert "CC-BY-4.0" in absent.found
+    file = cached_file(vgg16)
+    assert file is not None
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"good")
+    assert [finding.verdict for finding in weight_findings([vgg16], imagenet)] == [Verdict.READY]
+    file.write_bytes(b"half")
+    (broken,) = weight_findings([vgg16], imagenet)
+    assert broken.verdict is Verdict.WARNING
+    assert "remove it" in broken.advice
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "message"),
+    [
+        ("vgg16_slim", WeightsConfig(name="imagenet"), "no published weights fit vgg16_slim, which is 0.25 wide"),
+        ("vgg16", WeightsConfig(name="formula"), "no formula weights are shipped for vgg16"),
+        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5"), "has no path, or no digest of vgg16"),
+        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5", sha256={"vgg16": "0"}), "expected vgg16.h5, found"),
+    ],
+)
+def test_weights_that_no_stage_could_load_stop(
+    project: Path, backbone: str, weights: WeightsConfig, message: str
+) -> None:
+    (finding,) = weight_findings([backbone_config(backbone)], weights)
+    assert finding.verdict is Verdict.MISSING
+    assert message in finding.found
+    assert finding.advice
+
+
+def test_random_weights_need_no_file() -> None:
+    (finding,) = weight_findings([backbone_config("vgg16")], WeightsConfig(name="random"))
+    assert finding.verdict is Verdict.READY
+
+
+# Bookkeeping
+
+
+@pytest.mark.parametrize(
+    ("uri", "verdict", "found"),
+    [
+        ("postgresql://me:hunter2@db.example.org/mlflow", Verdict.READY, "postgresql://***@db.example.org/mlflow"),
+        ("https://mlflow.example.org", Verdict.READY, "https://mlflow.example.org (not connected to)"),
+        ("https:///nowhere", Verdict.MISSING, "names no host"),
+        ("sqlite:///mlflow.db", Verdict.READY, "mlflow.db will be made"),
+        ("sqlite:///broken.db", Verdict.MISSING, "broken.db is no readable SQLite file"),
+        ("sqlite:///whole.db", Verdict.READY, "whole.db"),
+        ("file:runs", Verdict.READY, "the folder runs"),
+        ("gopher://somewhere", Verdict.WARNING, "is of no kind that is known here"),
+    ],
+)
+def test_the_store_is_judged_and_no_password_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, verdict: Verdict, found: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.db").write_bytes(b"no database at all, and long enough to be read as one" * 20)
+    sqlite3.connect("whole.db").close()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    finding = of(list(bookkeeping_findings(TrackingConfig(uri="sqlite:///other.db", experiment="e"))), "MLflow store")
+    assert finding.verdict is verdict
+    assert found in finding.found
+    assert "hunter2" not in finding.found + finding.advice
+
+
+# Packages
+
+
+def test_what_the_lock_does_not_pin_is_a_warning(project: Path) -> None:
+    Path("requirements.lock").write_text("keras==1.0 \\\n    --hash=sha256:0\nnot-here==2 ; python_version < '3'\n")
+    finding = of(list(packages.package_findings()), "lock")
+    assert finding.verdict is Verdict.WARNING
+    assert "1 of 1 differ" in finding.found
+    assert "not 1.0" in finding.found
+
+
+def test_a_package_that_is_too_old_stops(project: Path) -> None:
+    text = '[project]\nrequires-python = ">=3.11"\ndependencies = ["rich>=1000", "pydantic>=2", "of-no-one"]\n'
+    Path("pyproject.toml").write_text(text, encoding="utf-8")
+    finding = of(list(packages.package_findings()), "packages")
+    assert finding.verdict is Verdict.MISSING
+    assert "2 of 3 are not as asked: rich>=1000 (" in finding.found
+    assert "of-no-one (absent)" in finding.found
+
+
+@pytest.mark.parametrize("text", [None, "[tool]", "[["])
+def test_a_folder_that_is_no_clone_stops(project: Path, text: str | None) -> None:
+    Path("pyproject.toml").unlink()
+    if text is not None:
+        Path("pyproject.toml").write_text(text, encoding="utf-8")
+    (finding,) = packages.package_findings()
+    assert finding.verdict is Verdict.MISSING
+    assert "expected a project in pyproject.toml, found none" in finding.found
+
+
+def test_another_python_stops(project: Path) -> None:
+    Path("pyproject.toml").write_text('[project]\nrequires-python = "<3"\ndependencies = []\n', encoding="utf-8")
+    assert of(list(packages.package_findings()), "Python").verdict is Verdict.MISSING
+
+
+@pytest.mark.parametrize(
+    ("backend", "verdict"),
+    [("tensorflow", Verdict.READY), ("theano", Verdict.MISSING), ("openvino", Verdict.MISSING)],
+)
+def test_the_backend_must_be_installed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, backend: str, verdict: Verdict
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    assert of(list(packages.package_findings()), "Keras backend").verdict is verdict
+
+
+def test_keras_own_file_chooses_the_backend_too(project: Path) -> None:
+    assert packages.backend() == "tensorflow"
+    Path("keras").mkdir()
+    Path("keras/keras.json").write_text('{"backend": "theano"}', encoding="utf-8")
+    assert packages.backend() == "theano"
+
+
+def test_a_backbone_of_a_library_that_is_absent_stops() -> None:
+    backbones = [backbone_config("vgg16"), backbone_config("resnet50", constructor="library_of_no_one.ResNet")]
+    (finding,) = packages.constructor_findings(backbones)
+    assert finding.verdict is Verdict.MISSING
+    assert finding.found == "resnet50: built by library_of_no_one, which is not installed"
+
+
+# The machine
+
+
+def test_a_container_may_have_less_memory_than_the_system(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n", encoding="utf-8")
+    assert free_memory_bytes(meminfo, tmp_path) == 8_192_000
+    (tmp_path / "memory.max").write_text("5000000\n", encoding="utf-8")
+    (tmp_path / "memory.current").write_text("1000000\n", encoding="utf-8")
+    assert free_memory_bytes(meminfo, tmp_path) == 4_000_000
+    assert free_memory_bytes(tmp_path / "absent", tmp_path / "absent") is None
+
+
+def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 81559, 81000'\necho 'Old, [N/A], [N/A]'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    first, second = machine.gpus(tmp_path)
+    assert first == Gpu("NVIDIA H100 80GB HBM3", 81559 * 2**20, 81000 * 2**20)
+    assert second == Gpu("Old", None, None)
+
+
+def test_without_nvidia_smi_the_driver_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.gpus(tmp_path) == ()
+    (tmp_path / "0000:01:00.0").mkdir()
+    (tmp_path / "0000:01:00.0/information").write_text("Model: \t\t Tesla T4\nIRQ: 1\n", encoding="utf-8")
+    assert machine.gpus(tmp_path) == (Gpu("Tesla T4", None, None),)
+
+
+def test_a_gpu_without_cuda_packages_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    findings = machine.machine_findings(replace(TWO_CORES, gpus=(Gpu("Tesla T4", None, None),)))
+    monkeypatch.setattr(machine, "installed", lambda name: None)
+    finding = of(machine.machine_findings(replace(TWO_CORES, gpus=(Gpu("Tesla T4", None, None),))), "GPU")
+    assert of(findings, "GPU").found.startswith("Tesla T4")
+    assert finding.verdict is Verdict.WARNING
+    assert of(machine.machine_findings(TWO_CORES), "GPU").found == "none: runs on the CPU"
+
+
+def test_the_speed_is_measured_in_less_than_a_second() -> None:
+    assert machine.flops_per_second() > 10**8
+
+
+# Arithmetic
+
+
+@pytest.mark.parametrize(
+    ("boundary", "macs"),
+    [
+        ({"boundary": "output"}, 0),
+        ({"boundary": "input"}, 20_000_000),
+        ({"boundary": "last_stage"}, 1_500_000 * 2**2),
+        ({"boundary": "stage_4"}, 1_500_000 * 2**2),
+        ({"boundary": "stage_1"}, 20_000_000),
+        ({"boundary": "conv3_block1_out"}, 20_000_000),
+        ({"boundary": None, "unfreeze": 0.25}, 5_000_000),
+        ({"boundary": ["output", "last_stage"]}, 1_500_000 * 2**2),
+    ],
+)
+def test_what_lies_above_a_boundary(project: Path, boundary: dict[str, object], macs: float) -> None:
+    assert arithmetic.suffix_macs(one_cell(strategy_config("fine_tuning", **boundary))) == macs
+
+
+def test_work_counts_views_trials_epochs_and_seeds(project: Path) -> None:
+    strategy = strategy_config("fine_tuning", boundary="input", head_start=None, epochs=2, batch_size=64, views=3)
+    config = one_cell(strategy)
+    macs = 20_000_000
+    assert arithmetic.embed_work(config, IMAGES).macs == (3 * 200 + 400 + 1197) * macs
+    sweep = arithmetic.sweep_work(config, IMAGES)
+    assert sweep.macs == 8 * 2 * (3 * 200 + 400) * macs
+    assert sweep.suffix_steps == 8 * 2 * 4
+    assert arithmetic.train_work(config, IMAGES).macs == 3 * (2 * (3 * 200 + 400) + 1197) * macs
+
+
+def test_views_made_on_the_fly_pass_the_frozen_part_every_epoch(project: Path) -> None:
+    heads = one_cell(strategy_config("feature_extraction", views="on_the_fly", epochs=5))
+    assert arithmetic.embed_work(heads, IMAGES).macs == (400 + 1197) * 20_000_000
+    assert arithmetic.sweep_work(heads, IMAGES).macs == 5 * 200 * 20_000_000
+
+
+def test_stored_features_are_counted_to_the_byte(project: Path) -> None:
+    config = one_cell(strategy_config("feature_extraction"))
+    assert arithmetic.activation_bytes(config, IMAGES) == (4 * 200 + 400 + 1197) * 512 * 4
+
+
+def test_no_more_is_stored_than_the_strategy_allows(project: Path) -> None:
+    strategy = strategy_config("fine_tuning", boundary="input", activation_limit_gigabytes=0.001)
+    assert arithmetic.activation_bytes(one_cell(strategy), IMAGES) == 10**6
+
+
+# Cost
+
+
+def test_the_estimate_grows_with_images_trials_and_slower_machines(project: Path) -> None:
+    strategy = strategy_config("fine_tuning")
+    many = Images({split: 100 * count for split, count in IMAGES.counts.items()}, 10, None, 700_000_000)
+    once, more = cost_of(strategy), cost_of(strategy, many)
+    for stage in ("embed", "sweep", "train"):
+        fixed = cost.START_SECONDS[stage] + (stage != "embed") * cost.SUFFIX_SECONDS
+        ratio = (more.stages[stage].seconds - fixed) / (once.stages[stage].seconds - fixed)
+        assert ratio == pytest.approx(100, rel=0.1)
+    assert more.disk_bytes > 50 * once.disk_bytes
+    assert cost_of(strategy, machine=replace(TWO_CORES, flops_per_second=10**9)).wall_seconds > once.wall_seconds
+    assert cost_of(strategy_config("fine_tuning", epochs=40)).wall_seconds > once.wall_seconds
+
+
+def test_cells_side_by_side_take_less_time_and_more_memory(project: Path) -> None:
+    plan = read_plan()
+    alone, together = (estimated(plan, IMAGES, TWO_CORES, jobs=jobs) for jobs in (1, 2))
+    assert together.wall_seconds < 0.7 * alone.wall_seconds
+    assert together.memory_bytes == 2 * alone.memory_bytes
+
+
+def test_the_default_benchmark_takes_minutes_not_hours(project: Path) -> None:
+    """docs/performance.md: 215 s on 2 cores."""
+    edit(BENCHMARK, dataset="photodigits")
+    assert 215 / 3 < estimated(read_plan(), IMAGES, TWO_CORES, jobs=2).wall_seconds < 215 * 3
+
+
+def earlier_run(config: CellConfig, *, data: str) -> None:
+    """What sweep leaves of a cell, and how long embed and sweep took."""
+    cell, digests = Cell(config.backbone.name, config.strategy.name), {"data": data, "weights": "w"}
+    key = artifacts.fingerprint(resolved(config), digests)
+    choice = Choice(0, "output", 0.1, 0.1, 1.0, 0.5)
+    record = BestRecord(key, cell.backbone, cell.strategy, 8, 0, 80, choice, "none", digests, resolved(config))
+    write_best(cell, record)
+    for stage, seconds in (("embed", 111.0), ("sweep", 222.0), ("train", 333.0)):
+        artifacts.write_json(artifacts.TIMINGS / f"{stage}-{cell}.json", {"wall_seconds": seconds})
+
+
+def test_what_the_same_cell_took_before_goes_before_an_estimate(project: Path) -> None:
+    config = one_cell(strategy_config("feature_extraction"))
+    prepared = replace(IMAGES, digest="d")
+    earlier_run(config, data="d")
+    found = estimated(Plan((config,)), prepared, TWO_CORES, jobs=1).stages
+    assert (found["embed"].seconds, found["embed"].num_measured) == (111.0, 1)
+    assert (found["sweep"].seconds, found["sweep"].num_measured) == (222.0, 1)
+    # No final model is there.
+    assert found["train"].num_measured == 0
+
+
+@pytest.mark.parametrize("difference", ["images", "strategy", "not prepared"])
+def test_what_another_cell_took_is_no_measurement(project: Path, difference: str) -> None:
+    config = one_cell(strategy_config("feature_extraction"))
+    earlier_run(config, data="d")
+    if difference == "strategy":
+        config = replace(config, strategy=strategy_config("feature_extraction", epochs=31))
+    digest = {"images": "e", "strategy": "d", "not prepared": None}[difference]
+    assert earlier.earlier_choice(config, replace(IMAGES, digest=digest)) is None
+    found = estimated(Plan((config,)), replace(IMAGES, digest=digest), TWO_CORES, jobs=1).stages
+    assert all(found[stage].num_measured == 0 for stage in ("embed", "sweep", "train"))
+
+
+def test_too_little_memory_and_disk_are_warnings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(TWO_CORES, free_memory_bytes=10**9, free_disk_bytes=10**6)
+    monkeypatch.setattr("backbench.doctor.examination.this_machine", lambda: small)
+    examination = examine(jobs=2)
+    assert of(examination.findings, "memory").verdict is Verdict.WARNING
+    assert "make repro JOBS=1" in of(examination.findings, "memory").advice
+    assert of(examination.findings, "disk").verdict is Verdict.WARNING
+    assert examination.is_ready
+
+
+def test_sizes_that_are_not_known_are_a_warning(project: Path) -> None:
+    edit(Path("conf/backbone/vgg16_slim.yaml"), num_macs=None)
+    finding = of(examine().findings, "benchmark")
+    assert finding.verdict is Verdict.WARNING
+    assert "vgg16_slim" in finding.found
+
+
+def test_a_terminal_shows_every_finding_in_colour() -> None:
+    findings = (Finding("disk", Verdict.WARNING, "[full]", "make room"), Finding("GPU", Verdict.MISSING, "x", "y"))
+    console = Console(force_terminal=True, width=40, record=True, no_color=False)
+    print_examination(Examination(findings, None, None), console)
+    text = console.export_text()
+    assert "warning disk              [full]" in text
+    assert "→ make room" in text
+    assert text.splitlines()[-1] == "not ready, 1 missing; first GPU: y"
