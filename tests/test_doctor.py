@@ -12,6 +12,7 @@ from rich.console import Console
 
 from backbench import artifacts
 from backbench.artifacts import Cell
+from backbench.backbones.weight_files import cached_file
 from backbench.command import main
 from backbench.config import CellConfig, StrategyConfig, TrackingConfig, WeightsConfig, resolved
 from backbench.doctor import arithmetic, cost, earlier, machine, packages
@@ -23,7 +24,7 @@ from backbench.doctor.images import Images, look_at_images
 from backbench.doctor.machine import Gpu, Machine, free_memory_bytes
 from backbench.doctor.page import print_examination
 from backbench.doctor.plan import BENCHMARK, Plan, read_plan
-from backbench.doctor.weight_files import cached_file, weight_findings
+from backbench.doctor.weight_files import weight_findings
 from backbench.records import BestRecord, Choice, write_best
 from tests.conftest import PROJECT, backbone_config, strategy_config
 
@@ -38,6 +39,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.delenv("BACKBENCH_WEIGHTS", raising=False)
     shutil.copytree(PROJECT / "conf", "conf")
     shutil.copytree(PROJECT / "assets/weights/formula", "assets/weights/formula")
     for name in ("pyproject.toml", "requirements.lock"):
@@ -183,30 +185,37 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
 # Weights
 
 
-def test_published_weights_are_cached_or_not(project: Path) -> None:
-    vgg16 = backbone_config("vgg16", pretrained={**PUBLISHED, "digest": f"md5:{hashlib.md5(b'good').hexdigest()}"})
-    imagenet = WeightsConfig(name="imagenet")
-    (absent,) = weight_findings([vgg16], imagenet)
-    assert absent.verdict is Verdict.WARNING
-    assert "CC-BY-4.0" in absent.found
-    file = cached_file(vgg16)
+def test_published_weights_are_fetched_or_not(project: Path) -> None:
+    digest = f"md5:{hashlib.md5(b'good').hexdigest()}"
+    vgg16 = backbone_config("vgg16", num_parameters=14_714_688, pretrained={**PUBLISHED, "digest": digest})
+    edit(BENCHMARK, weights="published")
+    published = read_plan().one.weights
+    (absent,) = weight_findings([vgg16], published)
+    assert absent.verdict is Verdict.MISSING
+    assert absent.found.endswith("weights/vgg16/vgg16.h5, found nothing there (about 58.9 MB, CC-BY-4.0)")
+    assert absent.advice.startswith("run `make weights`")
+    file = cached_file(vgg16, published)
     assert file is not None
     file.parent.mkdir(parents=True)
     file.write_bytes(b"good")
-    assert [finding.verdict for finding in weight_findings([vgg16], imagenet)] == [Verdict.READY]
+    assert [finding.verdict for finding in weight_findings([vgg16], published)] == [Verdict.READY]
     file.write_bytes(b"half")
-    (broken,) = weight_findings([vgg16], imagenet)
-    assert broken.verdict is Verdict.WARNING
-    assert "remove it" in broken.advice
+    (broken,) = weight_findings([vgg16], published)
+    assert broken.verdict is Verdict.MISSING
+    assert "fetch it again" in broken.advice
 
 
 @pytest.mark.parametrize(
     ("backbone", "weights", "message"),
     [
-        ("vgg16_slim", WeightsConfig(name="imagenet"), "no published weights fit vgg16_slim, which is 0.25 wide"),
+        ("vgg16_slim", WeightsConfig(name="published"), "nobody publishes weights of vgg16_slim"),
         ("vgg16", WeightsConfig(name="formula"), "no formula weights are shipped for vgg16"),
-        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5"), "has no path, or no digest of vgg16"),
-        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5", sha256={"vgg16": "0"}), "expected vgg16.h5, found"),
+        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5"), "expected `path` and `sha256.vgg16`"),
+        (
+            "vgg16",
+            WeightsConfig(name="file", path="{backbone}.h5", sha256={"vgg16": "0"}),
+            "at vgg16.h5, found nothing",
+        ),
     ],
 )
 def test_weights_that_no_stage_could_load_stop(
@@ -216,6 +225,7 @@ def test_weights_that_no_stage_could_load_stop(
     assert finding.verdict is Verdict.MISSING
     assert message in finding.found
     assert finding.advice
+    assert finding.advice not in finding.found
 
 
 def test_random_weights_need_no_file() -> None:
@@ -435,9 +445,10 @@ def test_the_default_benchmark_takes_minutes_not_hours(project: Path) -> None:
 def earlier_run(config: CellConfig, *, data: str) -> None:
     """What sweep leaves of a cell, and how long embed and sweep took."""
     cell, digests = Cell(config.backbone.name, config.strategy.name), {"data": data, "weights": "w"}
-    key = artifacts.fingerprint(resolved(config), digests)
+    configuration = {**resolved(config), "backend": "tensorflow"}
+    key = artifacts.fingerprint(configuration, digests)
     choice = Choice(0, "output", 0.1, 0.1, 1.0, 0.5)
-    record = BestRecord(key, cell.backbone, cell.strategy, 8, 0, 80, choice, "none", digests, resolved(config))
+    record = BestRecord(key, cell.backbone, cell.strategy, 8, 0, 80, choice, "none", digests, configuration)
     write_best(cell, record)
     for stage, seconds in (("embed", 111.0), ("sweep", 222.0), ("train", 333.0)):
         artifacts.write_json(artifacts.TIMINGS / f"{stage}-{cell}.json", {"wall_seconds": seconds})

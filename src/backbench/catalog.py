@@ -17,8 +17,6 @@ from backbench.errors import ConfigError
 
 FOLDER = Path("conf/backbone")
 BYTES_PER_PARAMETER = 4  # float32
-# Formula weights are part of this project, and under its licence.
-FORMULA_LICENCE = "MIT"
 
 
 class WeightsKind(StrEnum):
@@ -107,7 +105,7 @@ def weights_kinds(backbone: BackboneConfig) -> tuple[WeightsKind, ...]:
 
 def licences(backbone: BackboneConfig) -> tuple[str, ...]:
     """Return the licences of the weights that there are, each once."""
-    shipped = (FORMULA_LICENCE,) if backbone.formula else ()
+    shipped = (backbone.formula.licence,) if backbone.formula else ()
     published = (backbone.pretrained.licence,) if backbone.pretrained else ()
     return tuple(dict.fromkeys((*shipped, *published)))
 

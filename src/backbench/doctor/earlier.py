@@ -6,6 +6,7 @@ from pathlib import Path
 from backbench import artifacts
 from backbench.config import CellConfig, resolved
 from backbench.doctor.images import Images
+from backbench.doctor.packages import backend
 from backbench.doctor.plan import cell_of
 from backbench.errors import BackbenchError
 from backbench.records import BestRecord, read_best, read_metrics
@@ -26,7 +27,8 @@ def earlier_choice(config: CellConfig, images: Images) -> BestRecord | None:
         best = read_best(cell_of(config))
     except BackbenchError:
         return None
-    is_same = artifacts.fingerprint(resolved(config), best.digests) == best.cell_key
+    configuration = {**resolved(config), "backend": backend()}
+    is_same = artifacts.fingerprint(configuration, best.digests) == best.cell_key
     return best if is_same and images.digest == best.digests.get("data") else None
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from backbench.doctor.bookkeeping import bookkeeping_findings
 from backbench.doctor.cost import Cost, estimated
-from backbench.doctor.finding import Finding, Verdict, missing, ready, warning
+from backbench.doctor.finding import Finding, Verdict, missing_by, ready, warning
 from backbench.doctor.images import Images, data_dvc_finding, look_at_images
 from backbench.doctor.machine import Machine, machine_findings, this_machine
 from backbench.doctor.packages import constructor_findings, package_findings
-from backbench.doctor.plan import BENCHMARK, Plan, read_plan
+from backbench.doctor.plan import Plan, read_plan
 from backbench.doctor.weight_files import weight_findings
 from backbench.errors import BackbenchError
 from backbench.units import size
@@ -58,7 +58,7 @@ def examine(jobs: int | None = None) -> Examination:
     try:
         plan = read_plan()
     except BackbenchError as error:
-        findings.append(missing("benchmark", str(error), f"correct {BENCHMARK}, or the file that it names"))
+        findings.append(missing_by("benchmark", error))
         return Examination(tuple(findings), None, None)
     findings += [_benchmark(plan), *constructor_findings(plan.backbones)]
     findings += weight_findings(plan.backbones, plan.one.weights)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from backbench.errors import BackbenchError
+
 
 class Verdict(StrEnum):
     """`missing` stops a run of the present benchmark; `warning` does not."""
@@ -32,3 +34,15 @@ def warning(what: str, found: str, advice: str) -> Finding:
 
 def missing(what: str, found: str, advice: str) -> Finding:
     return Finding(what, Verdict.MISSING, found, advice)
+
+
+def missing_by(what: str, error: BackbenchError, *, about: str = "") -> Finding:
+    """Tell an error as a finding: every message ends in what to do, after its last semicolon.
+
+    Args:
+        what: What was looked at.
+        error: What a stage would end with.
+        about: Said after what was found.
+    """
+    found, _, advice = " ".join(str(error).split()).rpartition("; ")
+    return missing(what, f"{found}{about}", advice) if found else missing(what, f"{advice}{about}", "correct it")

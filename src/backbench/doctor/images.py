@@ -11,7 +11,7 @@ from backbench.data.dataset import DESCRIPTION, SPLITS
 from backbench.data.decode import USABLE
 from backbench.data.scan import Candidate, Examined, walk
 from backbench.data.split import assign_splits
-from backbench.doctor.finding import Finding, missing, ready, warning
+from backbench.doctor.finding import Finding, missing_by, ready, warning
 from backbench.errors import BackbenchError, DatasetError
 
 
@@ -46,7 +46,7 @@ def look_at_images(config: DatasetConfig) -> tuple[Finding, Images | None]:
         folder, origin = _source(Path(config.path))
         images = _counted(folder, config)
     except BackbenchError as error:
-        return missing("data", str(error), f"see conf/dataset/{config.name}.yaml for where it comes from"), None
+        return missing_by("data", error), None
     found = f"{config.name} is not prepared yet; of {folder}{origin}, if every file is a usable image: {images}"
     return ready("data", found), images
 
@@ -76,7 +76,7 @@ def _source(folder: Path) -> tuple[Path, str]:
         origin = Path(dependency.get("path", ""))
         if origin.is_dir() and not content.get("frozen"):
             return origin, f" (a run copies it to {folder}/)"
-    how = "run `dvc pull`, or put the images there" if content else "put a folder of class folders there"
+    how = "run `dvc pull`, or put them there" if content else "put a folder of class folders there"
     raise DatasetError(f"expected images in {folder}/, found no such folder; {how}")
 
 
