@@ -14,7 +14,7 @@ OUTPUT, INPUT, LAST_STAGE = "output", "input", "last_stage"
 STAGE = re.compile(r"stage_(\d+)")
 # The last stage of a convolutional network works at 1/32 of the input's side, and the stage before it ends at 1/16.
 LAST_STAGE_STRIDE = 32
-# Which share of the parameters the last stage holds: 0.48 to 0.72 in the shipped networks (README.md).
+# Which share of the parameters the last stage holds: 0.48 to 0.75 in the networks that docs/command.md lists.
 LAST_STAGE_SHARE = 0.6
 # One forward pass and, for the gradients of inputs and of weights, two more of the same size.
 PASSES_OF_A_STEP = 3

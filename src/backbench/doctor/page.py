@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-from backbench.doctor.cost import Cost
+from backbench.doctor.cost import Cost, StageCost
 from backbench.doctor.examination import Examination
 from backbench.doctor.finding import Finding, Verdict
 from backbench.doctor.images import Images
@@ -42,18 +42,22 @@ def cost_lines(cost: Cost, images: Images) -> list[str]:
         f"  {cost.num_cells} cells, {cost.num_stages} stages, {fits}",
         f"  {images.num_images:,} images: {images}",
     ]
-    for name, stage in cost.stages.items():
-        measured = f"measured in {stage.num_measured}" if stage.num_measured else "estimated"
-        of_all = f" of {stage.num_processes}" if 0 < stage.num_measured < stage.num_processes else ""
-        lines.append(
-            f"  {name:<9}{duration(stage.seconds):>12} in {stage.num_processes:>3} processes, {measured}{of_all}"
-        )
+    lines += [
+        f"  {name:<10}{duration(stage.seconds):>11}  {_of_processes(stage)}" for name, stage in cost.stages.items()
+    ]
     lines += [
         f"  time      about {duration(cost.wall_seconds)}, {cost.jobs} cells at once; {_how_sure(cost)}",
         f"  disk      at most {size(cost.disk_bytes)}, DVC's copies included",
         f"  memory    about {size(cost.memory_bytes)} at the peak, of all processes at once",
     ]
     return lines
+
+
+def _of_processes(stage: StageCost) -> str:
+    processes = f"{stage.num_processes} {'process' if stage.num_processes == 1 else 'processes'}"
+    if not stage.num_measured:
+        return f"{processes}, estimated"
+    return f"{processes}, {'all' if stage.num_measured == stage.num_processes else stage.num_measured} measured before"
 
 
 def _how_sure(cost: Cost) -> str:
