@@ -23,13 +23,13 @@ from backbench.doctor.images import Images, look_at_images
 from backbench.doctor.machine import Gpu, Machine, free_memory_bytes
 from backbench.doctor.page import print_examination
 from backbench.doctor.plan import BENCHMARK, Plan, read_plan
-from backbench.doctor.weight_files import cached_file, weight_findings
+from backbench.doctor.weight_files import weight_findings
 from backbench.records import BestRecord, Choice, write_best
 from tests.conftest import PROJECT, backbone_config, strategy_config
 
 IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000)
 TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, (), 10**11)
-PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "imagenet"}
+PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "ImageNet-1k"}
 
 
 @pytest.fixture
@@ -183,30 +183,30 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
 # Weights
 
 
-def test_published_weights_are_cached_or_not(project: Path) -> None:
+def test_published_weights_are_fetched_or_not(project: Path) -> None:
     vgg16 = backbone_config("vgg16", pretrained={**PUBLISHED, "digest": f"md5:{hashlib.md5(b'good').hexdigest()}"})
-    imagenet = WeightsConfig(name="imagenet")
-    (absent,) = weight_findings([vgg16], imagenet)
-    assert absent.verdict is Verdict.WARNING
+    weights = WeightsConfig(name="published", path="cache/{backbone}/{file}")
+    (absent,) = weight_findings([vgg16], weights)
+    assert absent.verdict is Verdict.MISSING
     assert "CC-BY-4.0" in absent.found
-    file = cached_file(vgg16)
-    assert file is not None
+    assert absent.advice == "run `make weights`; without a network, put it at cache/vgg16/vgg16.h5"
+    file = Path("cache/vgg16/vgg16.h5")
     file.parent.mkdir(parents=True)
     file.write_bytes(b"good")
-    assert [finding.verdict for finding in weight_findings([vgg16], imagenet)] == [Verdict.READY]
+    assert [finding.verdict for finding in weight_findings([vgg16], weights)] == [Verdict.READY]
     file.write_bytes(b"half")
-    (broken,) = weight_findings([vgg16], imagenet)
-    assert broken.verdict is Verdict.WARNING
-    assert "remove it" in broken.advice
+    (broken,) = weight_findings([vgg16], weights)
+    assert broken.verdict is Verdict.MISSING
+    assert "delete it and fetch it again" in broken.advice
 
 
 @pytest.mark.parametrize(
     ("backbone", "weights", "message"),
     [
-        ("vgg16_slim", WeightsConfig(name="imagenet"), "no published weights fit vgg16_slim, which is 0.25 wide"),
+        ("vgg16_slim", WeightsConfig(name="published", path="{file}"), "nobody publishes weights of vgg16_slim"),
         ("vgg16", WeightsConfig(name="formula"), "no formula weights are shipped for vgg16"),
-        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5"), "has no path, or no digest of vgg16"),
-        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5", sha256={"vgg16": "0"}), "expected vgg16.h5, found"),
+        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5"), "expected `path` and `sha256.vgg16`"),
+        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5", sha256={"vgg16": "0"}), "expected a weight file at vgg16.h5"),
     ],
 )
 def test_weights_that_no_stage_could_load_stop(
