@@ -12,8 +12,9 @@ from rich.console import Console
 
 from backbench import artifacts
 from backbench.artifacts import Cell
+from backbench.backbone_config import WeightsConfig
 from backbench.command import main
-from backbench.config import CellConfig, StrategyConfig, TrackingConfig, WeightsConfig, resolved
+from backbench.config import CellConfig, StrategyConfig, TrackingConfig, resolved
 from backbench.doctor import arithmetic, cost, earlier, machine, packages
 from backbench.doctor.bookkeeping import bookkeeping_findings
 from backbench.doctor.cost import Cost, estimated
@@ -206,7 +207,11 @@ def test_published_weights_are_fetched_or_not(project: Path) -> None:
         ("vgg16_slim", WeightsConfig(name="published", path="{file}"), "nobody publishes weights of vgg16_slim"),
         ("vgg16", WeightsConfig(name="formula"), "no formula weights are shipped for vgg16"),
         ("vgg16", WeightsConfig(name="file", path="{backbone}.h5"), "expected `path` and `sha256.vgg16`"),
-        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5", sha256={"vgg16": "0"}), "expected a weight file at vgg16.h5"),
+        (
+            "vgg16",
+            WeightsConfig(name="file", path="{backbone}.h5", sha256={"vgg16": "0"}),
+            "expected a weight file at vgg16.h5",
+        ),
     ],
 )
 def test_weights_that_no_stage_could_load_stop(

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from backbench import catalog
+from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.weight_files import RANDOM, verify, weight_file
-from backbench.config import BackboneConfig, WeightsConfig
 from backbench.doctor.finding import Finding, Verdict, missing, ready
 from backbench.errors import WeightsError
 from backbench.units import size
