@@ -19,17 +19,15 @@ from rich.table import Table
 
 from backbench import artifacts
 from backbench.array_file import GrowingArrayFile
+from backbench.backbone_config import BackboneConfig, FormulaWeights, WeightsConfig
 from backbench.config import (
     AugmentationConfig,
-    BackboneConfig,
     BenchmarkConfig,
     CellConfig,
     DatasetConfig,
-    FormulaWeights,
     SearchConfig,
     StrategyConfig,
     TrackingConfig,
-    WeightsConfig,
     to_typed,
 )
 from backbench.data.dataset import DESCRIPTION, images_file, labels_file

@@ -13,9 +13,10 @@ import numpy as np
 
 from backbench.activations import Activations
 from backbench.artifacts import file_sha256, replacing
+from backbench.backbone_config import WeightsConfig
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import load_backbone, save_weights
-from backbench.config import CellConfig, WeightsConfig
+from backbench.config import CellConfig
 from backbench.heads import build_head, standardise
 from bench.images import Images, load_images
 from bench.studies import Study

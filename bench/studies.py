@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 
 from backbench.artifacts import fingerprint
+from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.config import (
-    BackboneConfig,
     BenchmarkConfig,
     CellConfig,
     DatasetConfig,
@@ -16,7 +16,6 @@ from backbench.config import (
     SearchConfig,
     StrategyConfig,
     TrackingConfig,
-    WeightsConfig,
     to_typed,
 )
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from backbench.config import BackboneConfig, TrackingConfig, to_typed
+from backbench.backbone_config import BackboneConfig
+from backbench.config import TrackingConfig, to_typed
 from backbench.entry import quiet_libraries, refusing
 from backbench.pretrain_config import PretrainConfig
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from backbench.config import BackboneConfig, StrategyConfig, to_typed
+from backbench.backbone_config import BackboneConfig
+from backbench.config import StrategyConfig, to_typed
 
 PROJECT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from backbench.artifacts import write_text
-from backbench.config import BackboneConfig
+from backbench.backbone_config import BackboneConfig
 from tests.conftest import PROJECT, backbone_config
 
 BEGIN, END = "<!-- contract: begin -->", "<!-- contract: end -->"

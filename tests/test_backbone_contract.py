@@ -16,10 +16,10 @@ import pytest
 
 from backbench.activations import Activations
 from backbench.articulation import articulations, nested_layers
+from backbench.backbone_config import BackboneConfig
 from backbench.backbones.cost import num_macs, num_parameters
 from backbench.backbones.graph import build_graph, imported, preprocess
 from backbench.backbones.weights import save_weights
-from backbench.config import BackboneConfig
 from backbench.freezing import cut_for
 from backbench.schedule import Candidate
 from backbench.strategies import Adapter

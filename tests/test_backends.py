@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from backbench.artifacts import Cell, file_sha256
+from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.backbones.weights import save_weights
-from backbench.config import BackboneConfig, WeightsConfig
 from backbench.records import read_cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from backbench import catalog
+from backbench.backbone_config import BackboneConfig
 from backbench.catalog import SortKey, WeightsKind
-from backbench.config import BackboneConfig
 from backbench.errors import ConfigError
 from tests.conftest import PROJECT
 

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from backbench import artifacts
 from backbench.artifacts import Cell
-from backbench.backbones.weight_files import cached_file
+from backbench.backbone_config import WeightsConfig
 from backbench.command import main
-from backbench.config import CellConfig, StrategyConfig, TrackingConfig, WeightsConfig, resolved
+from backbench.config import CellConfig, StrategyConfig, TrackingConfig, resolved
 from backbench.doctor import arithmetic, cost, earlier, machine, packages
 from backbench.doctor.bookkeeping import bookkeeping_findings
 from backbench.doctor.cost import Cost, estimated
@@ -30,7 +30,7 @@ from tests.conftest import PROJECT, backbone_config, strategy_config
 
 IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000)
 TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, (), 10**11)
-PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "imagenet"}
+PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "ImageNet-1k"}
 
 
 @pytest.fixture
@@ -186,35 +186,32 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
 
 
 def test_published_weights_are_fetched_or_not(project: Path) -> None:
-    digest = f"md5:{hashlib.md5(b'good').hexdigest()}"
-    vgg16 = backbone_config("vgg16", num_parameters=14_714_688, pretrained={**PUBLISHED, "digest": digest})
-    edit(BENCHMARK, weights="published")
-    published = read_plan().one.weights
-    (absent,) = weight_findings([vgg16], published)
+    vgg16 = backbone_config("vgg16", pretrained={**PUBLISHED, "digest": f"md5:{hashlib.md5(b'good').hexdigest()}"})
+    weights = WeightsConfig(name="published", path="cache/{backbone}/{file}")
+    (absent,) = weight_findings([vgg16], weights)
     assert absent.verdict is Verdict.MISSING
-    assert absent.found.endswith("weights/vgg16/vgg16.h5, found nothing there (about 58.9 MB, CC-BY-4.0)")
-    assert absent.advice.startswith("run `make weights`")
-    file = cached_file(vgg16, published)
-    assert file is not None
+    assert "CC-BY-4.0" in absent.found
+    assert absent.advice == "run `make weights`; without a network, put it at cache/vgg16/vgg16.h5"
+    file = Path("cache/vgg16/vgg16.h5")
     file.parent.mkdir(parents=True)
     file.write_bytes(b"good")
-    assert [finding.verdict for finding in weight_findings([vgg16], published)] == [Verdict.READY]
+    assert [finding.verdict for finding in weight_findings([vgg16], weights)] == [Verdict.READY]
     file.write_bytes(b"half")
-    (broken,) = weight_findings([vgg16], published)
+    (broken,) = weight_findings([vgg16], weights)
     assert broken.verdict is Verdict.MISSING
-    assert "fetch it again" in broken.advice
+    assert "delete it and fetch it again" in broken.advice
 
 
 @pytest.mark.parametrize(
     ("backbone", "weights", "message"),
     [
-        ("vgg16_slim", WeightsConfig(name="published"), "nobody publishes weights of vgg16_slim"),
+        ("vgg16_slim", WeightsConfig(name="published", path="{file}"), "nobody publishes weights of vgg16_slim"),
         ("vgg16", WeightsConfig(name="formula"), "no formula weights are shipped for vgg16"),
         ("vgg16", WeightsConfig(name="file", path="{backbone}.h5"), "expected `path` and `sha256.vgg16`"),
         (
             "vgg16",
             WeightsConfig(name="file", path="{backbone}.h5", sha256={"vgg16": "0"}),
-            "at vgg16.h5, found nothing",
+            "expected a weight file at vgg16.h5",
         ),
     ],
 )

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph, imported, preprocess, scaled_filters
-from backbench.config import BackboneConfig, to_typed
+from backbench.config import to_typed
 from backbench.errors import ConfigError
 from backbench.freezing import articulation_points
 from tests.conftest import PROJECT, backbone_config

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from backbench.artifacts import file_sha256
+from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph
-from backbench.config import BackboneConfig
 from backbench.errors import ConfigError
 from backbench.formula import mixture, scenes
 from backbench.formula.cache import SourceImages, source_images

@@ -6,7 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from backbench import artifacts
-from backbench.config import BackboneConfig, to_typed
+from backbench.backbone_config import BackboneConfig
+from backbench.config import to_typed
 from backbench.pretrain_config import PretrainConfig
 from backbench.report.transfer_tables import tables, with_tables
 from backbench.transfer.measurements import from_records

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from backbench.activations import Activations
-from backbench.config import BackboneConfig
+from backbench.backbone_config import BackboneConfig
 from backbench.freezing import CutModel, cut, cut_for
 from backbench.schedule import Candidate, loss_and_accuracy
 from backbench.strategies import Adapter

@@ -9,9 +9,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from backbench.artifacts import file_sha256
+from backbench.backbone_config import BackboneConfig, FormulaWeights
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import save_weights
-from backbench.config import BackboneConfig, FormulaWeights, to_typed
+from backbench.config import to_typed
 from backbench.errors import ConfigError, DatasetError
 from backbench.pretrain_config import FineTuningConfig, TransferConfig
 from backbench.report.transfer_tables import BEGIN, END

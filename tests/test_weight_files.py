@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from backbench.backbone_config import BackboneConfig, PretrainedConfig, WeightsConfig
 from backbench.backbones.weight_files import cached_file, file_sha256_of, verify, weight_file
-from backbench.config import BackboneConfig, PretrainedConfig, WeightsConfig
 from backbench.errors import WeightsError
 from tests.conftest import backbone_config
 

@@ -11,9 +11,9 @@ from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
 
 from backbench.artifacts import file_digest, file_sha256
+from backbench.backbone_config import BackboneConfig, FormulaWeights, PretrainedConfig, WeightsConfig
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import load_backbone, save_weights, weights_digest
-from backbench.config import BackboneConfig, FormulaWeights, PretrainedConfig, WeightsConfig
 from backbench.errors import WeightsError
 from tests.conftest import PROJECT, backbone_config
 from tests.file_server import Answer, serving

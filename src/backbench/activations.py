@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from backbench.array_file import Rows
+from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import preprocess
-from backbench.config import AugmentationConfig, BackboneConfig
+from backbench.config import AugmentationConfig
 from backbench.data.augment import augmented, resized
 
 EVALUATION_BATCH_SIZE = 128

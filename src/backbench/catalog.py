@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from backbench.config import BackboneConfig, to_typed
+from backbench.backbone_config import BackboneConfig
+from backbench.config import to_typed
 from backbench.errors import ConfigError
 
 FOLDER = Path("conf/backbone")

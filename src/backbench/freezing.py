@@ -11,7 +11,8 @@ from fractions import Fraction
 import keras
 
 from backbench.articulation import Articulation, articulations, nested_layers
-from backbench.config import UNFREEZE, BackboneConfig, StrategyConfig
+from backbench.backbone_config import BackboneConfig
+from backbench.config import UNFREEZE, StrategyConfig
 from backbench.errors import BoundaryError
 
 OUTPUT, INPUT, LAST_STAGE = "output", "input", "last_stage"

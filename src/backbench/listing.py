@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from backbench.backbone_config import BackboneConfig
 from backbench.catalog import licences, weights_bytes, weights_kinds
-from backbench.config import BackboneConfig
 from backbench.console import print_table
 from backbench.units import UNKNOWN, short_count
 

@@ -4,7 +4,8 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
-from backbench.config import STRICT, AugmentationConfig, HeadStartConfig
+from backbench.backbone_config import STRICT
+from backbench.config import AugmentationConfig, HeadStartConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -16,9 +16,9 @@ import numpy as np
 
 from backbench import artifacts, source_batches, unit_scale
 from backbench.activations import EVALUATION_BATCH_SIZE, outputs
+from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.backbones.weights import save_weights
-from backbench.config import BackboneConfig
 from backbench.console import progress_bar
 from backbench.data.augment import resized
 from backbench.determinism import make_deterministic

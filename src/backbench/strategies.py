@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from backbench.activations import Activations, ActivationSource, kept_views, outputs
-from backbench.config import BackboneConfig, StrategyConfig
+from backbench.backbone_config import BackboneConfig
+from backbench.config import StrategyConfig
 from backbench.freezing import CutModel, freeze_batch_norm
 from backbench.heads import build_head, standardise
 from backbench.records import EpochRecord

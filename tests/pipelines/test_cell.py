@@ -11,7 +11,8 @@ import pytest
 
 from backbench import artifacts
 from backbench.artifacts import Cell, file_sha256
-from backbench.config import BenchmarkConfig, CellConfig, SearchConfig, TrackingConfig, WeightsConfig
+from backbench.backbone_config import WeightsConfig
+from backbench.config import BenchmarkConfig, CellConfig, SearchConfig, TrackingConfig
 from backbench.errors import ArtifactError, MemoryLimitError
 from backbench.predictions import read_predictions
 from backbench.records import read_cell, read_trials

@@ -49,6 +49,7 @@ NO_RESULT = {
     "mlflow_store",
     "runs",
     "config",
+    "backbone_config",
     "memory",
     "web_address",
     "digests",

@@ -13,8 +13,9 @@ from backbench import artifacts
 from backbench.activation_store import StoredActivations, StorePlan, StoreWriter
 from backbench.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
 from backbench.artifacts import Cell, file_sha256
+from backbench.backbone_config import WeightsConfig
 from backbench.backbones.weights import load_backbone, save_weights
-from backbench.config import AugmentationConfig, CellConfig, WeightsConfig
+from backbench.config import AugmentationConfig, CellConfig
 from backbench.data.dataset import SPLITS
 from backbench.errors import ActivationError, BoundaryError
 from backbench.freezing import cut

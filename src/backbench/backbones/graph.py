@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from backbench.config import BackboneConfig
+from backbench.backbone_config import BackboneConfig
 from backbench.errors import ConfigError
 
 FILTER_MULTIPLE = 8

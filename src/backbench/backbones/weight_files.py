@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backbench.artifacts import file_sha256
-from backbench.config import BackboneConfig, WeightsConfig
+from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.digests import digest_like, spelled
 from backbench.errors import WeightsError
 from backbench.web_address import file_name

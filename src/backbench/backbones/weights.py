@@ -11,10 +11,10 @@ import h5py
 import keras
 import numpy as np
 
+from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.graph import build_graph
 from backbench.backbones.timm_weights import load_timm
 from backbench.backbones.weight_files import PUBLISHED, WeightFile, verify, weight_file
-from backbench.config import BackboneConfig, WeightsConfig
 from backbench.errors import WeightsError
 
 KERAS_APPLICATIONS = "keras.applications."

@@ -36,13 +36,7 @@ def missing(what: str, found: str, advice: str) -> Finding:
     return Finding(what, Verdict.MISSING, found, advice)
 
 
-def missing_by(what: str, error: BackbenchError, *, about: str = "") -> Finding:
-    """Tell an error as a finding: every message ends in what to do, after its last semicolon.
-
-    Args:
-        what: What was looked at.
-        error: What a stage would end with.
-        about: Said after what was found.
-    """
+def missing_by(what: str, error: BackbenchError) -> Finding:
+    """Tell what a stage would end with: every message says last, after its last semicolon, what to do."""
     found, _, advice = " ".join(str(error).split()).rpartition("; ")
-    return missing(what, f"{found}{about}", advice) if found else missing(what, f"{advice}{about}", "correct it")
+    return missing(what, found, advice) if found else missing(what, advice, "correct it")

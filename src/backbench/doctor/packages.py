@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from backbench.config import BackboneConfig
+from backbench.backbone_config import BackboneConfig
 from backbench.doctor.finding import Finding, missing, ready, warning
 
 PYPROJECT = Path("pyproject.toml")

@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 from backbench import catalog
 from backbench.artifacts import Cell
-from backbench.config import BackboneConfig, BenchmarkConfig, CellConfig, cell_config, to_typed
+from backbench.backbone_config import BackboneConfig
+from backbench.config import BenchmarkConfig, CellConfig, cell_config, to_typed
 from backbench.errors import ConfigError
 
 CONF = Path("conf")

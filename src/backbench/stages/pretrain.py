@@ -3,7 +3,8 @@
 from dataclasses import asdict
 
 from backbench.artifacts import only_writer
-from backbench.config import BackboneConfig, TrackingConfig
+from backbench.backbone_config import BackboneConfig
+from backbench.config import TrackingConfig
 from backbench.determinism import limit_threads
 from backbench.model_card import record, write_curve
 from backbench.pretrain_config import PretrainConfig

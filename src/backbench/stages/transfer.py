@@ -5,7 +5,7 @@ from pathlib import Path
 
 from backbench import artifacts
 from backbench.artifacts import fingerprint
-from backbench.config import BackboneConfig
+from backbench.backbone_config import BackboneConfig
 from backbench.console import progress_bar
 from backbench.pretrain_config import TransferConfig
 from backbench.report.transfer_tables import tables, with_tables

@@ -10,8 +10,9 @@ import numpy as np
 
 from backbench import artifacts
 from backbench.activations import outputs
+from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import preprocess
-from backbench.config import BackboneConfig, DatasetConfig, to_typed
+from backbench.config import DatasetConfig, to_typed
 from backbench.data.augment import resized
 from backbench.data.scan import examine, walk, without_duplicates
 from backbench.data.store import content_digest

@@ -7,8 +7,8 @@ import keras
 from filelock import FileLock
 
 from backbench import artifacts
+from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.weights import load_backbone
-from backbench.config import BackboneConfig, WeightsConfig
 from backbench.errors import ConfigError
 from backbench.pretrain_config import TransferConfig
 from backbench.stages.transfer_data import kept_features

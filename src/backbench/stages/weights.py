@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from backbench import artifacts
 from backbench.artifacts import file_sha256
+from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.weight_files import WeightFile, unpinned, verify, weight_file
-from backbench.config import BackboneConfig, BenchmarkConfig, WeightsConfig, to_typed
+from backbench.config import BenchmarkConfig, to_typed
 from backbench.console import byte_size, transfer_bar
 from backbench.digests import algorithm_of
 from backbench.download import Limits, UnpinnedError, fetch

@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 from backbench.activations import Activations
+from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import preprocess
-from backbench.config import AugmentationConfig, BackboneConfig, RangeConfig, StrategyConfig
+from backbench.config import AugmentationConfig, RangeConfig, StrategyConfig
 from backbench.data.augment import augmented, resized
 from backbench.freezing import INPUT, cut_for
 from backbench.pretrain_config import FineTuningConfig, TransferConfig
