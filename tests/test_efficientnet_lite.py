@@ -11,11 +11,13 @@ LARGER = [pytest.param(f"efficientnet_lite{index}", marks=pytest.mark.every_back
 
 class TestEfficientNetLite(TimmBackboneContract):
     @pytest.fixture(scope="class", params=["efficientnet_lite0", *LARGER])
-    def backbone(self, request: pytest.FixtureRequest) -> str:
+    @classmethod
+    def backbone(cls, request: pytest.FixtureRequest) -> str:
         return request.param
 
     @pytest.fixture(scope="class")
-    def model(self, backbone: str) -> str:
+    @classmethod
+    def model(cls, backbone: str) -> str:
         return f"tf_{backbone}"
 
 

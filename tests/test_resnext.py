@@ -12,11 +12,13 @@ NAMES = ["resnext50_32x4d", pytest.param("resnext101_32x8d", marks=pytest.mark.e
 
 class TestResNeXt(TimmBackboneContract):
     @pytest.fixture(scope="class", params=NAMES)
-    def backbone(self, request: pytest.FixtureRequest) -> str:
+    @classmethod
+    def backbone(cls, request: pytest.FixtureRequest) -> str:
         return request.param
 
     @pytest.fixture(scope="class")
-    def model(self, backbone: str) -> str:
+    @classmethod
+    def model(cls, backbone: str) -> str:
         return backbone
 
 

@@ -14,7 +14,7 @@ from backbench.freezing import cut
 from tests.conftest import PROJECT, backbone_config
 from tests.golden.drawn import drawn_arrays, drawn_images
 
-LARGEST_RELATIVE_ERROR = 1e-4
+LARGEST_RELATIVE_ERROR = 1e-5
 NUM_CLASSES = 1000
 Shapes = dict[str, tuple[int, ...]]
 
@@ -63,11 +63,13 @@ class TimmBackboneContract:
     """A subclass has fixtures `backbone`, the name of a configuration, and `model`, timm's name for it."""
 
     @pytest.fixture(scope="class")
-    def golden(self, model: str) -> Golden:
+    @classmethod
+    def golden(cls, model: str) -> Golden:
         return read_golden(model)
 
     @pytest.fixture(scope="class")
-    def graph(self, backbone: str, golden: Golden) -> Iterator[keras.Model]:
+    @classmethod
+    def graph(cls, backbone: str, golden: Golden) -> Iterator[keras.Model]:
         """The backbone at the golden size, under the golden weights."""
         graph = build_graph(backbone_config(backbone, input_size_pixels=golden.size_pixels))
         set_timm_weights(graph, drawn_arrays(golden.shapes), source="golden")
@@ -75,7 +77,8 @@ class TimmBackboneContract:
         keras.utils.clear_session()
 
     @pytest.fixture(scope="class")
-    def full_size_graph(self, backbone: str) -> Iterator[keras.Model]:
+    @classmethod
+    def full_size_graph(cls, backbone: str) -> Iterator[keras.Model]:
         yield build_graph(backbone_config(backbone))
         keras.utils.clear_session()
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 SEED = 20
-NUM_IMAGES = 2
+CONTRASTS = (1.0, 2.0)
 
 
 def drawn_arrays(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -18,8 +18,12 @@ def drawn_arrays(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]
 
 
 def drawn_images(size_pixels: int) -> np.ndarray:
-    """Draw preprocessed images of shape `(2, size, size, 3)`, float32, about as large as real ones."""
-    return _random("images").normal(size=(NUM_IMAGES, size_pixels, size_pixels, 3)).astype("float32")
+    """Draw preprocessed images of shape `(2, size, size, 3)`, float32, about as large as real ones.
+
+    They differ in contrast, because a deep network under drawn weights makes images of one contrast almost equal.
+    """
+    images = _random("images").normal(size=(len(CONTRASTS), size_pixels, size_pixels, 3))
+    return (images * np.reshape(CONTRASTS, (-1, 1, 1, 1))).astype("float32")
 
 
 def _drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -33,7 +37,7 @@ def _drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
     elif name.endswith("weight"):
         values = random.uniform(0.5, 1.0, size=shape)
     else:
-        values = random.normal(scale=0.2, size=shape)
+        values = random.normal(scale=0.1, size=shape)
     return values.astype("float32")
 
 
