@@ -69,7 +69,7 @@ def test_what_decides_a_choice_does_not_name_servers_or_final_seeds() -> None:
 def test_what_decides_a_choice_holds_no_secret_of_an_address_and_no_place_of_a_file() -> None:
     secret = "https://ada:hush@example.org/{backbone}.h5?token=hush"
     config = cell_config(
-        composed("weights=file", f"weights.url='{secret}'", "weights.sha256={vgg16: ab, resnet50: cd}")
+        composed("weights=file", f"weights.url='{secret}'", "++weights.sha256={vgg16: ab, resnet50: cd}")
     )
     weights = resolved(replace(config, backbone=replace(config.backbone, name="vgg16")))["weights"]
     assert weights["url"] == "https://example.org/{backbone}.h5"

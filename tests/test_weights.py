@@ -65,7 +65,7 @@ def test_a_file_with_the_pinned_digest_is_loaded(saved: tuple[Path, keras.Model]
 
 def test_another_digest_is_refused_and_both_are_named(saved: tuple[Path, keras.Model]) -> None:
     path, _ = saved
-    with pytest.raises(WeightsError, match=f"expected SHA-256 {'0' * 64}, found {file_sha256(path)}"):
+    with pytest.raises(WeightsError, match=f"expected SHA-256 {'0' * 64}, found SHA-256 {file_sha256(path)}"):
         load_backbone(tiny_config(), from_file(path, "0" * 64))
 
 
