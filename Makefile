@@ -47,8 +47,9 @@ endif
 test: .venv/ready ## run the tests
 	python -m pytest
 
-test-all: .venv/ready ## run the tests, and cut every model of keras.applications
-	python -m pytest -m ""
+test-all: .venv/ready ## run the tests, and the contract over every backbone; about an hour
+	python -m pytest -m "" --junitxml work/contract.xml
+	python -m tests.contract_table work/contract.xml docs/backbones.md
 
 check: .venv/ready ## lint, types and the floors of the house: what CI runs
 	ruff check .

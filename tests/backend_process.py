@@ -1,6 +1,6 @@
 """Run as a process of its own on another Keras backend: `python -m tests.backend_process features|cell …`.
 
-Prints one line of JSON. TensorFlow must not be imported on the way.
+Prints one line of JSON, and fails where TensorFlow was imported on the way.
 """
 
 import json
@@ -12,8 +12,18 @@ from typing import Any
 import numpy as np
 
 
+class WithoutTensorFlow:
+    """Finds no module of TensorFlow's, as where it is not installed."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] in ("tensorflow", "tensorflow_text"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def features(folder: Path) -> dict[str, Any]:
     """Write `<name>.npy` for every `<name>.weights.h5` in the folder: the features of `images-<size>.npy`."""
+    # KerasHub imports TensorFlow where it is installed, so it is told that it is not.
+    sys.meta_path.insert(0, WithoutTensorFlow())
     from backbench.backbones.graph import preprocess
     from tests.test_backends import SMALLEST, built_small
 
@@ -35,12 +45,12 @@ def cell(strategy: str, weights: str, sha256: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    sys.modules["tensorflow"] = None  # type: ignore[assignment] # an import of it ends the process
     action, *arguments = sys.argv[1:]
     answer = features(Path(arguments[0])) if action == "features" else cell(*arguments)
     import keras
 
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
+    assert "tensorflow" not in sys.modules, "TensorFlow was imported"
     print(json.dumps(answer))
 
 

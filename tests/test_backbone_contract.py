@@ -25,7 +25,7 @@ from backbench.schedule import Candidate
 from backbench.strategies import Adapter
 from tests.conftest import PROJECT, backbone_config, strategy_config
 from tests.published_costs import PUBLISHED, Classifier, Published
-from tests.test_every_backbone import LARGEST_RELATIVE_ERROR, worst_relative_error
+from tests.test_recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 
 CATALOGUE = sorted(path.stem for path in (PROJECT / "conf/backbone").glob("*.yaml"))
 SPREAD = {
@@ -48,7 +48,7 @@ BATCH_SIZE = 4
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# Mean and deviation, of values in [0, 1], that those who trained the weights give.
+# Mean and deviation, of values in [0, 1], that those who trained the weights give; by what a name starts with.
 NORMALIZATION = {
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),  # openai/CLIP, clip.py
     "deit": IMAGENET,  # facebookresearch/deit, datasets.py
@@ -106,7 +106,7 @@ def scaled_by_the_family(config: BackboneConfig, images: np.ndarray) -> np.ndarr
     if config.constructor.startswith("keras.applications."):
         module = importlib.import_module(imported(config.constructor).__module__)
         return np.asarray(module.preprocess_input(images.astype("float32")))
-    mean, deviation = NORMALIZATION[next(key for key in (config.name, config.family) if key in NORMALIZATION)]
+    mean, deviation = next(values for start, values in NORMALIZATION.items() if config.name.startswith(start))
     return (images / 255.0 - np.array(mean)) / np.array(deviation)
 
 

@@ -1,4 +1,4 @@
-"""The same features, and whole cells, on the other backends of Keras, in processes that cannot import TensorFlow."""
+"""The same features, and whole cells, on the other backends of Keras, in processes that never import TensorFlow."""
 
 import importlib.util
 import json

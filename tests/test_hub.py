@@ -16,6 +16,7 @@ from backbench.errors import ConfigError
 Built = dict[str, Any]
 DINO: Built = {"num_layers": 2, "num_heads": 3, "hidden_dim": 24, "intermediate_dim": 48}
 TOWER: Built = {"patch_size": 16, **DINO}
+VIT: Built = {"patch_size": 16, "num_layers": 2, "num_heads": 3, "hidden_dim": 24, "mlp_dim": 48}
 RESNET: Built = {
     "input_conv_filters": [64],
     "input_conv_kernel_sizes": [7],
@@ -26,7 +27,7 @@ RESNET: Built = {
 }
 # Model, pooling, side of an image, arguments, and a place within it where it can be cut.
 MODELS = {
-    "vit": ("ViTBackbone", "class_token", 32, {**TOWER, "mlp_dim": 48}, "transformer_block_1"),
+    "vit": ("ViTBackbone", "class_token", 32, VIT, "transformer_block_1"),
     "deit": ("DeiTBackbone", "class_token", 32, TOWER, "transformer_block_1"),
     "dinov2": ("DINOV2Backbone", "class_token", 28, {**DINO, "patch_size": 14}, "layers_0"),
     "dinov2 with registers": (
@@ -71,7 +72,9 @@ def ours(name: str, *, weights: Path | None = None, **more: Any) -> keras.Model:
 def theirs(name: str) -> keras.Model:
     """KerasHub's own, with values of which none is neutral."""
     model, _, size, arguments, _ = MODELS[name]
-    backbone = getattr(keras_hub.models, model)(image_shape=(size, size, 3), **arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Swin's stages are traced before their sizes are known
+        backbone = getattr(keras_hub.models, model)(image_shape=(size, size, 3), **arguments)
     random = np.random.default_rng(0)
     for variable in backbone.weights:
         if variable.dtype == "float32":

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import keras
+from keras.src.utils import rng_utils
 
 
 def make_deterministic(seed: int, *, num_threads: int = 0) -> None:
@@ -14,11 +17,23 @@ def make_deterministic(seed: int, *, num_threads: int = 0) -> None:
         num_threads: As `limit_threads` takes it.
     """
     limit_threads(num_threads)
-    keras.utils.set_random_seed(seed)
+    seed_everything(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and the Keras backend.
+
+    Keras seeds TensorFlow as well where it is only installed, which would import it.
+    """
+    if keras.backend.backend() == "tensorflow":
+        keras.utils.set_random_seed(seed)
+    else:
+        with patch.object(rng_utils, "tf", SimpleNamespace(available=False)):
+            keras.utils.set_random_seed(seed)
 
 
 def limit_threads(num_threads: int) -> None:

@@ -32,12 +32,20 @@ def training_bytes(model: keras.Model, batch_size: int) -> int:
 
 def available_bytes() -> int:
     """Return the memory of the GPU that the backend computes on, or what this machine can still give."""
-    if keras.backend.backend() != "torch" and keras.distribution.list_devices("gpu") and shutil.which("nvidia-smi"):
+    if _computes_on_gpu() and shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
         listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
         return min(int(line) for line in listed.split()) * 2**20
     lines = dict(line.split(":") for line in MEMINFO.read_text(encoding="utf-8").splitlines())
     return int(lines["MemAvailable"].split()[0]) * 1024
+
+
+def _computes_on_gpu() -> bool:
+    try:
+        # Keras has no such list for PyTorch.
+        return keras.backend.backend() != "torch" and bool(keras.distribution.list_devices("gpu"))
+    except RuntimeError:  # what JAX raises where there is none
+        return False
 
 
 def require_memory(model: keras.Model, strategy: StrategyConfig, available: int) -> None:

@@ -73,14 +73,13 @@ def write_timm(config: BackboneConfig, path: Path) -> None:
 ARCHITECTURES = {
     "convolutional": Architecture(
         backbone(
-            "mobilenet",
-            "keras.applications.MobileNet",
+            "vgg16",
+            "keras.applications.VGG16",
             size=32,
-            dim=256,
-            boundary="conv_pw_11_relu",
-            alpha=0.25,
+            dim=512,
+            boundary="block4_pool",
         ),
-        "mobilenet.weights.h5",
+        "vgg16.weights.h5",
         write_keras,
     ),
     "convolutional, of timm": Architecture(

@@ -5,6 +5,7 @@ replaced by its blocks, the very same layers called one after another: same weig
 after every block. KerasHub is an optional dependency, imported when a backbone of it is built.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,15 @@ def _built(model: str, input_shape: tuple[int, int, int], arguments: dict[str, A
     if constructor is None:
         raise ConfigError(f"expected a class of keras_hub.models, found {model!r}; correct `model` in `arguments`")
     try:
-        return constructor(image_shape=input_shape, **arguments)
+        # Keras's own constructors pass over arguments that they do not know.
+        inspect.signature(constructor).bind(image_shape=input_shape, **arguments)
+        unknown = arguments.keys() - inspect.signature(constructor).parameters.keys()
+        if unknown:
+            raise TypeError(f"{min(unknown)!r} is none of them")
+        with warnings.catch_warnings():
+            # Swin's stages are built twice over, for Keras traces them without their sizes first.
+            warnings.simplefilter("ignore", UserWarning)
+            return constructor(image_shape=input_shape, **arguments)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"keras_hub.models.{model}: expected arguments that it takes, found {arguments} at {input_shape} "
@@ -123,20 +132,35 @@ def _vit_encoder(encoder: Any, tokens: Any) -> Any:
     return encoder.layer_norm(tokens)
 
 
-class _TokensOnly(keras.Layer):  # type: ignore[misc]
-    """A block of DeiT without its second output, the attention scores, which are None: no graph takes a None."""
+class _Traced(keras.Layer):  # type: ignore[misc] # Keras carries no types
+    """A built layer whose own word on its outputs is not to be taken: the first of them is, and has this shape.
 
-    def __init__(self, block: keras.Layer) -> None:
-        super().__init__(name=block.name)
-        self.block = block
+    Without `shape`, of one example, Keras traces the layer to learn it.
+    """
 
-    def call(self, tokens: Any) -> Any:
-        return self.block(tokens)[0]
+    def __init__(self, layer: keras.Layer, shape: tuple[int, ...] | None = None, **arguments: Any) -> None:
+        super().__init__(name=layer.name)
+        self.layer = layer
+        self.shape = shape
+        self.arguments = arguments
+
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> Any:
+        if self.shape is None:
+            return super().compute_output_spec(inputs)
+        return keras.KerasTensor((inputs.shape[0], *self.shape), self.compute_dtype)
+
+    def call(self, inputs: Any) -> Any:
+        outputs = self.layer(inputs, **self.arguments)
+        return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def _traced(layer: Any, inputs: Any) -> Any:
+    return _Traced(layer)(inputs)
 
 
 def _deit_encoder(encoder: Any, tokens: Any) -> Any:
     for block in encoder.encoder_layers:
-        tokens = _TokensOnly(block)(tokens)
+        tokens = _Traced(block)(tokens)  # its second output, the attention scores, is None, which no graph takes
     return encoder.layer_norm(tokens), None, None
 
 
@@ -156,15 +180,18 @@ def _rotary_positions(layer: Any, images: keras.KerasTensor) -> tuple[np.ndarray
 
 
 def _swin_stage(stage: Any, tokens: Any) -> Any:
+    """Cut into windows and put together again, tokens no longer have a number that Keras knows; here it does."""
+    height, width = stage.input_resolution
     for block in stage.blocks:
         # Every stage numbers its blocks anew, and the names of a graph are unique.
         block.name = f"{stage.name}_{block.name}"
-        tokens = block(tokens)
+        # It is given a mask, of shifted windows, which is no mask of padding: Keras need not warn at every trace.
+        block.attn.supports_masking = True
+        tokens = _Traced(block, (height * width, stage.dim))(tokens)
     if stage.downsample is None:
         return tokens
     stage.downsample.name = f"{stage.name}_{stage.downsample.name}"
-    height, width = stage.input_resolution
-    return stage.downsample(tokens, H=height, W=width)
+    return _Traced(stage.downsample, (height * width // 4, 2 * stage.dim), H=height, W=width)(tokens)
 
 
 _UNROLLED: dict[str, Callable[..., Any]] = {
@@ -173,6 +200,7 @@ _UNROLLED: dict[str, Callable[..., Any]] = {
     "DINOV2Encoder": _dino_encoder,
     "DINOV3Encoder": _dino_encoder,
     "DINOV3RopePositionEmbedding": _rotary_positions,
+    "SigLIPVisionEmbedding": _traced,  # it counts a class token that it does not have
     "SwinTransformerStage": _swin_stage,
 }
 

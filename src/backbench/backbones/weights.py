@@ -15,6 +15,7 @@ from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.graph import build_graph
 from backbench.backbones.timm_weights import load_timm
 from backbench.backbones.weight_files import PUBLISHED, WeightFile, verify, weight_file
+from backbench.determinism import seed_everything
 from backbench.errors import WeightsError
 
 KERAS_APPLICATIONS = "keras.applications."
@@ -31,7 +32,7 @@ def load_backbone(config: BackboneConfig, weights: WeightsConfig) -> keras.Model
     """
     file = weight_file(config, weights)
     if file is None:
-        keras.utils.set_random_seed(weights.seed)
+        seed_everything(weights.seed)
         return build_graph(config)
     verify(file)
     if file.layout == "timm":
