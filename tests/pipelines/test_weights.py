@@ -120,10 +120,15 @@ def test_where_there_is_nothing_to_fetch_it_says_so(
     assert fetch_weights(benchmark("vgg16_slim", weights=weights), conf) == last
 
 
-def test_a_wrong_name_lists_the_right_ones(conf: Path) -> None:
-    with pytest.raises(ConfigError, match="expected one of efficientnet_b0, .*, found resnet5; correct it"):
+def test_a_wrong_name_lists_right_ones(conf: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"one of the \d+ names in conf/backbone, such as resnet50, .*, found resnet5; correct it"
+    ):
         fetch_weights(benchmark("resnet5"), conf)
-    with pytest.raises(ConfigError, match="expected one of file, formula, published, random, found imagenet"):
+    with pytest.raises(
+        ConfigError,
+        match="4 names in conf/weights, such as file, formula, published, random, found",
+    ):
         fetch_weights(replace(benchmark("vgg16"), weights="imagenet"), conf)
 
 

@@ -5,6 +5,7 @@ Nothing else fetches: the stages read what lies here, so they need no connection
 
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,7 +59,11 @@ def fetch_weights(benchmark: BenchmarkConfig, conf: Path, *, limits: Limits | No
 def _named(folder: Path, name: str, schema: type[Named]) -> Named:
     names = sorted(file.stem for file in folder.glob("*.yaml"))
     if name not in names:
-        raise ConfigError(f"conf/benchmark.yaml: expected one of {', '.join(names)}, found {name}; correct it there")
+        near = ", ".join(get_close_matches(name, names, n=5) or names[:5])
+        raise ConfigError(
+            f"conf/benchmark.yaml: expected one of the {len(names)} names in conf/{folder.name}, such as {near}, "
+            f"found {name}; correct it there"
+        )
     content = OmegaConf.load(folder / f"{name}.yaml")
     assert isinstance(content, DictConfig)
     return to_typed(content, schema, where=f"conf/{folder.name}/{name}.yaml")
