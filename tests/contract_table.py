@@ -1,10 +1,13 @@
 """Write the table of docs/backbones.md from what `make test-all` found.
 
 python -m tests.contract_table work/contract.xml docs/backbones.md
+
+Of several reports, a later one overrules an earlier one.
 """
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,10 +32,10 @@ ABSENT = "–"
 Results = dict[str, dict[str, str]]
 
 
-def read_results(report: Path) -> Results:
-    """Map each backbone to what stands in its columns, out of a report that pytest wrote."""
+def read_results(reports: Iterable[Path]) -> Results:
+    """Map each backbone to what stands in its columns, out of reports that pytest wrote."""
     results: Results = defaultdict(dict)
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in (case for report in reports for case in ElementTree.parse(report).iter("testcase")):
         properties = {item.get("name", ""): item.get("value", "") for item in case.iter("property")}
         if case.get("classname") == CONTRACT and "[" in case.get("name", ""):
             test, _, name = case.get("name", "").rstrip("]").partition("[")
@@ -81,8 +84,8 @@ def with_table(page: str, results: Results) -> str:
 
 
 def main() -> None:
-    report, page = (Path(argument) for argument in sys.argv[1:])
-    write_text(page, with_table(page.read_text(encoding="utf-8"), read_results(report)))
+    *reports, page = (Path(argument) for argument in sys.argv[1:])
+    write_text(page, with_table(page.read_text(encoding="utf-8"), read_results(reports)))
 
 
 if __name__ == "__main__":

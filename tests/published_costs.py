@@ -111,7 +111,7 @@ PUBLISHED = {
     "dinov2_large": Published("305.771520", None, HUB, more_positions(1024)),
     "dinov3_small": Published("21.6", None, HUB, NOTHING),
     "dinov3_base": Published("86", None, HUB, NOTHING),
-    "dinov3_large": Published("300", None, HUB, NOTHING),
+    "dinov3_large": Published(None, None, f"{HUB}: 300, which is rounded by more than one per cent", NOTHING),
     "clip_vit_b32": Published("87.85", "4.41", "timm, vit_base_patch32_clip_224", Classifier(768 * 512, 768 * 512)),
     "clip_vit_b16": Published("86.19", "17.58", "timm, vit_base_patch16_clip_224", Classifier(768 * 512, 768 * 512)),
     "clip_vit_l14": Published("304", "81.08", "timm, vit_large_patch14_clip_224", Classifier(1024 * 768, 1024 * 768)),

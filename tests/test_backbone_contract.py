@@ -24,6 +24,7 @@ from backbench.freezing import cut_for
 from backbench.schedule import Candidate
 from backbench.strategies import Adapter
 from tests.conftest import PROJECT, backbone_config, strategy_config
+from tests.contract_table import BEGIN, END, read_results, with_table
 from tests.published_costs import PUBLISHED, Classifier, Published
 from tests.test_recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 
@@ -200,3 +201,23 @@ def test_every_row_is_of_a_backbone() -> None:
     assert set(PUBLISHED) == full
     assert all(isinstance(row, Published) for row in PUBLISHED.values())
     assert set(CATALOGUE) >= SPREAD
+
+
+REPORT = """<testsuites><testsuite>
+<testcase classname="tests.test_backbone_contract" name="test_it_recomposes_wherever_it_is_cut[vgg16]">
+<properties><property name="places" value="18"/><property name="error" value="1.2e-07"/></properties></testcase>
+<testcase classname="tests.test_backbone_contract" name="test_images_are_scaled_as_the_family_asks[vgg16]">
+<failure message="no"/></testcase>
+<testcase classname="tests.test_backends" name="test_features_are_those_of_tensorflow[jax]">
+<properties><property name="vgg16 on jax" value="3.4e-06"/></properties></testcase>
+</testsuite></testsuites>"""
+
+
+def test_the_table_says_what_was_found_and_what_failed(tmp_path: Path) -> None:
+    (tmp_path / "report.xml").write_text(REPORT)
+    page = with_table(f"before\n{BEGIN}\nold\n{END}\nafter", read_results([tmp_path / "report.xml"]))
+    assert page.startswith("before\n")
+    assert page.endswith("\nafter")
+    assert "old" not in page
+    (row,) = (line for line in page.splitlines() if line.startswith("| vgg16 |"))
+    assert row == "| vgg16 | 14.71 M | 15.3 G | 224 | 512 | – | **no** | 1e-07 at 18 | – | – | – | 3e-06 | – |"
