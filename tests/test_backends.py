@@ -57,7 +57,8 @@ def built_small(name: str) -> tuple[BackboneConfig, keras.Model]:
 
 
 def run_on(backend: str, *arguments: str, folder: Path) -> dict[str, Any]:
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'src'}"}
+    path = os.pathsep.join([str(PROJECT), str(PROJECT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path}
     command = [sys.executable, "-W", "ignore", "-m", "tests.backend_process", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

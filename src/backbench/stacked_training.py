@@ -60,6 +60,19 @@ class SliceLosses(keras.metrics.Metric):  # type: ignore[misc] # Keras carries n
         self.sums.assign(np.zeros(self.sums.shape, "float32"))
 
 
+class VectorAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+    """AdamW whose learning rate and weight decay may be vectors, where the backend has one that takes scalars alone."""
+
+    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                variable.assign(variable * (1 - self.weight_decay * self.learning_rate))
+
+
+# Keras puts PyTorch's fused AdamW in place of its own, but not in place of what is made of it.
+ADAMW = VectorAdamW if keras.backend.backend() == "torch" else keras.optimizers.AdamW
+
+
 class StackedFitter:
     """A compiled stack of heads that fits as many candidates at once.
 
@@ -91,7 +104,7 @@ class StackedFitter:
         self._num_slices = num_slices
         self._model = build_stack(feature_dim, num_classes, head, num_slices=num_slices, shared_batches=shared_batches)
         self._losses = SliceLosses(num_slices)
-        self._optimizer = keras.optimizers.AdamW(learning_rate=self._rates_now, weight_decay=0.0)
+        self._optimizer = ADAMW(learning_rate=self._rates_now, weight_decay=0.0)
         self._rates = self._optimizer.add_variable((num_slices,), "zeros", name="rates")
         self._weight_decays = self._optimizer.add_variable((num_slices,), "zeros", name="weight_decays")
         self._optimizer.weight_decay = self._weight_decays
