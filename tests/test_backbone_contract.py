@@ -4,6 +4,7 @@ A spread of families runs with the rest; `make test-all` runs every one. A backb
 without a line of code; what is published of it is a row of tests/published_costs.py.
 """
 
+import gc
 import importlib
 import math
 from collections.abc import Callable, Iterator
@@ -81,7 +82,9 @@ def built(request: pytest.FixtureRequest) -> Iterator[Built]:
     small = replace(config, input_size_pixels=config.min_size_pixels)
     keras.utils.set_random_seed(0)
     yield Built(small, build_graph(small))
+    # Graphs and what was traced of them are cycles, and hundreds of megabytes each.
     keras.utils.clear_session()
+    gc.collect()
 
 
 def drawn_images(config: BackboneConfig) -> np.ndarray:
@@ -172,28 +175,34 @@ def test_costs_are_those_of_the_catalogue_and_those_published(built: Built) -> N
     if config.width == 1.0:
         published = PUBLISHED[config.name]
         classifier = published.classifier or linear_classifier(config.feature_dim)
-        assert_as_printed(published.parameters, (config.num_parameters + classifier.parameters) / 1e6)
-        assert_as_printed(published.macs, (config.num_macs + classifier.macs) / 1e9)
+        # Keras's figures count BatchNormalization's statistics, PyTorch's do not.
+        counts = [num_parameters(model), num_parameters(model) - num_statistics(model)]
+        assert any(is_as_printed(published.parameters, (count + classifier.parameters) / 1e6) for count in counts), (
+            counts
+        )
+        assert is_as_printed(published.macs, (config.num_macs + classifier.macs) / 1e9)
 
 
 def linear_classifier(feature_dim: int, num_classes: int = 1000) -> Classifier:
     return Classifier(feature_dim * num_classes + num_classes, feature_dim * num_classes)
 
 
-def assert_as_printed(printed: str | None, found: float) -> None:
-    """Within one per cent, or within the rounding of the last digit that is printed."""
-    if printed is not None:
-        half_a_digit = 0.5 * 10.0 ** -len(printed.partition(".")[2])
-        assert math.isclose(found, float(printed), rel_tol=0.01, abs_tol=half_a_digit), (found, printed)
+def num_statistics(model: keras.Model) -> int:
+    norms = [layer for layer in nested_layers(model) if is_batch_norm(layer)]
+    return sum(math.prod(weight.shape) for norm in norms for weight in (norm.moving_mean, norm.moving_variance))
+
+
+def is_as_printed(printed: str | None, found: float) -> bool:
+    """Within one per cent, or within the rounding of the last digit that is printed; always, where nothing is."""
+    if printed is None:
+        return True
+    half_a_digit = 0.5 * 10.0 ** -len(printed.partition(".")[2])
+    return math.isclose(found, float(printed), rel_tol=0.01, abs_tol=half_a_digit)
 
 
 @pytest.mark.parametrize(("printed", "found", "fits"), [("4.1", 4.14, True), ("4.1", 4.2, False), ("19", 19.4, True)])
 def test_a_printed_figure_is_as_exact_as_its_digits(printed: str, found: float, fits: bool) -> None:
-    if fits:
-        assert_as_printed(printed, found)
-    else:
-        with pytest.raises(AssertionError):
-            assert_as_printed(printed, found)
+    assert is_as_printed(printed, found) == fits
 
 
 def test_every_row_is_of_a_backbone() -> None:
