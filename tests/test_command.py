@@ -107,7 +107,7 @@ def test_no_command_imports_a_network_library(command: str) -> None:
 
 
 def test_the_shell_completes_names_families_and_kinds() -> None:
-    assert completions("backbench backbones resnet50_") == ["resnet50_slim"]
+    assert completions("backbench backbones resnet50_") == ["resnet50_slim", "resnet50_v2"]
     assert "vgg" in completions("backbench backbones --family v")
     assert completions("backbench backbones --weights fo") == ["formula"]
     assert "backbones" in completions("backbench ")

@@ -19,6 +19,7 @@ strategies: [feature_extraction]
 search: quasi_random
 seeds: [0, 1]
 threads: 1
+precision: float32
 """
 
 
