@@ -47,7 +47,7 @@ endif
 test: .venv/ready ## run the tests
 	python -m pytest
 
-test-all: .venv/ready ## run the tests, and the contract over every backbone; about an hour
+test-all: .venv/ready ## run the tests, and the contract over every backbone; long
 	python -m pytest -m "" --junitxml work/contract.xml
 	python -m tests.contract_table work/contract.xml docs/backbones.md
 

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from backbench import artifacts
+from backbench import artifacts, hardware
 from backbench.artifacts import Cell
 from backbench.backbone_config import WeightsConfig
 from backbench.command import main
@@ -21,10 +21,11 @@ from backbench.doctor.cost import Cost, estimated
 from backbench.doctor.examination import Examination, examine
 from backbench.doctor.finding import Finding, Verdict
 from backbench.doctor.images import Images, look_at_images
-from backbench.doctor.machine import Gpu, Machine, free_memory_bytes
+from backbench.doctor.machine import Machine
 from backbench.doctor.page import print_examination
 from backbench.doctor.plan import BENCHMARK, Plan, read_plan
 from backbench.doctor.weight_files import weight_findings
+from backbench.hardware import Gpu, free_memory_bytes
 from backbench.records import BestRecord, Choice, write_best
 from tests.conftest import PROJECT, backbone_config, strategy_config
 
@@ -337,17 +338,17 @@ def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monkey
     program.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 81559, 81000'\necho 'Old, [N/A], [N/A]'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    first, second = machine.gpus(tmp_path)
+    first, second = hardware.gpus(tmp_path)
     assert first == Gpu("NVIDIA H100 80GB HBM3", 81559 * 2**20, 81000 * 2**20)
     assert second == Gpu("Old", None, None)
 
 
 def test_without_nvidia_smi_the_driver_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.gpus(tmp_path) == ()
+    assert hardware.gpus(tmp_path) == ()
     (tmp_path / "0000:01:00.0").mkdir()
     (tmp_path / "0000:01:00.0/information").write_text("Model: \t\t Tesla T4\nIRQ: 1\n", encoding="utf-8")
-    assert machine.gpus(tmp_path) == (Gpu("Tesla T4", None, None),)
+    assert hardware.gpus(tmp_path) == (Gpu("Tesla T4", None, None),)
 
 
 def test_a_gpu_without_cuda_packages_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

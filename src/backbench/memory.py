@@ -1,20 +1,17 @@
 """Whether a fine-tuning step fits into memory: said before the first one, not by what the backend dies of."""
 
 import math
-import shutil
-import subprocess
-from pathlib import Path
 
 import keras
 
 from backbench.backbones.cost import num_activations
 from backbench.config import StrategyConfig
 from backbench.errors import MemoryLimitError
+from backbench.hardware import free_memory_bytes, gpus
 
 GIGABYTE = 10**9
 BYTES_PER_VALUE = 4
 COPIES_OF_TRAINED = 4  # the value, its gradient, and AdamW's two moments
-MEMINFO = Path("/proc/meminfo")
 
 
 def training_bytes(model: keras.Model, batch_size: int) -> int:
@@ -30,14 +27,11 @@ def training_bytes(model: keras.Model, batch_size: int) -> int:
     return BYTES_PER_VALUE * (COPIES_OF_TRAINED * trained + frozen) + width * batch_size * num_activations(model)
 
 
-def available_bytes() -> int:
-    """Return the memory of the GPU that the backend computes on, or what this machine can still give."""
-    if _computes_on_gpu() and shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-        return min(int(line) for line in listed.split()) * 2**20
-    lines = dict(line.split(":") for line in MEMINFO.read_text(encoding="utf-8").splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
+def available_bytes() -> int | None:
+    """Return the memory of the GPU that the backend computes on, or what this machine can still give; None: unknown."""
+    if _computes_on_gpu():
+        return min((gpu.memory_bytes for gpu in gpus() if gpu.memory_bytes is not None), default=None)
+    return free_memory_bytes()
 
 
 def _computes_on_gpu() -> bool:
@@ -48,15 +42,15 @@ def _computes_on_gpu() -> bool:
         return False
 
 
-def require_memory(model: keras.Model, strategy: StrategyConfig, available: int) -> None:
+def require_memory(model: keras.Model, strategy: StrategyConfig, available: int | None) -> None:
     """Refuse a fine-tuning step that cannot fit.
 
     Raises:
-        MemoryLimitError: the estimate is over what is available.
+        MemoryLimitError: the estimate is over what is available, where that is known.
     """
     parts = strategy.accumulation_steps
     needed = training_bytes(model, strategy.batch_size // parts)
-    if needed > available:
+    if available is not None and needed > available:
         raise MemoryLimitError(
             f"expected a training step of {strategy.batch_size // parts} images to fit into "
             f"{available / GIGABYTE:.1f} GB, found that it needs about {needed / GIGABYTE:.1f} GB; "

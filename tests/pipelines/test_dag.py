@@ -51,6 +51,7 @@ NO_RESULT = {
     "config",
     "backbone_config",
     "memory",
+    "hardware",
     "web_address",
     "digests",
 }
