@@ -9,6 +9,9 @@ from dataclasses import dataclass
 KERAS = "https://keras.io/api/applications/"
 TORCHVISION = "https://pytorch.org/vision/stable/models.html"
 HUB = "KerasHub's preset metadata"
+FLOPCO = "https://github.com/evgps/flopco-keras"  # which also counts what is no multiplication: half a per cent
+# Half the operations of TF-Slim's networks, which stride where Keras's second versions do; without classifier.
+SLIM = "https://github.com/google-research/receptive_field, RECEPTIVE_FIELD_TABLE.md"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ def layers(*dense: tuple[int, int]) -> Classifier:
 
 
 NOTHING = Classifier(0, 0)
+NO_MACS = Classifier(2048 * 1000 + 1000, 0)
 VGG = layers((25088, 4096), (4096, 4096), (4096, 1000))
 
 
@@ -44,8 +48,7 @@ def more_positions(dim: int) -> Classifier:
 
 
 # Left out: of Lite, the authors' multiply-adds (407 million for Lite0), which count more than convolutions; of
-# MobileNetV3,
-# the paper's 2.9 million parameters of the small one, which no implementation has.
+# MobileNetV3, the paper's 2.9 million parameters of the small one, which no implementation has.
 PUBLISHED = {
     "mobilenet": Published("4.3", "0.569", f"{KERAS}, https://arxiv.org/abs/1704.04861"),
     "mobilenet_v2": Published("3.5", "0.300", f"{KERAS}, https://arxiv.org/abs/1801.04381"),
@@ -55,12 +58,12 @@ PUBLISHED = {
     ),
     "resnet18": Published("11.69", "1.81", TORCHVISION),
     "resnet34": Published("21.80", "3.66", TORCHVISION),
-    "resnet50": Published("25.6", None, KERAS),
-    "resnet101": Published("44.7", None, KERAS),
+    "resnet50": Published("25.6", "3.879", f"{KERAS}, {FLOPCO}"),
+    "resnet101": Published("44.7", "7.602", f"{KERAS}, {FLOPCO}"),
     "resnet152": Published("60.4", "11.3", f"{KERAS}, https://arxiv.org/abs/1512.03385"),
-    "resnet50_v2": Published("25.6", None, KERAS),
-    "resnet101_v2": Published("44.7", None, KERAS),
-    "resnet152_v2": Published("60.4", None, KERAS),
+    "resnet50_v2": Published("25.6", "3.4845", f"{KERAS}, {SLIM}", NO_MACS),
+    "resnet101_v2": Published("44.7", "7.1985", f"{KERAS}, {SLIM}", NO_MACS),
+    "resnet152_v2": Published("60.4", "10.913", f"{KERAS}, {SLIM}", NO_MACS),
     "resnext50_32x4d": Published("25.03", "4.23", TORCHVISION),
     "resnext101_32x8d": Published("88.79", "16.41", TORCHVISION),
     "inception_v3": Published("23.9", "5.71", f"{KERAS}, {TORCHVISION}"),
@@ -112,6 +115,7 @@ PUBLISHED = {
     "dinov3_small": Published("21.6", None, HUB, NOTHING),
     "dinov3_base": Published("86", None, HUB, NOTHING),
     "dinov3_large": Published(None, None, f"{HUB}: 300, which is rounded by more than one per cent", NOTHING),
+    "mobilenetv5_300m": Published("294.284096", None, HUB, NOTHING),
     "clip_vit_b32": Published("87.85", "4.41", "timm, vit_base_patch32_clip_224", Classifier(768 * 512, 768 * 512)),
     "clip_vit_b16": Published("86.19", "17.58", "timm, vit_base_patch16_clip_224", Classifier(768 * 512, 768 * 512)),
     "clip_vit_l14": Published("304", "81.08", "timm, vit_large_patch14_clip_224", Classifier(1024 * 768, 1024 * 768)),

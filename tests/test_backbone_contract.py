@@ -57,6 +57,7 @@ NORMALIZATION = {
     "dinov2": IMAGENET,  # facebookresearch/dinov2, data/transforms.py
     "dinov3": IMAGENET,  # facebookresearch/dinov3, README
     "efficientnet_lite": HALVES,  # timm, tf_efficientnet_lite0
+    "mobilenetv5": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # google/gemma-3n-E2B, preprocessor_config.json: rescaled only
     "resnet": IMAGENET,  # timm, resnet18.a1_in1k
     "resnext": IMAGENET,  # timm, resnext50_32x4d.a1h_in1k
     "siglip": HALVES,  # google/siglip-base-patch16-224, preprocessor_config.json

@@ -64,6 +64,11 @@ def image_backbone(
     return keras.Model(graph.inputs[0], _features(graph.outputs[0], pooled), name=model.lower())
 
 
+def unit_preprocess_input(images: Any) -> Any:
+    """Scale RGB images in [0, 255] to [0, 1], as MobileNetV5 takes them."""
+    return images / 255.0
+
+
 def clip_preprocess_input(images: Any) -> Any:
     """Scale RGB images in [0, 255] as CLIP's vision towers take them."""
     return (images / 255.0 - np.asarray(CLIP_MEAN, "float32")) / np.asarray(CLIP_STD, "float32")
@@ -88,12 +93,20 @@ def _built(model: str, input_shape: tuple[int, int, int], arguments: dict[str, A
         with warnings.catch_warnings():
             # Swin's stages are built twice over, for Keras traces them without their sizes first.
             warnings.simplefilter("ignore", UserWarning)
-            return constructor(image_shape=input_shape, **arguments)
+            return _numbered(constructor(image_shape=input_shape, **arguments))
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"keras_hub.models.{model}: expected arguments that it takes, found {arguments} at {input_shape} "
             f"({str(error).splitlines()[0]}); correct `arguments`"
         ) from error
+
+
+def _numbered(model: keras.Model) -> keras.Model:
+    """Name MobileNetV5's blocks by their places; Keras numbers nameless layers by how many the process has built."""
+    blocks = [layer for layer in model.layers if type(layer).__name__ in _NAMELESS]
+    for place, block in enumerate(blocks):
+        block.name = f"block_{place}"
+    return model
 
 
 def _load_weights(model: keras.Model, path: str, within: str | None) -> None:
@@ -203,6 +216,9 @@ _UNROLLED: dict[str, Callable[..., Any]] = {
     "SigLIPVisionEmbedding": _traced,  # it counts a class token that it does not have
     "SwinTransformerStage": _swin_stage,
 }
+
+
+_NAMELESS = ("EdgeResidual", "UniversalInvertedResidual", "MobileAttention")
 
 
 def _features(output: keras.KerasTensor, pooled: Pooled) -> keras.KerasTensor:
