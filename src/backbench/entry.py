@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from backbench import artifacts
 from backbench.errors import BackbenchError
+from backbench.hardware import machine_name, peak_memory_bytes
 
 CONF = str(Path(__file__).parents[2] / "conf")
 
@@ -42,8 +43,14 @@ def refusing() -> Iterator[None]:
         sys.exit(2)
 
 
-def _seconds_spent(name: str, started: float) -> None:
-    artifacts.write_json(artifacts.TIMINGS / f"{name}.json", {"wall_seconds": round(time.monotonic() - started, 2)})
+def _write_spent(name: str, started: float) -> None:
+    """Say what a stage took, outside of what DVC hashes, and which machine it took it on."""
+    spent = {
+        "wall_seconds": round(time.monotonic() - started, 2),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "machine": machine_name(),
+    }
+    artifacts.write_json(artifacts.TIMINGS / f"{name}.json", spent)
 
 
 def run_stage(stage: Callable[[DictConfig], str], *, lock_name: Callable[[DictConfig], str]) -> None:
@@ -60,7 +67,7 @@ def run_stage(stage: Callable[[DictConfig], str], *, lock_name: Callable[[DictCo
         name, started = lock_name(config), time.monotonic()
         with refusing(), artifacts.only_writer(name):
             last_line = stage(config)
-        _seconds_spent(name, started)
+        _write_spent(name, started)
         print(last_line, flush=True)
 
     with refusing():

@@ -1,12 +1,17 @@
-"""Memory and GPUs, read from the system and not from a library that computes."""
+"""Processor, memory and GPUs, read from the system and not from a library that computes."""
 
 import csv
+import os
+import platform
 import re
+import resource
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
+CPUINFO = Path("/proc/cpuinfo")
+OWN_STATUS = Path("/proc/self/status")
 CGROUP = Path("/sys/fs/cgroup")
 DRIVER = Path("/proc/driver/nvidia/gpus")
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
@@ -21,6 +26,38 @@ class Gpu:
     name: str
     memory_bytes: int | None
     free_bytes: int | None
+
+
+def processor(cpuinfo: Path = CPUINFO) -> str:
+    """Name the processor's model; where the system does not say, its architecture."""
+    found = re.search(r"^model name\s*:\s*(.+)$", _text(cpuinfo), re.MULTILINE)
+    return " ".join(found[1].split()) if found else platform.machine()
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def machine_name(found: tuple[Gpu, ...] | None = None) -> str:
+    """Name what a machine-dependent figure was measured on: `Intel Xeon, 2 cores, NVIDIA H100`.
+
+    Args:
+        found: The GPUs, where they were asked for already.
+    """
+    names = [gpu.name for gpu in (gpus() if found is None else found)]
+    return ", ".join([processor(), f"{num_cores()} cores", *names])
+
+
+def peak_memory_bytes(status: Path = OWN_STATUS) -> int:
+    """Return this process's largest resident set.
+
+    Read from `VmHWM`, for `ru_maxrss` is handed on by the process that started this one: under DVC it would never be
+    less than DVC's own.
+    """
+    found = re.search(r"^VmHWM:\s+(\d+) kB", _text(status), re.MULTILINE)
+    kibibytes = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes * 1024
 
 
 def free_memory_bytes(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import math
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from backbench.doctor.finding import Finding, ready, warning
 from backbench.doctor.packages import installed
-from backbench.hardware import Gpu, free_memory_bytes, gpus
+from backbench.hardware import Gpu, free_memory_bytes, gpus, num_cores
 from backbench.units import size
 
 # Small enough that some of the products are not interrupted, however busy the machine is.
@@ -56,11 +55,6 @@ def flops_per_second() -> float:
             matrix @ matrix
             best = min(best, time.perf_counter() - started)
     return num_cores() * 2 * MATRIX_SIDE**3 / best
-
-
-def num_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def machine_findings(machine: Machine) -> list[Finding]:
