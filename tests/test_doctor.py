@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from backbench import artifacts, hardware
+from backbench import artifacts, hardware, installation
 from backbench.artifacts import Cell
 from backbench.backbone_config import WeightsConfig
 from backbench.command import main
@@ -82,7 +82,7 @@ def test_a_project_that_lacks_nothing_is_ready(project: Path, capsys: pytest.Cap
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("ready, ")
     assert lines[-1].endswith("next: make repro")
-    assert any("10 cells, 33 stages, 80 trials, 30 final fits" in line for line in lines)
+    assert any("10 cells, 34 stages, 80 trials, 30 final fits" in line for line in lines)
 
 
 def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +91,7 @@ def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -
     told = json.loads(capsys.readouterr().out)
     assert told["is_ready"] is False
     assert told["cost"]["jobs"] == 3
-    assert told["cost"]["num_stages"] == 33
+    assert told["cost"]["num_stages"] == 34
     assert {finding["verdict"] for finding in told["findings"]} <= set(Verdict)
 
 
@@ -307,10 +307,10 @@ def test_the_backend_must_be_installed(
 
 
 def test_keras_own_file_chooses_the_backend_too(project: Path) -> None:
-    assert packages.backend() == "tensorflow"
+    assert installation.backend() == "tensorflow"
     Path("keras").mkdir()
     Path("keras/keras.json").write_text('{"backend": "theano"}', encoding="utf-8")
-    assert packages.backend() == "theano"
+    assert installation.backend() == "theano"
 
 
 def test_a_backbone_of_a_library_that_is_absent_stops() -> None:

@@ -30,6 +30,9 @@ REPORT = Path("report")
 STATE = Path("work/state")
 LOCKS = Path("work/locks")
 TIMINGS = Path("work/timings")
+COSTS = Path("work/costs")
+MEASURED = Path("work/measured.json")
+DASHBOARD = Path("work/dashboard.db")
 READ_BLOCK_BYTES = 1 << 20
 
 
@@ -78,6 +81,16 @@ class Cell:
     @property
     def predictions(self) -> Path:
         return Path("work/predictions") / self.backbone / f"{self.strategy}.parquet"
+
+
+def timing(stage: str) -> Path:
+    """Where a stage writes what it took, such as `sweep-resnet50-fine_tuning`."""
+    return TIMINGS / f"{stage}.json"
+
+
+def cost(backbone: str) -> Path:
+    """Where the measure stage writes what a backbone takes on this machine."""
+    return COSTS / f"{backbone}.json"
 
 
 @contextmanager
@@ -129,6 +142,15 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
     content = json.loads(_existing(path, made_by).read_text(encoding="utf-8"))
     assert isinstance(content, dict)
     return content
+
+
+def known_json(path: Path) -> dict[str, Any]:
+    """Read what may or may not be known: nothing where there is no file, or none that is whole."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def read_yaml(path: Path, *, made_by: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _write_spent(name: str, started: float) -> None:
         "peak_memory_bytes": peak_memory_bytes(),
         "machine": machine_name(),
     }
-    artifacts.write_json(artifacts.TIMINGS / f"{name}.json", spent)
+    artifacts.write_json(artifacts.timing(name), spent)
 
 
 def run_stage(stage: Callable[[DictConfig], str], *, lock_name: Callable[[DictConfig], str]) -> None:

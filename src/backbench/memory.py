@@ -29,12 +29,13 @@ def training_bytes(model: keras.Model, batch_size: int) -> int:
 
 def available_bytes() -> int | None:
     """Return the memory of the GPU that the backend computes on, or what this machine can still give; None: unknown."""
-    if _computes_on_gpu():
+    if computes_on_gpu():
         return min((gpu.memory_bytes for gpu in gpus() if gpu.memory_bytes is not None), default=None)
     return free_memory_bytes()
 
 
-def _computes_on_gpu() -> bool:
+def computes_on_gpu() -> bool:
+    """Say whether the backend sees a GPU."""
     try:
         # Keras has no such list for PyTorch.
         return keras.backend.backend() != "torch" and bool(keras.distribution.list_devices("gpu"))

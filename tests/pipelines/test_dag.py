@@ -52,6 +52,7 @@ NO_RESULT = {
     "backbone_config",
     "memory",
     "hardware",
+    "installation",
     "web_address",
     "digests",
 }
@@ -84,4 +85,4 @@ def test_resumable_state_and_times_are_no_outputs() -> None:
         for kind in ("outs", "metrics", "plots")
         for path in names(stage.get(kind, []))
     ]
-    assert not [path for path in outputs if path.startswith(("work/state", "work/timings", "work/locks"))]
+    assert not [path for path in outputs if path.startswith(("work/state", "work/timings", "work/locks", "work/costs"))]

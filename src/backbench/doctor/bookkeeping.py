@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from backbench.config import TrackingConfig
 from backbench.doctor.finding import Finding, missing, ready, warning
-from backbench.doctor.packages import installed
+from backbench.installation import installed
 from backbench.mlflow_store import sqlite_file
 from backbench.runs import without_secrets
 

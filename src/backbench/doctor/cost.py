@@ -15,9 +15,20 @@ from backbench.doctor.earlier import earlier_choice, has_trained, measured_secon
 from backbench.doctor.images import Images
 from backbench.doctor.machine import Machine
 from backbench.doctor.plan import Plan, cell_of
+from backbench.latency import THROUGHPUT_BATCH, Patience
 
 # Seconds of a process that does next to nothing: imports, building, tracing. Measured, docs/performance.md.
-START_SECONDS = {"prepare": 0.5, "baseline": 1.6, "embed": 6.0, "sweep": 6.0, "train": 6.0, "compare": 3.6}
+START_SECONDS = {
+    "prepare": 0.5,
+    "baseline": 1.6,
+    "embed": 6.0,
+    "sweep": 6.0,
+    "train": 6.0,
+    "measure": 5.0,
+    "compare": 3.6,
+}
+# To build a backbone and to trace it for one image and for a batch.
+BUILDING_SECONDS = 3.0
 # To trace a step of a suffix and of its evaluation.
 SUFFIX_SECONDS = 4.0
 # What DVC and the interpreter take beside each stage.
@@ -70,9 +81,11 @@ def estimated(plan: Plan, images: Images, machine: Machine, *, jobs: int) -> Cos
     speed = _speed_of_a_process(plan, machine, jobs)
     cells = [_cell_seconds(config, images, speed) for config in plan.cells]
     shared = {name: _shared_seconds(name, images, speed) for name in ("prepare", "baseline", "compare")}
+    # Never from an earlier run: where all was measured already, it took no time.
+    shared["measure"] = (_measuring_seconds(plan, speed), False)
     stages = {name: _added([shared[name]]) for name in ("prepare", "baseline")}
     stages |= {name: _added([cell[name] for cell in cells]) for name in ("embed", "sweep", "train")}
-    stages |= {"compare": _added([shared["compare"]])}
+    stages |= {name: _added([shared[name]]) for name in ("measure", "compare")}
     of_cells = [sum(seconds for seconds, _ in cell.values()) + DVC_SECONDS * len(cell) for cell in cells]
     side_by_side = max(sum(of_cells) / jobs, max(of_cells))
     one_by_one = sum(seconds for seconds, _ in shared.values()) + DVC_SECONDS * len(shared)
@@ -132,6 +145,15 @@ def _shared_seconds(stage: str, images: Images, speed: float) -> tuple[float, bo
         macs = PIXEL_VALUES * images.num_classes * images.counts["train"] * PIXEL_PASSES
         seconds += 2 * macs * 2 / speed  # in float64
     return seconds, False
+
+
+def _measuring_seconds(plan: Plan, speed: float) -> float:
+    """Each backbone is built, and called for as long as patience lasts, or a few times with a whole batch."""
+    patience = Patience()
+    calls = patience.warm_up + patience.fewest
+    each = [2 * calls * THROUGHPUT_BATCH * (backbone.num_macs or 0) / speed for backbone in plan.backbones]
+    shortest = BUILDING_SECONDS + 2 * patience.seconds
+    return START_SECONDS["measure"] + sum(max(shortest, BUILDING_SECONDS + seconds) for seconds in each)
 
 
 def _cell_disk_bytes(config: CellConfig, images: Images) -> float:

@@ -6,15 +6,15 @@ from pathlib import Path
 from backbench import artifacts
 from backbench.config import CellConfig, resolved
 from backbench.doctor.images import Images
-from backbench.doctor.packages import backend
 from backbench.doctor.plan import cell_of
 from backbench.errors import BackbenchError
+from backbench.installation import backend
 from backbench.records import BestRecord, read_best, read_metrics
 
 
 def measured_seconds(name: str) -> float | None:
     """Return what a stage wrote of its last run here, such as `sweep-resnet50-fine_tuning`."""
-    file = artifacts.TIMINGS / f"{name}.json"
+    file = artifacts.timing(name)
     try:
         return float(json.loads(file.read_text(encoding="utf-8"))["wall_seconds"])
     except (OSError, ValueError, KeyError, TypeError):

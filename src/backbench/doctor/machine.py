@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from backbench.doctor.finding import Finding, ready, warning
-from backbench.doctor.packages import installed
 from backbench.hardware import Gpu, free_memory_bytes, gpus, num_cores
+from backbench.installation import installed
 from backbench.units import size
 
 # Small enough that some of the products are not interrupted, however busy the machine is.

@@ -1,13 +1,9 @@
 """Which packages are installed, in which versions; none of them is imported."""
 
-import importlib.metadata
 import importlib.util
-import json
-import os
 import platform
 import tomllib
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -16,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from backbench.backbone_config import BackboneConfig
 from backbench.doctor.finding import Finding, missing, ready, warning
+from backbench.installation import PACKAGE_OF_BACKEND, backend, installed
 
 PYPROJECT = Path("pyproject.toml")
 LOCK = Path("requirements.lock")
@@ -27,18 +24,8 @@ OPTIONAL = {
     "jax": "KERAS_BACKEND=jax",
     "torch": "KERAS_BACKEND=torch",
 }
-PACKAGE_OF_BACKEND = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "openvino": "openvino"}
 # What a constructor imports when it is called, beside the module that it stands in.
 IMPORTED_BY = {"backbench.backbones.hub": "keras_hub"}
-
-
-@cache
-def installed(name: str) -> str | None:
-    """Return the version of a package, or None where it is not installed."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def package_findings() -> Iterator[Finding]:
@@ -110,18 +97,6 @@ def _optional() -> Finding:
     absent = [f"{name} ({needs})" for name, needs in OPTIONAL.items() if not installed(name)]
     parts = [f"present: {', '.join(present)}"] * bool(present) + [f"absent: {', '.join(absent)}"] * bool(absent)
     return ready("optional packages", "; ".join(parts))
-
-
-def backend() -> str:
-    """Name the Keras backend that a stage would choose: from KERAS_BACKEND, else from Keras's own file."""
-    chosen = os.environ.get("KERAS_BACKEND")
-    if chosen:
-        return chosen
-    file = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8")).get("backend", "tensorflow"))
-    except (OSError, ValueError):
-        return "tensorflow"
 
 
 def _backend() -> Finding:

@@ -16,7 +16,7 @@ from backbench.errors import ConfigError
 CONF = Path("conf")
 BENCHMARK = CONF / "benchmark.yaml"
 TRACKING = "local"  # what conf/config.yaml chooses
-NUM_SHARED_STAGES = 3  # prepare, baseline, compare
+NUM_SHARED_STAGES = 4  # prepare, baseline, measure, compare
 NUM_CELL_STAGES = 3  # embed, sweep, train
 
 

@@ -1,0 +1,26 @@
+"""The measure stage, of every backbone that conf/benchmark.yaml names: `python pipelines/measure.py`."""
+
+from omegaconf import DictConfig
+
+from backbench import catalog
+from backbench.backbone_config import BackboneConfig
+from backbench.config import BenchmarkConfig, to_typed
+from backbench.entry import run_stage
+from backbench.stages.measure import Measurement, measure
+
+
+def measured(backbone: BackboneConfig, benchmark: BenchmarkConfig) -> Measurement:
+    # Imported here, so that where all is measured already TensorFlow is not imported.
+    from backbench.stages.speed import measured as measured_now
+
+    return measured_now(backbone, benchmark)
+
+
+def stage(composed: DictConfig) -> str:
+    benchmark = to_typed(composed.benchmark, BenchmarkConfig, where="conf/benchmark.yaml")
+    backbones = [catalog.read_backbone(catalog.FOLDER / f"{name}.yaml") for name in benchmark.backbones]
+    return measure(benchmark, backbones, measured)
+
+
+if __name__ == "__main__":
+    run_stage(stage, lock_name=lambda composed: "measure")

@@ -1,0 +1,36 @@
+"""Which packages are installed, and which Keras backend would compute; none of them is imported."""
+
+import importlib.metadata
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+PACKAGE_OF_BACKEND = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "openvino": "openvino"}
+
+
+@cache
+def installed(name: str) -> str | None:
+    """Return the version of a package, or None where it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def backend() -> str:
+    """Name the Keras backend that a stage would choose: from KERAS_BACKEND, else from Keras's own file."""
+    chosen = os.environ.get("KERAS_BACKEND")
+    if chosen:
+        return chosen
+    file = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8")).get("backend", "tensorflow"))
+    except (OSError, ValueError):
+        return "tensorflow"
+
+
+def computing_versions() -> dict[str, str | None]:
+    """Return the versions of Keras and of the package that computes for it."""
+    name = backend()
+    return {package: installed(package) for package in ("keras", PACKAGE_OF_BACKEND.get(name, name))}

@@ -1,0 +1,105 @@
+"""The measure stage: latency and throughput of every backbone, on this machine; what is known already is kept.
+
+The numbers lie in `work/costs/`, which is no output: DVC hashes outputs, and no two measurements are equal. Its output
+is a list of what was measured, the same on every machine.
+"""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from backbench import artifacts, latency
+from backbench.backbone_config import BackboneConfig
+from backbench.config import BenchmarkConfig
+from backbench.console import progress_bar
+from backbench.hardware import gpus, machine_name
+from backbench.installation import backend, computing_versions
+from backbench.latency import LATENCY_BATCH, THROUGHPUT_BATCH, Speed
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a speed is a matter of, beside the backbone; known without a library that computes.
+
+    `has_gpu_packages` tells that the same machine may have become able to use its GPU, `protocol` that
+    speed is measured in another way.
+    """
+
+    machine: str
+    threads: int
+    precision: str
+    backend: str
+    versions: dict[str, str | None]
+    has_gpu_packages: bool
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How fast a backbone is, and the name of the GPU that it computed on, or `CPU`."""
+
+    speed: Speed
+    device: str
+
+
+Measure = Callable[[BackboneConfig, BenchmarkConfig], Measurement]
+
+
+def measure(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig], measured: Measure) -> str:
+    """Write `work/costs/<backbone>.json` for what was not measured here, and return the line that says where to look.
+
+    Args:
+        benchmark: Says with how many threads and in which precision.
+        backbones: Those of the benchmark.
+        measured: Builds and measures one; called where there is something to measure only.
+    """
+    setting = this_setting(benchmark)
+    missing = [backbone for backbone in backbones if not _is_known(backbone, setting)]
+    with progress_bar("measure", len(backbones), "backbones", done=len(backbones) - len(missing)) as advance:
+        for backbone in missing:
+            found = measured(backbone, benchmark)
+            artifacts.write_json(artifacts.cost(backbone.name), _content(backbone, setting, found))
+            advance(1, f"{backbone.name} {found.speed.latency_p50_ms:.1f} ms")
+    artifacts.write_json(artifacts.MEASURED, _marker(benchmark, backbones))
+    return f"latency and throughput are in {artifacts.COSTS}, {len(missing)} newly measured; next: dvc repro compare"
+
+
+def this_setting(benchmark: BenchmarkConfig) -> Setting:
+    """Look at this machine and at what is installed."""
+    return Setting(
+        machine=machine_name(gpus()),
+        threads=benchmark.threads,
+        precision=benchmark.precision,
+        backend=backend(),
+        versions=computing_versions(),
+        has_gpu_packages=importlib.util.find_spec("nvidia") is not None,
+        protocol=artifacts.syntax_fingerprint([Path(latency.__file__)]),
+    )
+
+
+def _key(backbone: BackboneConfig, setting: Setting) -> str:
+    return artifacts.fingerprint(asdict(backbone), asdict(setting))
+
+
+def _is_known(backbone: BackboneConfig, setting: Setting) -> bool:
+    return artifacts.known_json(artifacts.cost(backbone.name)).get("key") == _key(backbone, setting)
+
+
+def _content(backbone: BackboneConfig, setting: Setting, found: Measurement) -> dict[str, object]:
+    return {
+        "backbone": backbone.name,
+        **asdict(found.speed),
+        "latency_batch_size": LATENCY_BATCH,
+        "throughput_batch_size": THROUGHPUT_BATCH,
+        "input_size_pixels": backbone.input_size_pixels,
+        "device": found.device,
+        **asdict(setting),
+        "key": _key(backbone, setting),
+    }
+
+
+def _marker(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig]) -> dict[str, object]:
+    """Say what was measured, and nothing of how fast it was or where."""
+    configured = {one.name: artifacts.fingerprint(asdict(one)) for one in backbones}
+    return {"threads": benchmark.threads, "precision": benchmark.precision, "backbones": configured}

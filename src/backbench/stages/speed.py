@@ -1,0 +1,34 @@
+"""Build one backbone and measure how fast it is: what the measure stage leaves to a library that computes."""
+
+import keras
+
+from backbench.backbone_config import BackboneConfig
+from backbench.backbones.graph import build_graph
+from backbench.config import BenchmarkConfig
+from backbench.determinism import computing_in, limit_threads
+from backbench.hardware import gpus
+from backbench.latency import Patience, speed_of
+from backbench.memory import computes_on_gpu
+from backbench.stages.measure import Measurement
+
+CPU = "CPU"
+
+
+def measured(backbone: BackboneConfig, benchmark: BenchmarkConfig, patience: Patience | None = None) -> Measurement:
+    """Measure a backbone with drawn weights, for their values take no time; the last one is forgotten first.
+
+    Raises:
+        ConfigError: the backbone cannot be built as its configuration says.
+    """
+    limit_threads(benchmark.threads)
+    keras.utils.clear_session()
+    with computing_in(benchmark.precision):
+        model = build_graph(backbone)
+    return Measurement(speed_of(model, backbone.input_size_pixels, patience), device())
+
+
+def device() -> str:
+    """Name what the backend computes on: the first GPU that the system names, or the CPU."""
+    if not computes_on_gpu():
+        return CPU
+    return next((gpu.name for gpu in gpus()), "GPU")
