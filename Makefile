@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor weights repro cells test test-all check ui bench times lock
+.PHONY: help doctor weights repro cells test test-all check ui dashboard plots bench times lock
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -59,6 +59,17 @@ check: .venv/ready ## lint, types and the floors of the house: what CI runs
 
 ui: .venv/ready ## open the MLflow store at http://127.0.0.1:5000
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+DASHBOARD_PORT ?= 8080
+dashboard: .venv/ready ## open every cell's study in optuna-dashboard at http://127.0.0.1:8080
+	python pipelines/dashboard.py
+	@echo "optuna-dashboard at http://127.0.0.1:$(DASHBOARD_PORT); end it with Ctrl-C"
+	@optuna-dashboard --port $(DASHBOARD_PORT) sqlite:///work/dashboard.db
+
+plots: .venv/ready ## DVC's plots of the whole benchmark, as a page that needs no network: work/plots/index.html
+	@python pipelines/plots_page.py
+	dvc plots show --html-template work/plots/template.html --out work/plots \
+	  results/leaderboard.csv results/trials.csv results/training.csv results/confusion.csv
 
 bench: .venv/ready ## time this project beside a Keras loop and KerasTuner; hours
 	python -m bench

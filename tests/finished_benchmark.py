@@ -121,11 +121,12 @@ def write_cell(cell: Cell, accuracy: float, *, seed: int) -> None:
     rng = np.random.default_rng(seed)
     study = trials(rng)
     chosen = min(study, key=lambda trial: trial.val_loss)
+    ranges = {"learning_rate": {"low": 1e-4, "high": 1e-1}, "weight_decay": {"low": 1e-5, "high": 1e-1}}
     configuration = {
         "dataset": {"name": "synthetic", "split_seed": 0},
         "weights": {"name": "formula"},
         "backbone": {"name": cell.backbone, "formula": None},
-        "strategy": {"name": cell.strategy, "learning_rate": {"low": 1e-4, "high": 1e-1}, "rates": [0.001, 1e-05]},
+        "strategy": {"name": cell.strategy, **ranges, "rates": [0.001, 1e-05]},
     }
     choice = Choice(
         chosen.index, "output", chosen.learning_rate, chosen.weight_decay, chosen.val_loss, chosen.val_accuracy

@@ -24,7 +24,6 @@ OTHER = replace(BACKBONE, name="other", family="else")
 BENCHMARK = BenchmarkConfig(
     dataset="any", weights="random", backbones=["tiny", "other"], strategies=["any"], search="any", seeds=[0]
 )
-ENTRY = Path(__file__).parents[2] / "pipelines/measure.py"
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import DESCRIPTION, MADE_BY, images_file, labels_file
 from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard, summary
+from backbench.report import plot_tables
 from backbench.report.page import DataCard, render_page
 from backbench.report.terminal import print_leaderboard
 from backbench.tracking import Tracker
@@ -26,10 +27,20 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
     leaderboard = read_leaderboard(cells_of(benchmark.backbones, benchmark.strategies))
     artifacts.write_csv(artifacts.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
     artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
-    _write_report(render_page(leaderboard, _data_card()))
+    card = _data_card()
+    _write_tables(leaderboard, card.classes)
+    _write_report(render_page(leaderboard, card))
     _publish(leaderboard, Tracker(tracking))
     print_leaderboard(leaderboard.rows, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
+
+
+def _write_tables(leaderboard: Leaderboard, classes: Sequence[str]) -> None:
+    """Write what DVC's plots show of all cells at once."""
+    artifacts.write_csv(artifacts.ALL_TRIALS, plot_tables.trial_rows(leaderboard), plot_tables.TRIAL_TABLE_COLUMNS)
+    artifacts.write_csv(artifacts.ALL_EPOCHS, plot_tables.epoch_rows(leaderboard), plot_tables.EPOCH_TABLE_COLUMNS)
+    confused = plot_tables.confusion_rows(leaderboard, classes)
+    artifacts.write_csv(artifacts.CONFUSION, confused, plot_tables.CONFUSION_COLUMNS)
 
 
 def _data_card() -> DataCard:

@@ -1,0 +1,13 @@
+"""Write the page that `dvc plots show` fills, so that it works without a network: `make plots` calls it."""
+
+from backbench import artifacts
+from backbench.report.plots_page import page_template
+
+
+def main() -> None:
+    artifacts.write_text(artifacts.PLOTS_TEMPLATE, page_template())
+    print(f"a page without plots is in {artifacts.PLOTS_TEMPLATE}; next: dvc plots show, as `make plots` calls it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Every finished cell's study as Optuna stores one, for optuna-dashboard to show.
+
+A study's own storage goes when its sweep ends, for the trials in `results/` are the record. So what is shown is made
+from them: each cell one study, each trial with its parameters, epochs and end.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from backbench.artifacts import Cell
+from backbench.records import BestRecord, TrialRecord
+from backbench.search import BOUNDARY
+
+SEARCHED = ("learning_rate", "weight_decay")
+
+
+def storage_url(database: Path) -> str:
+    """Spell a SQLite file as Optuna and optuna-dashboard take it."""
+    return f"sqlite:///{database}"
+
+
+def add_study(database: Path, cell: Cell, best: BestRecord, trials: tuple[TrialRecord, ...]) -> None:
+    """Add one cell's study to a SQLite file, named by the cell, with every trial in the order of the search.
+
+    Raises:
+        optuna.exceptions.DuplicatedStudyError: the file has this study already.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(storage=storage_url(database), study_name=str(cell), direction="minimize")
+    study.set_user_attr("chosen trial", best.choice.trial)
+    study.set_user_attr("learning rate at edge", best.learning_rate_at_edge)
+    distributions = distributions_of(best, trials)
+    study.add_trials([_trial(record, distributions) for record in trials])
+
+
+def distributions_of(best: BestRecord, trials: tuple[TrialRecord, ...]) -> dict[str, BaseDistribution]:
+    """Return what was searched: the ranges of the strategy as it was then, and the boundaries that were tried."""
+    ranges = {name: best.configuration["strategy"][name] for name in SEARCHED}
+    floats = {name: FloatDistribution(bounds["low"], bounds["high"], log=True) for name, bounds in ranges.items()}
+    return {**floats, BOUNDARY: CategoricalDistribution(tuple(dict.fromkeys(trial.boundary for trial in trials)))}
+
+
+def _trial(record: TrialRecord, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+    parameters: dict[str, Any] = {name: getattr(record, name) for name in distributions}
+    return optuna.trial.create_trial(
+        state=TrialState[record.state],
+        value=record.val_loss,
+        params=parameters,
+        distributions=distributions,
+        user_attrs={"val_accuracy": record.val_accuracy, "epochs": record.epochs, BOUNDARY: record.boundary},
+        intermediate_values={epoch.epoch: epoch.val_loss for epoch in record.history},
+    )

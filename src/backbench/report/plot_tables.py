@@ -1,0 +1,57 @@
+"""The whole benchmark as long tables, for plots that show all cells at once: a row per trial, per epoch, per confusion.
+
+DVC's plots colour and part a table by its columns, but cannot lay one cell's file beside another's.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from backbench.leaderboard import Entry, Leaderboard
+from backbench.metrics import confusion
+from backbench.records import EPOCH_COLUMNS, TRIAL_COLUMNS, CellRecord
+
+CELL_COLUMNS = ("backbone", "strategy")
+TRIAL_TABLE_COLUMNS = (*CELL_COLUMNS, *TRIAL_COLUMNS, "chosen")
+EPOCH_TABLE_COLUMNS = (*CELL_COLUMNS, "seed", *EPOCH_COLUMNS)
+CONFUSION_COLUMNS = (*CELL_COLUMNS, "actual", "predicted", "count")
+# With more classes nobody could read the picture.
+MOST_CLASSES = 40
+
+
+def trial_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
+    """Yield every trial of every cell, best cell first; `chosen` is the one that the final models were trained with."""
+    for record in _records(leaderboard.entries):
+        for trial in record.trials:
+            values = {name: getattr(trial, name) for name in TRIAL_COLUMNS[1:]}
+            is_chosen = trial.index == record.best.choice.trial
+            yield {**_cell(record), "trial": trial.index, **values, "chosen": is_chosen}
+
+
+def epoch_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
+    """Yield every epoch of every final model, best cell first."""
+    for record in _records(leaderboard.entries):
+        for seed in record.seeds:
+            for epoch in seed.history:
+                yield {**_cell(record), "seed": seed.seed, **asdict(epoch)}
+
+
+def confusion_rows(leaderboard: Leaderboard, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield how often the best row took which class for which, over all seeds; where never, there is no row."""
+    if len(classes) > MOST_CLASSES:
+        return
+    row, predictions = leaderboard.best.row, leaderboard.best.predictions
+    counts = np.sum([confusion(each, predictions.labels) for each in predictions.probabilities], axis=0)
+    for actual, predicted in np.argwhere(counts).tolist():
+        pair = {"actual": classes[actual], "predicted": classes[predicted]}
+        yield {"backbone": row.backbone, "strategy": row.strategy, **pair, "count": int(counts[actual, predicted])}
+
+
+def _records(entries: Iterable[Entry]) -> Iterator[CellRecord]:
+    return (entry.record for entry in entries if entry.record is not None)
+
+
+def _cell(record: CellRecord) -> dict[str, str]:
+    return {"backbone": record.cell.backbone, "strategy": record.cell.strategy}
