@@ -12,7 +12,7 @@ from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import DESCRIPTION, MADE_BY, images_file, labels_file
 from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard, summary
-from backbench.report import plot_tables
+from backbench.report import dvc_tables
 from backbench.report.page import DataCard, render_page
 from backbench.report.terminal import print_leaderboard
 from backbench.tracking import Tracker
@@ -36,11 +36,14 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
 
 
 def _write_tables(leaderboard: Leaderboard, classes: Sequence[str]) -> None:
-    """Write what DVC's plots show of all cells at once."""
-    artifacts.write_csv(artifacts.ALL_TRIALS, plot_tables.trial_rows(leaderboard), plot_tables.TRIAL_TABLE_COLUMNS)
-    artifacts.write_csv(artifacts.ALL_EPOCHS, plot_tables.epoch_rows(leaderboard), plot_tables.EPOCH_TABLE_COLUMNS)
-    confused = plot_tables.confusion_rows(leaderboard, classes)
-    artifacts.write_csv(artifacts.CONFUSION, confused, plot_tables.CONFUSION_COLUMNS)
+    """Write what DVC's plots and metrics show of all cells at once."""
+    artifacts.write_csv(artifacts.ALL_TRIALS, dvc_tables.trial_rows(leaderboard), dvc_tables.TRIAL_TABLE_COLUMNS)
+    artifacts.write_csv(artifacts.ALL_EPOCHS, dvc_tables.epoch_rows(leaderboard), dvc_tables.EPOCH_TABLE_COLUMNS)
+    confused = dvc_tables.confusion_rows(leaderboard, classes)
+    artifacts.write_csv(artifacts.CONFUSION, confused, dvc_tables.CONFUSION_COLUMNS)
+    shutil.rmtree(artifacts.SCORES, ignore_errors=True)
+    for row in leaderboard.rows:
+        artifacts.write_json(artifacts.SCORES / f"{row.name}.json", dvc_tables.scores(row))
 
 
 def _data_card() -> DataCard:

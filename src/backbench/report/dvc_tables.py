@@ -1,6 +1,7 @@
-"""The whole benchmark as long tables, for plots that show all cells at once: a row per trial, per epoch, per confusion.
+"""The whole benchmark as DVC shows it well: long tables for its plots, a few numbers per row for its metrics.
 
-DVC's plots colour and part a table by its columns, but cannot lay one cell's file beside another's.
+DVC's plots colour and part a table by its columns, but cannot lay one cell's file beside another's. Its metrics show a
+file as a line and a key as a column.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backbench.leaderboard import Entry, Leaderboard
+from backbench.leaderboard import Entry, Leaderboard, Row
 from backbench.metrics import confusion
 from backbench.records import EPOCH_COLUMNS, TRIAL_COLUMNS, CellRecord
 
@@ -47,6 +48,19 @@ def confusion_rows(leaderboard: Leaderboard, classes: Sequence[str]) -> Iterator
     for actual, predicted in np.argwhere(counts).tolist():
         pair = {"actual": classes[actual], "predicted": classes[predicted]}
         yield {"backbone": row.backbone, "strategy": row.strategy, **pair, "count": int(counts[actual, predicted])}
+
+
+def scores(row: Row) -> dict[str, float | int | None]:
+    """Return what one line of `dvc metrics show` says of a row."""
+    return {
+        "rank": row.rank,
+        "test_accuracy": row.test_accuracy_mean,
+        "sd": row.test_accuracy_sd,
+        "val_accuracy": row.val_accuracy_mean,
+        "learning_rate": row.learning_rate,
+        "epochs": row.num_epochs,
+        "trained": row.num_trainable_parameters,
+    }
 
 
 def _records(entries: Iterable[Entry]) -> Iterator[CellRecord]:
