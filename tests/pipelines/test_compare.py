@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.artifacts import LEADERBOARD, REPORT, SUMMARY
+from backbench.artifacts import ALL_EPOCHS, ALL_TRIALS, CONFUSION, LEADERBOARD, REPORT, SCORES, SUMMARY
 from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.errors import ArtifactError
 from backbench.stages.compare import compare
@@ -43,6 +43,8 @@ def compare_here() -> str:
 def test_compare_writes_everything_and_another_process_writes_the_same() -> None:
     REPORT.mkdir()
     (REPORT / "stale.svg").touch()
+    SCORES.mkdir()
+    (SCORES / "stale.json").touch()
     Path("mlflow.db").write_bytes(fresh_store())
     command = [sys.executable, str(ENTRY), GRID]
     first = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -53,7 +55,8 @@ def test_compare_writes_everything_and_another_process_writes_the_same() -> None
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert json.loads(SUMMARY.read_text(encoding="utf-8"))["num_cells"] == 4
     assert [file.name for file in REPORT.iterdir()] == ["index.html"]
-    outputs = [LEADERBOARD, SUMMARY, REPORT / "index.html"]
+    assert len(list(SCORES.iterdir())) == len(rows)
+    outputs = [LEADERBOARD, SUMMARY, REPORT / "index.html", ALL_TRIALS, ALL_EPOCHS, CONFUSION, *SCORES.iterdir()]
     before = [path.read_bytes() for path in outputs]
     assert compare_here().startswith("open report/index.html")
     assert [path.read_bytes() for path in outputs] == before

@@ -25,18 +25,18 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
         BackbenchError: a cell is missing, or the MLflow store cannot be reached.
     """
     leaderboard = read_leaderboard(cells_of(benchmark.backbones, benchmark.strategies))
-    artifacts.write_csv(artifacts.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
     artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
     card = _data_card()
-    _write_tables(leaderboard, card.classes)
+    write_tables(leaderboard, card.classes)
     _write_report(render_page(leaderboard, card))
     _publish(leaderboard, Tracker(tracking))
     print_leaderboard(leaderboard.rows, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
 
 
-def _write_tables(leaderboard: Leaderboard, classes: Sequence[str]) -> None:
-    """Write what DVC's plots and metrics show of all cells at once."""
+def write_tables(leaderboard: Leaderboard, classes: Sequence[str]) -> None:
+    """Write the leaderboard, and what else DVC's plots and metrics show of all cells at once."""
+    artifacts.write_csv(artifacts.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
     artifacts.write_csv(artifacts.ALL_TRIALS, dvc_tables.trial_rows(leaderboard), dvc_tables.TRIAL_TABLE_COLUMNS)
     artifacts.write_csv(artifacts.ALL_EPOCHS, dvc_tables.epoch_rows(leaderboard), dvc_tables.EPOCH_TABLE_COLUMNS)
     confused = dvc_tables.confusion_rows(leaderboard, classes)
