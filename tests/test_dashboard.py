@@ -1,5 +1,6 @@
 """Finished studies as Optuna reads them back, and as its dashboard shows them."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from optuna.trial import TrialState
 from backbench import artifacts
 from backbench.dashboard import storage_url
 from backbench.errors import ArtifactError
+from backbench.hardware import machine_name
 from backbench.records import read_best, read_trials
 from backbench.stages.dashboard import dashboard
 from tests.chromium import visit
-from tests.finished_benchmark import cells, make_finished_benchmark
+from tests.conftest import PROJECT
+from tests.finished_benchmark import BACKBONES, cells, make_finished_benchmark
 
 PATIENCE_SECONDS = 60
 
@@ -43,6 +46,7 @@ def test_every_cell_is_a_study_with_every_trial_as_it_was_found() -> None:
     for cell in cells():
         found = study(str(cell))
         assert found.direction.name == "MINIMIZE"
+        assert found.metric_names == ["val_loss"]
         assert found.user_attrs["chosen trial"] == read_best(cell).choice.trial
         for trial, record in zip(found.trials, read_trials(cell), strict=True):
             assert trial.number == record.index
@@ -82,6 +86,17 @@ def test_a_second_call_starts_anew_and_a_failed_one_leaves_the_last() -> None:
     with pytest.raises(ArtifactError, match=r"expected results/cells/resnet50_slim/fine_tuning/trials\.csv"):
         dashboard(cells())
     assert len(optuna.get_all_study_names(storage_url(artifacts.DASHBOARD))) == 2
+
+
+def test_the_command_writes_them_and_what_it_took_on_which_machine() -> None:
+    command = [sys.executable, str(PROJECT / "pipelines/dashboard.py"), f"benchmark.backbones=[{','.join(BACKBONES)}]"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("4 studies; open them: optuna-dashboard sqlite:///")
+    spent = json.loads(artifacts.timing("dashboard").read_text(encoding="utf-8"))
+    assert spent["wall_seconds"] >= 0
+    assert spent["peak_memory_bytes"] > 1 << 20
+    assert spent["machine"] == machine_name()
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@ A study's own storage goes when its sweep ends, for the trials in `results/` are
 from them: each cell one study, each trial with its parameters, epochs and end.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ def add_study(database: Path, cell: Cell, best: BestRecord, trials: tuple[TrialR
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(storage=storage_url(database), study_name=str(cell), direction="minimize")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(["val_loss"])
     study.set_user_attr("chosen trial", best.choice.trial)
     study.set_user_attr("learning rate at edge", best.learning_rate_at_edge)
     distributions = distributions_of(best, trials)
