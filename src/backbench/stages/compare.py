@@ -11,7 +11,8 @@ from backbench import artifacts
 from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import DESCRIPTION, MADE_BY, images_file, labels_file
-from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard, summary
+from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
+from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard
 from backbench.report.page import DataCard, render_page
 from backbench.report.terminal import print_leaderboard
 from backbench.tracking import Tracker
@@ -24,12 +25,18 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
         BackbenchError: a cell is missing, or the MLflow store cannot be reached.
     """
     leaderboard = read_leaderboard(cells_of(benchmark.backbones, benchmark.strategies))
-    artifacts.write_csv(artifacts.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
-    artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
+    _write_results(leaderboard)
     _write_report(render_page(leaderboard, _data_card()))
     _publish(leaderboard, Tracker(tracking))
     print_leaderboard(leaderboard.rows, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
+
+
+def _write_results(leaderboard: Leaderboard) -> None:
+    artifacts.write_csv(artifacts.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
+    artifacts.write_csv(artifacts.COMPARISONS, comparison_rows(leaderboard), COMPARISON_COLUMNS)
+    artifacts.write_csv(artifacts.INTERVALS, interval_rows(leaderboard), INTERVAL_COLUMNS)
+    artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
 
 
 def _data_card() -> DataCard:
