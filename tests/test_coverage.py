@@ -57,11 +57,16 @@ def covered() -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "what", [*TRUTH, "equal - equal too", "equal - better", "equal too - better"], ids=lambda what: what
-)
-def test_intervals_cover_the_truth_at_their_nominal_rate(what: str, covered: Counter[str]) -> None:
-    assert abs(covered[what] / NUM_REPEATS - 0.95) <= 0.03, covered
+ACCURACIES = tuple(TRUTH)
+DIFFERENCES = ("equal - equal too", "equal - better", "equal too - better")
+
+
+@pytest.mark.parametrize("of_kind", [ACCURACIES, DIFFERENCES], ids=["accuracies", "differences"])
+def test_intervals_cover_the_truth_at_their_nominal_rate(of_kind: tuple[str, ...], covered: Counter[str]) -> None:
+    """Three of a kind together: one alone, 200 times, is off by 3 points by chance once in twenty times."""
+    rates = [covered[what] / NUM_REPEATS for what in of_kind]
+    assert abs(np.mean(rates) - 0.95) <= 0.03, covered
+    assert all(abs(rate - 0.95) <= 0.05 for rate in rates), covered
 
 
 def test_the_tie_holds_the_truly_best(covered: Counter[str]) -> None:

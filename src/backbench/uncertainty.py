@@ -157,11 +157,12 @@ def _degrees(of_images: float, of_seeds: float, numbers: Sequence[Resampled]) ->
     """Return the degrees of freedom of a variance that is a sum.
 
     Source:
-        Satterthwaite 1946, An approximate distribution of estimates of variance components.
+        Welch 1947, The generalization of Student's problem when several different population variances are involved:
+        a variance of n values counts with n + 1 in place of n - 1, for its square is an overestimate, and 2 go off.
     """
-    parts = of_images**2 / max(1, numbers[0].num_images - 1)
-    parts += sum(_seen(each) ** 2 / max(1, len(each.measured) - 1) for each in numbers)
-    return max(1.0, (of_images + of_seeds) ** 2 / parts) if parts else float("inf")
+    parts = of_images**2 / (numbers[0].num_images + 1)
+    parts += sum(_seen(each) ** 2 / (len(each.measured) + 1) for each in numbers)
+    return max(1.0, (of_images + of_seeds) ** 2 / parts - 2) if parts else float("inf")
 
 
 def _interval(spread: _Spread) -> Interval:
