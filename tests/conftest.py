@@ -32,3 +32,25 @@ def strategy_config(name: str, **changes: object) -> StrategyConfig:
     """The shipped configuration of a strategy, with changes."""
     node = OmegaConf.merge(OmegaConf.load(PROJECT / f"conf/strategy/{name}.yaml"), changes)
     return to_typed(node, StrategyConfig, where=name)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", help="run one part of the tests, such as 2/12: a backbone's tests stay together")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep one part: the contract of every n-th backbone; tests of no backbone are all in the first."""
+    asked = config.getoption("--part")
+    if asked is None:
+        return
+    part, num_parts = map(int, asked.split("/"))
+    backbones = sorted({name for item in items if (name := _backbone_of(item))})
+    of_item = {name: place % num_parts for place, name in enumerate(backbones)}
+    chosen = [item for item in items if of_item.get(_backbone_of(item), 0) == part - 1]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
+def _backbone_of(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("built", "")) if callspec else ""

@@ -10,8 +10,8 @@ import numpy as np
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.config import TrackingConfig
-from backbench.metrics import classification_metrics
-from backbench.predictions import write_predictions
+from backbench.evaluation import evaluate
+from backbench.predictions import Predictions, write_predictions
 from backbench.records import (
     BestRecord,
     Choice,
@@ -66,9 +66,15 @@ def probabilities(rng: np.random.Generator, accuracy: float) -> np.ndarray:
 
 def seed_record(rng: np.random.Generator, seed: int, predicted: np.ndarray) -> SeedRecord:
     """A final model's record whose test metrics are those of its predictions."""
-    test = {f"test_{name}": value for name, value in classification_metrics(predicted, labels()).items()}
+    test = evaluate(predicted, labels(), val_probabilities=predicted, val_labels=labels())
     history = epochs(rng, 1e-3)
     return SeedRecord(seed, {**test, "val_accuracy": 0.8, "val_loss": history[-1].val_loss}, NUM_EPOCHS, history)
+
+
+def on_both_splits(by_seed: dict[int, np.ndarray]) -> dict[str, Predictions]:
+    """The same predictions for val and test."""
+    predictions = Predictions.of_seeds(by_seed, labels())
+    return {"val": predictions, "test": predictions}
 
 
 def write_dataset() -> None:
@@ -98,9 +104,11 @@ def write_pixels(accuracy: float) -> None:
         boundary="input",
         num_parameters=579,
         num_trainable_parameters=579,
+        log_evidence=None,
+        model_bytes=None,
     )
     write_metrics(artifacts.BASELINE / "metrics.json", metrics)
-    write_predictions(artifacts.BASELINE_PREDICTIONS, {0: predicted}, labels())
+    write_predictions(artifacts.BASELINE_PREDICTIONS, on_both_splits({0: predicted}))
 
 
 def trials(rng: np.random.Generator) -> tuple[TrialRecord, ...]:
@@ -154,12 +162,14 @@ def write_cell(cell: Cell, accuracy: float, *, seed: int) -> None:
         boundary="output",
         num_parameters=1_234_567,
         num_trainable_parameters=1_539,
+        log_evidence=0.1 * BACKBONES.index(cell.backbone) if cell.backbone in BACKBONES else 0.0,
+        model_bytes=5_000_000,
     )
     write_trials(cell, study)
     write_best(cell, best)
     write_history(cell, seeds)
     write_metrics(cell.metrics, metrics)
-    write_predictions(cell.predictions, by_seed, labels())
+    write_predictions(cell.predictions, on_both_splits(by_seed))
 
 
 def make_finished_benchmark() -> list[Cell]:

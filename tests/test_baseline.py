@@ -44,18 +44,25 @@ def test_it_writes_metrics_of_the_form_of_a_cell(config: DatasetConfig) -> None:
         "test_log_loss",
         "test_balanced_accuracy",
         "test_macro_f1",
+        "test_macro_auroc",
+        "test_expected_calibration_error",
+        "test_scaled_calibration_error",
+        "temperature",
         "val_accuracy",
         "val_loss",
     }
+    assert record.log_evidence is None
     assert set(record.sd.values()) == {None}
     assert record.num_parameters == record.num_trainable_parameters == 3072 + 1
 
 
-def test_predictions_are_those_of_the_test_split(config: DatasetConfig) -> None:
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_predictions_are_those_of_the_split(config: DatasetConfig, split: str) -> None:
     baseline_stage(config)
-    table = pq.read_table(artifacts.BASELINE_PREDICTIONS)
-    labels = open_dataset(artifacts.DATASET).labels["test"]
+    table = pq.read_table(artifacts.BASELINE_PREDICTIONS, filters=[("split", "=", split)])
+    labels = open_dataset(artifacts.DATASET).labels[split]
     assert {field.name: str(field.type) for field in table.schema} == {
+        "split": "dictionary<values=string, indices=int32, ordered=0>",
         "seed": "int32",
         "position": "int32",
         "label": "int32",

@@ -8,7 +8,8 @@ import pytest
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.errors import ArtifactError
-from backbench.leaderboard import COLUMNS, cells_of, read_leaderboard, summary
+from backbench.findings import summary
+from backbench.leaderboard import COLUMNS, cells_of, read_leaderboard
 from backbench.predictions import read_predictions, write_predictions
 from tests.finished_benchmark import (
     BACKBONES,
@@ -18,8 +19,8 @@ from tests.finished_benchmark import (
     SEEDS,
     STRATEGIES,
     cells,
-    labels,
     make_finished_benchmark,
+    on_both_splits,
     probabilities,
     write_cell,
 )
@@ -70,7 +71,7 @@ def test_missing_predictions_are_an_error(path: Path) -> None:
 
 def test_predictions_of_another_run_are_refused() -> None:
     random = np.random.default_rng(5)
-    write_predictions(cells()[0].predictions, {seed: probabilities(random, 0.1) for seed in SEEDS}, labels())
+    write_predictions(cells()[0].predictions, on_both_splits({seed: probabilities(random, 0.1) for seed in SEEDS}))
     with pytest.raises(ArtifactError, match=r"as in metrics\.json"):
         read_leaderboard(cells())
 
@@ -97,7 +98,21 @@ def test_the_best_is_compared_over_the_same_images() -> None:
     for entry in entries[1:]:
         assert entry.behind is not None
         gap = entries[0].row.test_accuracy_mean - entry.row.test_accuracy_mean
-        assert entry.behind.estimate == pytest.approx(gap, abs=1e-6)
+        assert entry.behind.difference.estimate == pytest.approx(gap, abs=1e-6)
+
+
+def test_every_two_rows_are_compared_the_better_one_first() -> None:
+    leaderboard = read_leaderboard(cells())
+    assert len(leaderboard.comparisons) == 5 * 4 // 2
+    assert all(pair.difference.estimate >= 0 for pair in leaderboard.comparisons)
+    assert all(pair.adjusted_p_value >= pair.p_value for pair in leaderboard.comparisons)
+
+
+def test_a_clear_best_is_tied_with_nobody_and_equal_cells_with_each_other() -> None:
+    assert [row.name for row in read_leaderboard(cells()).tied] == ["vgg16_slim-fine_tuning"]
+    for seed, cell in enumerate(cells()):
+        write_cell(cell, 0.7, seed=seed)
+    assert {row.name for row in read_leaderboard(cells()).tied} == {str(cell) for cell in cells()}
 
 
 def test_summary_names_best_baseline_counts_and_every_cell() -> None:
@@ -113,12 +128,13 @@ def test_predictions_are_read_by_seed_and_position() -> None:
     assert predictions.seeds == SEEDS
     assert predictions.probabilities.shape == (len(SEEDS), NUM_TEST, 3)
     assert predictions.probabilities.dtype == np.float32
-    assert predictions.correct_share.shape == (NUM_TEST,)
 
 
 def test_columns_are_those_of_the_contract() -> None:
     assert ",".join(COLUMNS) == (
-        "rank,backbone,strategy,weights,test_accuracy_mean,test_accuracy_sd,test_accuracy_low,test_accuracy_high,"
+        "rank,backbone,strategy,weights,is_tied,test_accuracy_mean,test_accuracy_sd,test_accuracy_low,"
+        "test_accuracy_high,test_balanced_accuracy_mean,test_macro_f1_mean,test_top_5_accuracy_mean,"
+        "test_macro_auroc_mean,test_log_loss_mean,test_calibration_error_mean,test_scaled_calibration_error_mean,"
         "val_accuracy_mean,learning_rate,weight_decay,learning_rate_at_edge,num_trials,num_pruned,num_epochs,num_seeds,"
-        "num_parameters,num_trainable_parameters"
+        "num_parameters,num_trainable_parameters,num_macs,model_bytes"
     )

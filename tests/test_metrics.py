@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import sklearn.metrics as skm
 
-from backbench.metrics import classification_metrics, confusion, expected_calibration_error
+from backbench.metrics import class_recall, classification_metrics, confusion, expected_calibration_error
 
 
 def certain(predicted: list[int], num_classes: int) -> np.ndarray:
@@ -15,7 +16,38 @@ def certain(predicted: list[int], num_classes: int) -> np.ndarray:
 def test_perfect_predictions() -> None:
     labels = np.array([0, 1, 2], dtype=np.int32)
     metrics = classification_metrics(certain([0, 1, 2], 3), labels)
-    assert metrics == pytest.approx({"accuracy": 1, "log_loss": 0, "balanced_accuracy": 1, "macro_f1": 1})
+    right = {"accuracy": 1, "log_loss": 0, "balanced_accuracy": 1, "macro_f1": 1, "macro_auroc": 1}
+    assert metrics == pytest.approx({**right, "expected_calibration_error": 0})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_they_equal_scikit_learn_where_a_class_has_no_image(seed: int) -> None:
+    """Class 6 of seven is predicted and never true; scikit-learn is asked about the classes that are there."""
+    random = np.random.default_rng(seed)
+    probabilities, labels = random.dirichlet(np.ones(7), 200), random.integers(0, 6, 200)
+    predicted, present = probabilities.argmax(axis=1), np.arange(6)
+    one_hot = labels[:, None] == present
+    expected = {
+        "accuracy": skm.accuracy_score(labels, predicted),
+        "balanced_accuracy": skm.recall_score(labels, predicted, labels=present, average="macro"),
+        "macro_f1": skm.f1_score(labels, predicted, average="macro", zero_division=0.0),
+        "macro_auroc": skm.roc_auc_score(one_hot, probabilities[:, :6], average="macro"),
+        "log_loss": skm.log_loss(labels, probabilities, labels=np.arange(7)),
+        "top_5_accuracy": skm.top_k_accuracy_score(labels, probabilities, k=5, labels=np.arange(7)),
+    }
+    found = classification_metrics(probabilities, labels)
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=0, abs=1e-12)
+    recall = class_recall(probabilities, labels)
+    np.testing.assert_allclose(
+        recall[:6], skm.recall_score(labels, predicted, labels=present, average=None), atol=1e-12
+    )
+    assert np.isnan(recall[6])
+    matrix = skm.confusion_matrix(labels, predicted, labels=np.arange(7))
+    np.testing.assert_array_equal(confusion(probabilities, labels), matrix)
+
+
+def test_images_of_one_class_have_no_auroc() -> None:
+    assert "macro_auroc" not in classification_metrics(certain([0, 1], 2), np.array([0, 0]))
 
 
 def test_uniform_predictions_lose_the_log_of_the_number_of_classes() -> None:

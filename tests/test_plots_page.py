@@ -15,7 +15,7 @@ from backbench import artifacts
 from backbench.leaderboard import COLUMNS, read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.plots_page import VEGA_LITE, page_template
-from backbench.stages.compare import write_tables
+from backbench.stages.compare import write_results
 from tests.chromium import visit
 from tests.conftest import PROJECT
 from tests.finished_benchmark import CLASSES, cells, make_finished_benchmark
@@ -84,7 +84,7 @@ def test_a_browser_draws_every_plot_and_asks_nobody(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
     make_finished_benchmark()
-    write_tables(read_leaderboard(cells()), CLASSES)
+    write_results(read_leaderboard(cells()), CLASSES)
     dvc = Path(sys.executable).with_name("dvc")
     subprocess.run([dvc, "init", "--quiet", "--no-scm"], check=True)
     shutil.copytree(PROJECT / ".dvc/plots", ".dvc/plots")

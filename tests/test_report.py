@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from backbench import artifacts
+from backbench.findings import answer
 from backbench.leaderboard import Leaderboard, read_leaderboard
-from backbench.report.page import DataCard, answer, render_page
+from backbench.report.page import DataCard, render_page
 from backbench.report.pictures import MAX_CONFUSION_CLASSES, confusion_picture
 from backbench.report.terminal import print_leaderboard
 from tests.finished_benchmark import cells, make_finished_benchmark, write_cell, write_pixels
@@ -102,7 +103,7 @@ def test_every_row_its_command_and_its_digests_are_on_the_page() -> None:
 def test_answer_says_that_a_clear_best_is_ahead() -> None:
     sentence = answer(leaderboard())
     assert sentence.startswith("vgg16_slim with fine_tuning is best: test accuracy 0.9")
-    assert "ahead of vgg16_slim with feature_extraction" in sentence
+    assert "It is ahead of vgg16_slim with feature_extraction by " in sentence
     assert "from raw pixels" in sentence
     assert "\n" not in sentence
 
@@ -110,7 +111,7 @@ def test_answer_says_that_a_clear_best_is_ahead() -> None:
 def test_answer_says_that_no_difference_is_shown() -> None:
     for seed, cell in enumerate(cells()):
         write_cell(cell, 0.7, seed=seed)
-    assert "no difference to" in answer(leaderboard())
+    assert "No difference to " in answer(leaderboard())
 
 
 def test_answer_says_that_transfer_did_not_pay() -> None:

@@ -1,8 +1,7 @@
-"""Every cell and the pixels, ranked by mean test accuracy, and whether the best is shown to be better."""
+"""Every cell and the pixels, ranked by mean test accuracy, with intervals, and who is tied with the best."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -10,28 +9,41 @@ from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.errors import ArtifactError
 from backbench.predictions import Predictions, read_predictions
-from backbench.records import CellRecord, MetricsRecord, read_cell, read_metrics
-from backbench.statistics import Interval, bootstrap_mean, paired_difference
+from backbench.records import BestRecord, CellRecord, MetricsRecord, read_cell, read_metrics
+from backbench.resampling import Resampled, resample
+from backbench.statistics import Interval
+from backbench.uncertainty import PairedComparison, compare_all, interval, tied_with
 
 PIXELS = "pixels"
+ACCURACY = "accuracy"
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the leaderboard; None where the pixels have no such thing, or one seed has no spread.
 
+    `is_tied` where no difference to the best is shown, all pairs of rows allowed for; the best is tied with itself.
     `num_epochs` counts those of all trials together, the `num_pruned` pruned ones included.
-    `test_accuracy_low` and `_high` bound the bootstrap 95 % interval over test images.
+    `test_accuracy_low` and `_high` bound the 95 % interval over test images and seeds.
+    `model_bytes` is what the files of one model take, `num_macs` those of the backbone for one image.
     """
 
     rank: int
     backbone: str
     strategy: str
     weights: str
+    is_tied: bool
     test_accuracy_mean: float
     test_accuracy_sd: float | None
     test_accuracy_low: float
     test_accuracy_high: float
+    test_balanced_accuracy_mean: float
+    test_macro_f1_mean: float
+    test_top_5_accuracy_mean: float | None
+    test_macro_auroc_mean: float | None
+    test_log_loss_mean: float
+    test_calibration_error_mean: float
+    test_scaled_calibration_error_mean: float
     val_accuracy_mean: float
     learning_rate: float | None
     weight_decay: float | None
@@ -42,6 +54,8 @@ class Row:
     num_seeds: int
     num_parameters: int
     num_trainable_parameters: int
+    num_macs: int | None
+    model_bytes: int | None
 
     @property
     def name(self) -> str:
@@ -56,20 +70,45 @@ COLUMNS = tuple(field.name for field in fields(Row))
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A row with what it was made from; `record` is None for the pixels, `behind` is None for the best."""
+class Finished:
+    """What one row is made of; `record` is None for the pixels."""
 
-    row: Row
+    metrics: MetricsRecord
     record: CellRecord | None
     predictions: Predictions
-    behind: Interval | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.metrics.backbone}-{self.metrics.strategy}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row with what it was made of.
+
+    `behind` is the best minus this one, None for the best itself. `intervals` are those of the headline numbers.
+    """
+
+    row: Row
+    finished: Finished
+    intervals: Mapping[str, Interval]
+    behind: PairedComparison | None = None
+
+    @property
+    def record(self) -> CellRecord | None:
+        return self.finished.record
+
+    @property
+    def predictions(self) -> Predictions:
+        return self.finished.predictions
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Entries from best to worst; `behind` of each is the paired difference to the best, at least about 0."""
+    """Entries from best to worst, and the comparison of every two of them, the better one first."""
 
     entries: tuple[Entry, ...]
+    comparisons: tuple[PairedComparison, ...]
 
     @property
     def rows(self) -> list[Row]:
@@ -83,30 +122,101 @@ class Leaderboard:
     def baseline(self) -> Entry:
         return next(entry for entry in self.entries if entry.row.is_baseline)
 
+    @property
+    def tied(self) -> list[Row]:
+        """The best, and every row that no difference to it is shown of."""
+        return [row for row in self.rows if row.is_tied]
+
 
 def cells_of(backbones: Sequence[str], strategies: Sequence[str]) -> list[Cell]:
     """Name the grid of the benchmark, in its order; files of other cells are not looked at."""
     return [Cell(backbone, strategy) for backbone in backbones for strategy in strategies]
 
 
-def _row(metrics: MetricsRecord, predictions: Predictions, record: CellRecord | None) -> Row:
-    interval = bootstrap_mean(predictions.correct_share)
-    if not np.isclose(interval.estimate, metrics.mean["test_accuracy"], rtol=0, atol=1e-6):
-        raise ArtifactError(
-            f"{metrics.backbone}-{metrics.strategy}: expected predictions of test accuracy "
-            f"{metrics.mean['test_accuracy']:.4f} as in metrics.json, found {interval.estimate:.4f}; run `dvc repro -f`"
-        )
-    best = record.best if record else None
+def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
+    """Read every cell of the benchmark and the pixels, and rank them.
+
+    Raises:
+        ArtifactError: a cell is missing, or its files do not fit together.
+    """
+    return rank([*(_finished_cell(cell) for cell in cells), _finished_pixels()])
+
+
+def _finished_cell(cell: Cell) -> Finished:
+    record = read_cell(cell)
+    return Finished(record.metrics, record, read_predictions(cell.predictions, made_by=f"train@{cell}"))
+
+
+def _finished_pixels() -> Finished:
+    metrics = read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline")
+    return Finished(metrics, None, read_predictions(artifacts.BASELINE_PREDICTIONS, made_by="baseline"))
+
+
+def rank(finished: Sequence[Finished]) -> Leaderboard:
+    """Sort by mean test accuracy, ties by name; compare every two on the same images.
+
+    Raises:
+        ArtifactError: predictions are not of the same test images, or not those of metrics.json.
+    """
+    ordered = sorted(finished, key=lambda each: (-each.metrics.mean["test_accuracy"], each.name))
+    _require_same_images(ordered)
+    numbers = resample([each.predictions for each in ordered])
+    _require_same_accuracy(ordered, numbers)
+    names = [each.name for each in ordered]
+    comparisons = compare_all(dict(zip(names, (each[ACCURACY] for each in numbers), strict=True)))
+    tied = tied_with(names[0], comparisons)
+    behind = {pair.second: pair for pair in comparisons if pair.first == names[0]}
+    entries = [_entry(each, of_each, is_tied=each.name in tied) for each, of_each in zip(ordered, numbers, strict=True)]
+    ranked = [
+        replace(entry, row=replace(entry.row, rank=place), behind=behind.get(entry.row.name))
+        for place, entry in enumerate(entries, start=1)
+    ]
+    return Leaderboard(tuple(ranked), tuple(comparisons))
+
+
+def _require_same_images(finished: Sequence[Finished]) -> None:
+    first = finished[0]
+    for each in finished[1:]:
+        if not np.array_equal(each.predictions.labels, first.predictions.labels):
+            raise ArtifactError(f"{each.name}: expected the test images of {first.name}, found others; run `dvc repro`")
+
+
+def _require_same_accuracy(finished: Sequence[Finished], numbers: Sequence[Mapping[str, Resampled]]) -> None:
+    for each, of_each in zip(finished, numbers, strict=True):
+        expected, found = each.metrics.mean["test_accuracy"], float(of_each[ACCURACY].measured.mean())
+        if not np.isclose(expected, found, rtol=0, atol=1e-6):
+            raise ArtifactError(
+                f"{each.name}: expected predictions of test accuracy {expected:.4f} as in metrics.json, "
+                f"found {found:.4f}; run `dvc repro -f`"
+            )
+
+
+def _entry(finished: Finished, numbers: Mapping[str, Resampled], *, is_tied: bool) -> Entry:
+    intervals = {name: interval(number) for name, number in numbers.items()}
+    return Entry(_row(finished, intervals[ACCURACY], is_tied=is_tied), finished, intervals)
+
+
+def _row(finished: Finished, accuracy: Interval, *, is_tied: bool) -> Row:
+    metrics, mean = finished.metrics, finished.metrics.mean
+    best = finished.record.best if finished.record else None
     return Row(
         rank=0,
         backbone=metrics.backbone,
         strategy=metrics.strategy,
         weights=str(best.configuration["weights"]["name"]) if best else "none",
-        test_accuracy_mean=metrics.mean["test_accuracy"],
+        is_tied=is_tied,
+        test_accuracy_mean=mean["test_accuracy"],
         test_accuracy_sd=metrics.sd["test_accuracy"],
-        test_accuracy_low=interval.low,
-        test_accuracy_high=interval.high,
-        val_accuracy_mean=metrics.mean["val_accuracy"],
+        test_accuracy_low=max(0.0, accuracy.low),
+        test_accuracy_high=min(1.0, accuracy.high),
+        test_balanced_accuracy_mean=mean["test_balanced_accuracy"],
+        test_macro_f1_mean=mean["test_macro_f1"],
+        test_top_5_accuracy_mean=mean.get("test_top_5_accuracy"),
+        test_macro_auroc_mean=mean.get("test_macro_auroc"),
+        test_log_loss_mean=mean["test_log_loss"],
+        test_calibration_error_mean=mean["test_expected_calibration_error"],
+        test_scaled_calibration_error_mean=mean["test_scaled_calibration_error"],
+        val_accuracy_mean=mean["val_accuracy"],
         learning_rate=best.choice.learning_rate if best else None,
         weight_decay=best.choice.weight_decay if best else None,
         learning_rate_at_edge=best.learning_rate_at_edge if best else None,
@@ -116,66 +226,11 @@ def _row(metrics: MetricsRecord, predictions: Predictions, record: CellRecord | 
         num_seeds=metrics.num_seeds,
         num_parameters=metrics.num_parameters,
         num_trainable_parameters=metrics.num_trainable_parameters,
+        num_macs=_num_macs(best) if best else None,
+        model_bytes=metrics.model_bytes,
     )
 
 
-def _cell_entry(cell: Cell) -> Entry:
-    record = read_cell(cell)
-    predictions = read_predictions(cell.predictions, made_by=f"train@{cell}")
-    return Entry(_row(record.metrics, predictions, record), record, predictions)
-
-
-def _baseline_entry() -> Entry:
-    metrics = read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline")
-    predictions = read_predictions(artifacts.BASELINE_PREDICTIONS, made_by="baseline")
-    return Entry(_row(metrics, predictions, None), None, predictions)
-
-
-def rank(entries: Sequence[Entry]) -> Leaderboard:
-    """Sort by mean test accuracy, ties by name, and measure how far each lies behind the best.
-
-    Raises:
-        ArtifactError: the entries are not of the same test images.
-    """
-    ordered = sorted(entries, key=lambda entry: (-entry.row.test_accuracy_mean, entry.row.name))
-    best = ordered[0].predictions
-    ranked = []
-    for place, entry in enumerate(ordered, start=1):
-        if not np.array_equal(entry.predictions.labels, best.labels):
-            raise ArtifactError(
-                f"{entry.row.name}: expected the test images of {ordered[0].row.name}, found others; run `dvc repro`"
-            )
-        behind = paired_difference(best.correct_share, entry.predictions.correct_share) if place > 1 else None
-        ranked.append(replace(entry, row=replace(entry.row, rank=place), behind=behind))
-    return Leaderboard(tuple(ranked))
-
-
-def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
-    """Read every cell of the benchmark and the pixels, and rank them.
-
-    Raises:
-        ArtifactError: a cell is missing, or its files do not fit together.
-    """
-    return rank([*(_cell_entry(cell) for cell in cells), _baseline_entry()])
-
-
-def summary(leaderboard: Leaderboard) -> dict[str, Any]:
-    """Spell the result as plain values for `results/summary.json`."""
-    best, second = leaderboard.best.row, leaderboard.entries[1]
-    assert second.behind is not None
-    by_backbone: dict[str, dict[str, float]] = {}
-    for row in sorted(leaderboard.rows, key=lambda row: row.name):
-        by_backbone.setdefault(row.backbone, {})[row.strategy] = row.test_accuracy_mean
-    return {
-        "best": {
-            "backbone": best.backbone,
-            "strategy": best.strategy,
-            "test_accuracy_mean": best.test_accuracy_mean,
-            "test_accuracy_sd": best.test_accuracy_sd,
-        },
-        "ahead_of_second": {"second": second.row.name, **asdict(second.behind)},
-        "baseline": leaderboard.baseline.row.test_accuracy_mean,
-        "num_cells": len(leaderboard.entries) - 1,
-        "num_test_images": len(leaderboard.best.predictions.labels),
-        "test_accuracy_mean": by_backbone,
-    }
+def _num_macs(best: BestRecord) -> int | None:
+    found = best.configuration["backbone"].get("num_macs")
+    return None if found is None else int(found)

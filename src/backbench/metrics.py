@@ -1,11 +1,19 @@
-"""Predicted probabilities to numbers: accuracy, log loss, balanced accuracy, macro F1, calibration, confusion."""
+"""Predicted probabilities to numbers: accuracy, log loss, balanced accuracy, macro F1, AUROC, calibration error."""
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, f1_score, log_loss, recall_score
+from sklearn.metrics import (
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    recall_score,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
+TOP = 5
 
 
 def _checked(probabilities: Floats, labels: Ints) -> Floats:
@@ -26,20 +34,23 @@ def _checked(probabilities: Floats, labels: Ints) -> Floats:
 def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, float]:
     """Score predictions of every class's probability.
 
-    A class with no image counts in neither balanced accuracy nor, unless it is predicted, macro F1.
+    A class with no image counts in neither balanced accuracy nor, unless it is predicted, macro F1; nor does one that
+    has all images or none in macro AUROC.
 
     Args:
         probabilities: float `(n, num_classes)`, rows summing to 1.
         labels: int `(n,)` in [0, num_classes).
 
     Returns:
-        `accuracy`, `log_loss` (nats), `balanced_accuracy` (mean recall) and `macro_f1`, all over n images.
+        `accuracy`, `log_loss` (nats), `balanced_accuracy` (mean recall), `macro_f1`, `macro_auroc` (each class against
+        the rest; not there where all images are of one class), `expected_calibration_error`, and `top_5_accuracy` of
+        more than five classes.
 
     Raises:
         ValueError: shapes or labels do not fit, or a probability is not finite.
 
     Source:
-        scikit-learn's `log_loss`, `recall_score` and `f1_score`.
+        scikit-learn's functions of these names.
     """
     exact = _checked(probabilities, labels)
     predicted = exact.argmax(axis=1)
@@ -47,12 +58,32 @@ def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, flo
     recall = recall_score(labels, predicted, labels=np.unique(labels), average="macro")
     # An F1 that is undefined (no image, no prediction) is nan here, which scikit-learn leaves out of the mean.
     f1 = f1_score(labels, predicted, labels=classes, average="macro", zero_division=np.nan)
-    return {
+    metrics = {
         "accuracy": float(np.mean(predicted == labels)),
         "log_loss": float(log_loss(labels, exact, labels=classes)),
         "balanced_accuracy": float(recall),
         "macro_f1": float(f1),
+        "expected_calibration_error": expected_calibration_error(exact, labels),
     }
+    auroc = _class_aurocs(exact, labels)
+    if auroc:
+        metrics["macro_auroc"] = float(np.mean(auroc))
+    if len(classes) > TOP:
+        metrics["top_5_accuracy"] = float(top_k_accuracy_score(labels, exact, k=TOP, labels=classes))
+    return metrics
+
+
+def _class_aurocs(probabilities: Floats, labels: Ints) -> list[float]:
+    """Score the classes that some images are of and some are not: scikit-learn refuses the others."""
+    present = [c for c in range(probabilities.shape[1]) if 0 < np.count_nonzero(labels == c) < len(labels)]
+    return [float(roc_auc_score(labels == c, probabilities[:, c])) for c in present]
+
+
+def class_recall(probabilities: Floats, labels: Ints) -> NDArray[np.float64]:
+    """Return the share of each class's images that is recognised, float64 `(num_classes,)`; nan where it has none."""
+    counts = confusion(probabilities, labels)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.diag(counts) / counts.sum(axis=1), dtype=np.float64)
 
 
 def expected_calibration_error(probabilities: Floats, labels: Ints, *, num_bins: int = 15) -> float:

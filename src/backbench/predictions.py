@@ -1,4 +1,4 @@
-"""Predictions on the test split, as training left them: by seed, image and class."""
+"""Predictions on the val and the test split, as training left them: by seed, image and class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,21 +21,22 @@ class Predictions:
     labels: NDArray[np.int32]
     probabilities: NDArray[np.float32]
 
-    @property
-    def correct_share(self) -> NDArray[np.float64]:
-        """The share of seeds that are right about each image, float64 `(num_images,)`."""
-        return np.asarray((self.probabilities.argmax(axis=2) == self.labels).mean(axis=0), dtype=np.float64)
+    @classmethod
+    def of_seeds(cls, probabilities: Mapping[int, np.ndarray], labels: np.ndarray) -> "Predictions":
+        """Stack float32 `(num_images, num_classes)` by seed."""
+        return cls(tuple(probabilities), labels, np.stack(list(probabilities.values())))
 
 
-def read_predictions(path: Path, *, made_by: str) -> Predictions:
-    """Read one cell's predictions, ordered by seed and position.
+def read_predictions(path: Path, *, made_by: str, split: str = "test") -> Predictions:
+    """Read one cell's predictions on a split, ordered by seed and position.
 
     Raises:
         ArtifactError: the file is missing, or does not hold every image once per seed.
     """
     if not path.is_file():
         raise ArtifactError(f"expected {path}, found nothing there; run `dvc repro {made_by}` first")
-    table = pq.read_table(path).sort_by([("seed", "ascending"), ("position", "ascending")])
+    table = pq.read_table(path, filters=[("split", "=", split)])
+    table = table.sort_by([("seed", "ascending"), ("position", "ascending")])
     seeds = np.unique(table["seed"].to_numpy())
     num_images = len(table) // max(1, len(seeds))
     expected = np.tile(np.arange(num_images), len(seeds))
@@ -51,20 +52,25 @@ def _probabilities(table: pa.Table, num_seeds: int) -> NDArray[np.float32]:
     return np.stack(columns, axis=1).astype(np.float32).reshape(num_seeds, -1, len(names))
 
 
-def write_predictions(path: Path, probabilities: Mapping[int, np.ndarray], labels: np.ndarray) -> None:
-    """Write one row per seed and test image: seed, position in the test split, label, p0 … pK-1.
+def write_predictions(path: Path, predictions: Mapping[str, Predictions]) -> None:
+    """Write one row per split, seed and image: split, seed, position in the split, label, p0 … pK-1.
 
     Args:
         path: A Parquet file.
-        probabilities: By seed, float32 `(num_examples, num_classes)`.
-        labels: int32 `(num_examples,)`.
+        predictions: By split.
     """
-    num_seeds, stacked = len(probabilities), np.concatenate(list(probabilities.values()))
-    columns = {
-        "seed": np.repeat(np.array(list(probabilities), dtype=np.int32), len(labels)),
-        "position": np.tile(np.arange(len(labels), dtype=np.int32), num_seeds),
-        "label": np.tile(np.asarray(labels, dtype=np.int32), num_seeds),
-    }
-    columns |= {f"p{index}": column for index, column in enumerate(stacked.T)}
+    tables = [_table(split, each) for split, each in predictions.items()]
     with replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+        pq.write_table(pa.concat_tables(tables), temporary)
+
+
+def _table(split: str, predictions: Predictions) -> pa.Table:
+    num_seeds, num_images, _ = predictions.probabilities.shape
+    columns = {
+        "split": pa.array([split] * num_seeds * num_images).dictionary_encode(),
+        "seed": np.repeat(np.array(predictions.seeds, dtype=np.int32), num_images),
+        "position": np.tile(np.arange(num_images, dtype=np.int32), num_seeds),
+        "label": np.tile(np.asarray(predictions.labels, dtype=np.int32), num_seeds),
+    }
+    stacked = np.concatenate(list(predictions.probabilities))
+    return pa.table(columns | {f"p{index}": column for index, column in enumerate(stacked.T)})

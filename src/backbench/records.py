@@ -100,7 +100,11 @@ class BestRecord:
 
 @dataclass(frozen=True)
 class MetricsRecord:
-    """What training measured: `metrics.json`, of a cell or of the pixels; `sd` is None for one seed."""
+    """What training measured: `metrics.json`, of a cell or of the pixels.
+
+    `sd` is None for one seed. `log_evidence` is LogME of the pretrained features, and `model_bytes` what the files of
+    one model take; the pixels have neither.
+    """
 
     cell_key: str
     backbone: str
@@ -109,6 +113,8 @@ class MetricsRecord:
     num_seeds: int
     num_parameters: int
     num_trainable_parameters: int
+    log_evidence: float | None
+    model_bytes: int | None
     mean: dict[str, float]
     sd: dict[str, float | None]
     seeds: dict[str, dict[str, float]]
@@ -159,6 +165,8 @@ def summarise(
     boundary: str,
     num_parameters: int,
     num_trainable_parameters: int,
+    log_evidence: float | None,
+    model_bytes: int | None,
 ) -> MetricsRecord:
     """Gather the seeds of a cell into mean and sample standard deviation (ddof 1; None for one seed)."""
     ordered = sorted(seeds, key=lambda seed: seed.seed)
@@ -171,6 +179,8 @@ def summarise(
         num_seeds=len(ordered),
         num_parameters=num_parameters,
         num_trainable_parameters=num_trainable_parameters,
+        log_evidence=log_evidence,
+        model_bytes=model_bytes,
         mean=mean_over_seeds(per_seed),
         sd=sd_over_seeds(per_seed),
         seeds={str(seed.seed): {**seed.metrics, "epochs": seed.epochs} for seed in ordered},

@@ -67,7 +67,7 @@ class Adapter:
         Source:
             LP-FT, https://arxiv.org/abs/2202.10054.
         """
-        train_features = self._frozen_features(train)
+        train_features = self.frozen_features(train)
         drawn = build_head(self._feature_dim, self._num_classes, self._strategy.head, seed=seed)
         standardise(drawn, train_features)
         start = drawn.get_weights()
@@ -77,7 +77,7 @@ class Adapter:
             candidates = [Candidate(rate, config.weight_decay, seed) for rate in config.learning_rates]
             starts = [start] * len(candidates)
             fits = self._stacked(schedule, candidates).fit(
-                candidates, starts, train_features, self._frozen_features(val)
+                candidates, starts, train_features, self.frozen_features(val)
             )
             start = min(fits, key=lambda fit: fit.best.val_loss).weights
         self._head.set_weights(start)
@@ -132,7 +132,7 @@ class Adapter:
             )
         return self._stacks[form]
 
-    def _frozen_features(self, data: ActivationSource) -> ActivationSource:
+    def frozen_features(self, data: ActivationSource) -> ActivationSource:
         """Pool the suffix's features at its pretrained values, once per split."""
         if self._suffix is None:
             return data

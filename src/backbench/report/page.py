@@ -13,7 +13,8 @@ from markupsafe import Markup
 from omegaconf import OmegaConf
 from PIL import Image
 
-from backbench.leaderboard import Entry, Leaderboard, Row
+from backbench.findings import answer
+from backbench.leaderboard import Entry, Leaderboard
 from backbench.metrics import confusion, expected_calibration_error
 from backbench.predictions import Predictions
 from backbench.report.pictures import accuracy_picture, confusion_picture, curves_picture, sweep_picture
@@ -38,29 +39,6 @@ class DataCard:
 def plus_minus(mean: float, sd: float | None) -> str:
     """Spell a mean with its standard deviation, where there is one."""
     return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
-
-
-def _named(row: Row) -> str:
-    return "Logistic regression on raw pixels" if row.is_baseline else f"{row.backbone} with {row.strategy}"
-
-
-def answer(leaderboard: Leaderboard) -> str:
-    """Say in one sentence which row is best, against the pixels, and whether it is shown to beat the second."""
-    best, second = leaderboard.best.row, leaderboard.entries[1]
-    accuracy = f"test accuracy {plus_minus(best.test_accuracy_mean, best.test_accuracy_sd)}"
-    if best.test_accuracy_sd is not None:
-        accuracy += f" (sd over {best.num_seeds} seeds)"
-    against = "" if best.is_baseline else f", against {leaderboard.baseline.row.test_accuracy_mean:.3f} from raw pixels"
-    behind = second.behind
-    assert behind is not None
-    interval = f"95 % interval {behind.low:.3f} to {behind.high:.3f}"
-    other = _named(second.row)
-    other = other[0].lower() + other[1:] if second.row.is_baseline else other
-    if behind.includes_zero:
-        ahead = f"no difference to {other} is shown ({interval})"
-    else:
-        ahead = f"it is {behind.estimate:.3f} ahead of {other} ({interval})"
-    return f"{_named(best)} is best: {accuracy}{against}; {ahead}."
 
 
 def _mean_confusion(predictions: Predictions) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The baseline stage: the `pixels` row of every leaderboard."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -17,7 +18,7 @@ from backbench.config import DatasetConfig
 from backbench.data.dataset import Dataset, open_dataset
 from backbench.evaluation import evaluate
 from backbench.metrics import classification_metrics
-from backbench.predictions import write_predictions
+from backbench.predictions import Predictions, write_predictions
 from backbench.records import MetricsRecord, SeedRecord, summarise, write_metrics
 
 BACKBONE = "pixels"
@@ -38,21 +39,32 @@ def baseline(config: DatasetConfig) -> str:
     model = fit_pixels(
         values["train"], dataset.labels["train"], val_values=values["val"], val_labels=dataset.labels["val"]
     )
-    val_metrics = classification_metrics(pixel_probabilities(model, values["val"]), dataset.labels["val"])
-    test = pixel_probabilities(model, pixel_values(dataset.images["test"]))
-    record = _record(config, dataset, model, val_metrics, test)
+    predicted = {
+        "val": pixel_probabilities(model, values["val"]),
+        "test": pixel_probabilities(model, pixel_values(dataset.images["test"])),
+    }
+    record = _record(config, dataset, model, predicted)
     path = artifacts.BASELINE / "metrics.json"
-    write_predictions(artifacts.BASELINE_PREDICTIONS, {SEED: test}, dataset.labels["test"])
+    write_predictions(
+        artifacts.BASELINE_PREDICTIONS,
+        {split: Predictions.of_seeds({SEED: each}, dataset.labels[split]) for split, each in predicted.items()},
+    )
     write_metrics(path, record)
     accuracy = record.mean["test_accuracy"]
     return f"pixels: test accuracy {accuracy:.3f} with C = {model.inverse_regularisation:g}; metrics are in {path}"
 
 
 def _record(
-    config: DatasetConfig, dataset: Dataset, model: PixelModel, val_metrics: dict[str, float], test: np.ndarray
+    config: DatasetConfig, dataset: Dataset, model: PixelModel, predicted: Mapping[str, np.ndarray]
 ) -> MetricsRecord:
-    metrics = evaluate(test, dataset.labels["test"])
-    metrics |= {"val_accuracy": val_metrics["accuracy"], "val_loss": val_metrics["log_loss"]}
+    on_val = classification_metrics(predicted["val"], dataset.labels["val"])
+    metrics = evaluate(
+        predicted["test"],
+        dataset.labels["test"],
+        val_probabilities=predicted["val"],
+        val_labels=dataset.labels["val"],
+    )
+    metrics |= {"val_accuracy": on_val["accuracy"], "val_loss": on_val["log_loss"]}
     return summarise(
         [SeedRecord(seed=SEED, metrics=metrics, epochs=model.num_iterations, history=())],
         cell_key=artifacts.fingerprint(BACKBONE, asdict(config), dataset.digest, SIDE_PIXELS, INVERSE_REGULARISATIONS),
@@ -61,4 +73,6 @@ def _record(
         boundary="none",
         num_parameters=model.num_parameters,
         num_trainable_parameters=model.num_parameters,
+        log_evidence=None,
+        model_bytes=None,
     )

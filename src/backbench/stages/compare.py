@@ -11,7 +11,8 @@ from backbench import artifacts
 from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import DESCRIPTION, MADE_BY, images_file, labels_file
-from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard, summary
+from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
+from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.page import DataCard, render_page
 from backbench.report.terminal import print_leaderboard
@@ -25,18 +26,20 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
         BackbenchError: a cell is missing, or the MLflow store cannot be reached.
     """
     leaderboard = read_leaderboard(cells_of(benchmark.backbones, benchmark.strategies))
-    artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
     card = _data_card()
-    write_tables(leaderboard, card.classes)
+    write_results(leaderboard, card.classes)
     _write_report(render_page(leaderboard, card))
     _publish(leaderboard, Tracker(tracking))
     print_leaderboard(leaderboard.rows, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
 
 
-def write_tables(leaderboard: Leaderboard, classes: Sequence[str]) -> None:
-    """Write the leaderboard, and what else DVC's plots and metrics show of all cells at once."""
+def write_results(leaderboard: Leaderboard, classes: Sequence[str]) -> None:
+    """Write the leaderboard, what was found of it, and what DVC's plots and metrics show of all cells at once."""
     artifacts.write_csv(artifacts.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
+    artifacts.write_csv(artifacts.COMPARISONS, comparison_rows(leaderboard), COMPARISON_COLUMNS)
+    artifacts.write_csv(artifacts.INTERVALS, interval_rows(leaderboard), INTERVAL_COLUMNS)
+    artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
     artifacts.write_csv(artifacts.ALL_TRIALS, dvc_tables.trial_rows(leaderboard), dvc_tables.TRIAL_TABLE_COLUMNS)
     artifacts.write_csv(artifacts.ALL_EPOCHS, dvc_tables.epoch_rows(leaderboard), dvc_tables.EPOCH_TABLE_COLUMNS)
     confused = dvc_tables.confusion_rows(leaderboard, classes)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from backbench.records import EpochRecord, SeedRecord
 
 
 class SeedState:
-    """A folder with three files per finished seed; the record is written last and says that the seed is done."""
+    """A folder with a few files per finished seed; the record is written last and says that the seed is done."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -22,11 +22,14 @@ class SeedState:
     def is_done(self, seed: int) -> bool:
         return self._record_file(seed).is_file()
 
-    def keep(self, record: SeedRecord, probabilities: np.ndarray, save_weights: Callable[[Path], None]) -> None:
-        """Keep a finished seed: float32 test probabilities `(num_test, num_classes)`, weights, and record."""
+    def keep(
+        self, record: SeedRecord, probabilities: Mapping[str, np.ndarray], save_weights: Callable[[Path], None]
+    ) -> None:
+        """Keep a finished seed: float32 probabilities `(num_images, num_classes)` by split, weights, and record."""
         with artifacts.replacing(self.weights_file(record.seed)) as temporary:
             save_weights(temporary)
-        artifacts.write_array(self._probabilities_file(record.seed), probabilities)
+        for split, values in probabilities.items():
+            artifacts.write_array(self._probabilities_file(record.seed, split), values)
         artifacts.write_json(self._record_file(record.seed), asdict(record))
 
     def record(self, seed: int) -> SeedRecord:
@@ -34,8 +37,8 @@ class SeedState:
         history = tuple(EpochRecord(**epoch) for epoch in stored.pop("history"))
         return SeedRecord(history=history, **stored)
 
-    def probabilities(self, seed: int) -> np.ndarray:
-        return artifacts.read_array(self._probabilities_file(seed), made_by="train")
+    def probabilities(self, seed: int, split: str) -> np.ndarray:
+        return artifacts.read_array(self._probabilities_file(seed, split), made_by="train")
 
     def weights_file(self, seed: int) -> Path:
         return self._folder / f"seed-{seed}.weights.h5"
@@ -46,5 +49,5 @@ class SeedState:
     def _record_file(self, seed: int) -> Path:
         return self._folder / f"seed-{seed}.json"
 
-    def _probabilities_file(self, seed: int) -> Path:
-        return self._folder / f"seed-{seed}.npy"
+    def _probabilities_file(self, seed: int, split: str) -> Path:
+        return self._folder / f"seed-{seed}-{split}.npy"

@@ -4,14 +4,16 @@ import shutil
 from collections.abc import Sequence
 from functools import cached_property, partial
 
+import numpy as np
+
 from backbench.activations import ActivationSource
-from backbench.artifacts import replacing
+from backbench.artifacts import Cell, replacing
 from backbench.backbones.weights import save_weights
 from backbench.config import CellConfig
 from backbench.console import progress_bar
 from backbench.evaluation import evaluate, probabilities_of
 from backbench.freezing import OUTPUT
-from backbench.predictions import write_predictions
+from backbench.predictions import Predictions, write_predictions
 from backbench.records import Choice, SeedRecord, read_best, read_cell, summarise, write_history, write_metrics
 from backbench.runs import cell_labels, cell_parameters
 from backbench.schedule import Candidate
@@ -19,6 +21,9 @@ from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.seeds import SeedState
 from backbench.strategies import Adapter
 from backbench.tracking import Tracker
+from backbench.transferability import log_evidence
+
+PREDICTED_SPLITS = ("val", "test")
 
 
 def train(config: CellConfig) -> str:
@@ -76,6 +81,14 @@ class _FinalModel:
     def num_parameters(self) -> int:
         return self._inputs.boundary_record(self._choice.boundary).num_prefix_parameters + self._adapter.num_parameters
 
+    @property
+    def log_evidence(self) -> float:
+        """LogME of the pretrained features of the training images, none of which an adaptation has touched."""
+        train = self._data["train"]
+        own_view = np.zeros(train.num_examples, dtype=np.int64)
+        features = self._adapter.frozen_features(train).take(own_view, np.arange(train.num_examples))
+        return log_evidence(features, train.labels, num_classes=len(self._inputs.dataset.classes))
+
     def groups(self, seeds: Sequence[int]) -> list[list[int]]:
         """Split the seeds into those that train at once: heads all together, suffixes each alone.
 
@@ -84,17 +97,24 @@ class _FinalModel:
         return [list(seeds)] if self._choice.boundary == OUTPUT else [[seed] for seed in seeds]
 
     def train(self, seeds: Sequence[int], state: SeedState) -> None:
-        train, val, test = (self._data[split] for split in ("train", "val", "test"))
+        train, val = self._data["train"], self._data["val"]
         adapter, choice = self._adapter, self._choice
         initial = [adapter.initial_values(train, val, seed=seed) for seed in seeds]
         candidates = [Candidate(choice.learning_rate, choice.weight_decay, seed) for seed in seeds]
         fits = adapter.fit(candidates, initial, train, val)
         for seed, fit in zip(seeds, fits, strict=True):
-            probabilities = probabilities_of(adapter.logits(test, fit.weights))
+            predicted = {
+                split: probabilities_of(adapter.logits(self._data[split], fit.weights)) for split in PREDICTED_SPLITS
+            }
             metrics = {"val_loss": fit.best.val_loss, "val_accuracy": fit.best.val_accuracy}
-            metrics |= evaluate(probabilities, test.labels)
+            metrics |= evaluate(
+                predicted["test"],
+                self._data["test"].labels,
+                val_probabilities=predicted["val"],
+                val_labels=val.labels,
+            )
             record = SeedRecord(seed, metrics, len(fit.history), fit.history)
-            state.keep(record, probabilities, partial(save_weights, adapter.model))
+            state.keep(record, predicted, partial(save_weights, adapter.model))
 
 
 def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:
@@ -102,8 +122,13 @@ def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state:
     for seed in seeds:
         with replacing(cell.models / f"seed-{seed}.weights.h5") as temporary:
             shutil.copyfile(state.weights_file(seed), temporary)
-    labels = inputs.dataset.labels["test"]
-    write_predictions(cell.predictions, {seed: state.probabilities(seed) for seed in seeds}, labels)
+    predictions = {
+        split: Predictions.of_seeds(
+            {seed: state.probabilities(seed, split) for seed in seeds}, inputs.dataset.labels[split]
+        )
+        for split in PREDICTED_SPLITS
+    }
+    write_predictions(cell.predictions, predictions)
     records = [state.record(seed) for seed in seeds]
     write_history(cell, records)
     summary = summarise(
@@ -114,5 +139,13 @@ def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state:
         boundary=final.boundary,
         num_parameters=final.num_parameters,
         num_trainable_parameters=final.num_trainable_parameters,
+        log_evidence=final.log_evidence,
+        model_bytes=_model_bytes(cell),
     )
     write_metrics(cell.metrics, summary)
+
+
+def _model_bytes(cell: Cell) -> int:
+    """Count what one prediction needs of the files of a cell: the frozen part, and one seed's trained part."""
+    frozen = [path.stat().st_size for path in cell.models.glob("frozen.weights.h5")]
+    return sum(frozen) + max(path.stat().st_size for path in cell.models.glob("seed-*.weights.h5"))

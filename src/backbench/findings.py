@@ -1,0 +1,200 @@
+"""What a leaderboard says, in words and plain values: the answer, strategies compared, what features foretold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from backbench.leaderboard import ACCURACY, Entry, Leaderboard, Row
+from backbench.statistics import Interval
+from backbench.uncertainty import PairedComparison
+
+FEATURE_EXTRACTION = "feature_extraction"
+# What is drawn and compared: p-values are kept to so many digits, since more of them mean nothing.
+P_VALUE_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class StrategyEffect:
+    """What one strategy gains over another on the same backbone, in test accuracy."""
+
+    backbone: str
+    strategy: str
+    over: str
+    gain: Interval
+    is_shown: bool
+
+    @property
+    def words(self) -> str:
+        if self.is_shown:
+            verb = "gains" if self.gain.estimate > 0 else "loses"
+            return f"{self.strategy} {verb} {points(abs(self.gain.estimate))}{_range(self.gain)} over {self.over}"
+        return f"no difference between {self.strategy} and {self.over} is shown{_range(self.gain)}"
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """LogME of a backbone's pretrained features beside the test accuracy of feature extraction on them."""
+
+    backbone: str
+    log_evidence: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Transferability:
+    """How LogME ranks the backbones, and how that agrees with what was measured; None of fewer than three."""
+
+    backbones: tuple[Foretold, ...]
+    spearman: float | None
+    kendall: float | None
+
+
+def points(share: float) -> str:
+    """Spell a share as points of a hundred: `1.3 points`."""
+    return f"{100 * share:.1f} points"
+
+
+def _range(interval: Interval) -> str:
+    return f" ({100 * interval.low:+.1f} to {100 * interval.high:+.1f} points)"
+
+
+def called(row: Row) -> str:
+    """Name a row in a sentence."""
+    return "logistic regression on raw pixels" if row.is_baseline else f"{row.backbone} with {row.strategy}"
+
+
+def answer(leaderboard: Leaderboard) -> str:
+    """Say in two sentences which row is best, and which others no difference to it is shown of."""
+    best = leaderboard.best.row
+    spread = "" if best.test_accuracy_sd is None else f" ± {best.test_accuracy_sd:.3f}"
+    seeds = "one seed" if best.num_seeds == 1 else f"{best.num_seeds} seeds"
+    against = "" if best.is_baseline else f", against {leaderboard.baseline.row.test_accuracy_mean:.3f} from raw pixels"
+    name = called(best)
+    first = f"{name[0].upper() + name[1:] if best.is_baseline else name} is best: test accuracy"
+    first += f" {best.test_accuracy_mean:.3f}{spread} (sd, {seeds}){against}."
+    return f"{first} {_ahead(leaderboard)}"
+
+
+def _ahead(leaderboard: Leaderboard) -> str:
+    tied = [called(row) for row in leaderboard.tied[1:]]
+    second = leaderboard.entries[1]
+    assert second.behind is not None
+    if not tied:
+        return f"It is ahead of {called(second.row)} by {points(second.behind.difference.estimate)}" + (
+            f"{_range(second.behind.difference)}, and of every other."
+        )
+    shown = tied if len(tied) <= 3 else [*tied[:2], f"{len(tied) - 2} more"]
+    return f"No difference to {' and '.join([', '.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)} is shown."
+
+
+def strategy_effects(leaderboard: Leaderboard) -> list[StrategyEffect]:
+    """Compare the strategies of every backbone, in the order of the leaderboard's backbones."""
+    by_backbone: dict[str, list[Row]] = {}
+    for row in leaderboard.rows:
+        by_backbone.setdefault(row.backbone, []).append(row)
+    pairs = {frozenset((pair.first, pair.second)): pair for pair in leaderboard.comparisons}
+    effects = []
+    for rows in by_backbone.values():
+        # Feature extraction is what others are held against.
+        ordered = sorted(rows, key=lambda row: (row.strategy != FEATURE_EXTRACTION, row.strategy))
+        for over, row in combinations(ordered, 2):
+            effects.append(_effect(row, over, pairs[frozenset((row.name, over.name))]))
+    return effects
+
+
+def _effect(row: Row, over: Row, pair: PairedComparison) -> StrategyEffect:
+    gain = pair.difference
+    if pair.first != row.name:
+        gain = Interval(-gain.estimate, -gain.high, -gain.low)
+    return StrategyEffect(row.backbone, row.strategy, over.strategy, gain, pair.is_shown)
+
+
+def transferability(entries: Sequence[Entry]) -> Transferability:
+    """Hold LogME against the accuracy of feature extraction, or of the one strategy there is.
+
+    Source:
+        Rank correlations: Spearman 1904 and Kendall 1938; `scipy.stats`.
+    """
+    chosen: dict[str, Foretold] = {}
+    for entry in sorted(entries, key=lambda entry: entry.row.strategy != FEATURE_EXTRACTION):
+        evidence, row = entry.finished.metrics.log_evidence, entry.row
+        if evidence is not None and row.backbone not in chosen:
+            chosen[row.backbone] = Foretold(row.backbone, evidence, row.test_accuracy_mean)
+    found = sorted(chosen.values(), key=lambda each: -each.log_evidence)
+    foretold, measured = [each.log_evidence for each in found], [each.test_accuracy for each in found]
+    if len(set(foretold)) < 3 or len(set(measured)) < 2:
+        return Transferability(tuple(found), None, None)
+    spearman, kendall = stats.spearmanr(foretold, measured), stats.kendalltau(foretold, measured)
+    return Transferability(tuple(found), round(float(spearman.statistic), 6), round(float(kendall.statistic), 6))
+
+
+def summary(leaderboard: Leaderboard) -> dict[str, Any]:
+    """Spell the result as plain values for `results/summary.json`."""
+    best, second = leaderboard.best.row, leaderboard.entries[1]
+    assert second.behind is not None
+    by_backbone: dict[str, dict[str, float]] = {}
+    for row in sorted(leaderboard.rows, key=lambda row: row.name):
+        by_backbone.setdefault(row.backbone, {})[row.strategy] = row.test_accuracy_mean
+    return {
+        "best": {
+            "backbone": best.backbone,
+            "strategy": best.strategy,
+            "test_accuracy_mean": best.test_accuracy_mean,
+            "test_accuracy_sd": best.test_accuracy_sd,
+        },
+        "tied_with_best": [row.name for row in leaderboard.tied[1:]],
+        "ahead_of_second": {"second": second.row.name, **asdict(second.behind.difference)},
+        "baseline": leaderboard.baseline.row.test_accuracy_mean,
+        "strategies": [{**asdict(each), "words": each.words} for each in strategy_effects(leaderboard)],
+        "transferability": asdict(transferability(leaderboard.entries)),
+        "num_cells": len(leaderboard.entries) - 1,
+        "num_test_images": len(leaderboard.best.predictions.labels),
+        "test_accuracy_mean": by_backbone,
+    }
+
+
+COMPARISON_COLUMNS = ("first", "second", "difference", "low", "high", "p_value", "adjusted_p_value", "is_shown")
+
+
+def comparison_rows(leaderboard: Leaderboard) -> list[Mapping[str, Any]]:
+    """Spell the comparison of every two rows for `results/comparisons.csv`: test accuracy of the first minus second."""
+    return [
+        {
+            "first": pair.first,
+            "second": pair.second,
+            "difference": pair.difference.estimate,
+            "low": pair.difference.low,
+            "high": pair.difference.high,
+            "p_value": _rounded(pair.p_value),
+            "adjusted_p_value": _rounded(pair.adjusted_p_value),
+            "is_shown": pair.is_shown,
+        }
+        for pair in leaderboard.comparisons
+    ]
+
+
+INTERVAL_COLUMNS = ("backbone", "strategy", "metric", "mean", "low", "high")
+
+
+def interval_rows(leaderboard: Leaderboard) -> list[Mapping[str, Any]]:
+    """Spell every headline number with its 95 % interval for `results/intervals.csv`."""
+    return [
+        {
+            "backbone": entry.row.backbone,
+            "strategy": entry.row.strategy,
+            "metric": f"test_{name}",
+            "mean": interval.estimate,
+            "low": interval.low,
+            "high": interval.high,
+        }
+        for entry in leaderboard.entries
+        for name, interval in sorted(entry.intervals.items(), key=lambda item: (item[0] != ACCURACY, item[0]))
+    ]
+
+
+def _rounded(p_value: float) -> float:
+    return float(np.format_float_positional(p_value, P_VALUE_DIGITS, unique=False, fractional=False))

@@ -1,0 +1,118 @@
+"""Every headline number of a cell under resamples of the test images, by seed: what intervals are made of."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backbench.predictions import Predictions
+
+Floats = NDArray[np.float64]
+
+NUM_RESAMPLES = 2000
+# Counts are drawn in blocks of so many values, which bounds the memory.
+BLOCK_DRAWS = 1 << 21
+TOP = 5
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """One number of one cell.
+
+    `measured` is float64 `(num_seeds,)`, on the test images as they are.
+    `resampled` is float64 `(num_resamples, num_seeds)`: row r of every cell has seen the same images.
+    `num_images` is how many test images there are.
+    """
+
+    measured: Floats
+    resampled: Floats
+    num_images: int
+
+
+def resample(predictions: Sequence[Predictions], *, num_resamples: int = NUM_RESAMPLES) -> list[dict[str, Resampled]]:
+    """Measure cells on the same resamples of their test images.
+
+    Args:
+        predictions: Of every cell, on the same images in the same order.
+        num_resamples: How often n of the n images are drawn with replacement.
+
+    Returns:
+        For each cell its `accuracy`, `balanced_accuracy`, `macro_f1`, `log_loss` (nats), and, of more than five
+        classes, `top_5_accuracy`; as `metrics.classification_metrics` has them.
+    """
+    measured = [_Measured(each) for each in predictions]
+    num_images = len(predictions[0].labels)
+    once = np.ones((1, num_images))
+    blocks: list[dict[str, list[Floats]]] = [{name: [] for name in each.metrics(once)} for each in measured]
+    for counts in image_counts(num_images, num_resamples):
+        for cell, block in zip(measured, blocks, strict=True):
+            for name, values in cell.metrics(counts).items():
+                block[name].append(values)
+    return [
+        {
+            name: Resampled(cell.metrics(once)[name][0], np.concatenate(values), num_images)
+            for name, values in block.items()
+        }
+        for cell, block in zip(measured, blocks, strict=True)
+    ]
+
+
+def image_counts(num_images: int, num_resamples: int) -> Iterator[Floats]:
+    """Yield how often each image is drawn, float64 `(rows, num_images)` by block, a function of the two numbers alone.
+
+    Source:
+        Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 6.
+    """
+    random = np.random.default_rng((num_images, num_resamples))
+    rows = max(1, BLOCK_DRAWS // num_images)
+    for start in range(0, num_resamples, rows):
+        size = min(rows, num_resamples - start)
+        yield random.multinomial(num_images, np.full(num_images, 1 / num_images), size=size).astype(np.float64)
+
+
+class _Measured:
+    """What of one cell's predictions is the same under every resample."""
+
+    def __init__(self, predictions: Predictions) -> None:
+        probabilities, labels = predictions.probabilities.astype(np.float64), predictions.labels
+        probabilities /= probabilities.sum(axis=2, keepdims=True)
+        num_classes = probabilities.shape[2]
+        own = np.take_along_axis(probabilities, labels[None, :, None], axis=2)
+        predicted = probabilities.argmax(axis=2)
+        self._correct = (predicted == labels).astype(np.float64)
+        self._loss = -np.log(np.clip(own[..., 0], SMALLEST_PROBABILITY, None))
+        self._in_top = (probabilities > own).sum(axis=2) < TOP if num_classes > TOP else None
+        self._of_class = _membership(labels, num_classes)
+        self._shown_as = [_membership(of_seed, num_classes) for of_seed in predicted]
+
+    def metrics(self, counts: Floats) -> dict[str, Floats]:
+        """Return each number, float64 `(rows, num_seeds)`, of images counted `(rows, num_images)` times."""
+        num_images = counts.sum(axis=1, keepdims=True)
+        recalls, f1 = zip(*(self._by_class(counts, seed) for seed in range(len(self._correct))), strict=True)
+        values = {
+            "accuracy": counts @ self._correct.T / num_images,
+            "log_loss": counts @ self._loss.T / num_images,
+            "balanced_accuracy": np.stack(recalls, axis=1),
+            "macro_f1": np.stack(f1, axis=1),
+        }
+        if self._in_top is not None:
+            values["top_5_accuracy"] = counts @ self._in_top.T.astype(np.float64) / num_images
+        return values
+
+    def _by_class(self, counts: Floats, seed: int) -> tuple[Floats, Floats]:
+        """Return mean recall and macro F1 of one seed, `(rows,)` each; a class that nothing speaks of counts not."""
+        actual = np.asarray(self._of_class.T @ counts.T)
+        shown = np.asarray(self._shown_as[seed].T @ counts.T)
+        right = np.asarray(self._of_class.T @ (counts * self._correct[seed]).T)
+        with np.errstate(invalid="ignore"):
+            return np.nanmean(right / actual, axis=0), np.nanmean(2 * right / (actual + shown), axis=0)
+
+
+def _membership(classes: NDArray[Any], num_classes: int) -> Any:
+    """Return a sparse `(num_images, num_classes)` with a one where the image is of the class."""
+    num_images = len(classes)
+    return csr_matrix((np.ones(num_images), (np.arange(num_images), classes)), shape=(num_images, num_classes))

@@ -1,0 +1,52 @@
+"""A resample is what the metrics say of the images that were drawn."""
+
+import numpy as np
+import pytest
+
+from backbench.metrics import classification_metrics
+from backbench.predictions import Predictions
+from backbench.resampling import image_counts, resample
+
+NUM_CLASSES = 7
+
+
+def drawn(seed: int, num_seeds: int = 2, num_images: int = 60) -> Predictions:
+    """Random predictions; the last class has no image."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, NUM_CLASSES - 1, num_images).astype(np.int32)
+    probabilities = random.dirichlet(np.ones(NUM_CLASSES), (num_seeds, num_images)).astype(np.float32)
+    return Predictions(tuple(range(num_seeds)), labels, probabilities)
+
+
+def test_each_row_is_measured_on_the_images_that_it_drew() -> None:
+    predictions = drawn(0)
+    (numbers,) = resample([predictions], num_resamples=5)
+    counts = np.concatenate(list(image_counts(60, 5))).astype(int)
+    assert counts.sum(axis=1).tolist() == [60] * 5
+    for row, of_row in enumerate(counts):
+        chosen = np.repeat(np.arange(60), of_row)
+        for seed in range(2):
+            expected = classification_metrics(predictions.probabilities[seed][chosen], predictions.labels[chosen])
+            for name, number in numbers.items():
+                assert number.resampled[row, seed] == pytest.approx(expected[name], abs=1e-12), name
+
+
+def test_the_images_as_they_are_give_the_metrics() -> None:
+    predictions = drawn(1)
+    (numbers,) = resample([predictions], num_resamples=2)
+    for seed in range(2):
+        expected = classification_metrics(predictions.probabilities[seed], predictions.labels)
+        for name, number in numbers.items():
+            assert number.measured[seed] == pytest.approx(expected[name], abs=1e-12), name
+
+
+def test_every_cell_sees_the_same_images_however_many_are_resampled() -> None:
+    first, second = drawn(2), drawn(3)
+    together = resample([first, second], num_resamples=4)
+    alone = resample([second], num_resamples=4)
+    np.testing.assert_array_equal(together[1]["accuracy"].resampled, alone[0]["accuracy"].resampled)
+
+
+def test_many_images_are_drawn_in_blocks() -> None:
+    blocks = list(image_counts(1 << 20, 5))
+    assert [len(block) for block in blocks] == [2, 2, 1]
