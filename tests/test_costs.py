@@ -7,9 +7,7 @@ import pytest
 
 from backbench import artifacts
 from backbench.artifacts import Cell
-from backbench.costs import MeasuredCost, model_bytes, num_macs, read_costs
-from backbench.records import read_best
-from tests.conftest import PROJECT, backbone_config
+from backbench.costs import MeasuredCost, read_costs
 
 CELL = Cell("tiny", "fine_tuning")
 NOTHING = MeasuredCost(None, None, None, None, None, None, None, None, None, None)
@@ -42,23 +40,6 @@ def test_what_an_earlier_version_wrote_is_read_and_a_broken_file_is_not_there() 
     artifacts.write_text(artifacts.timing(f"sweep-{CELL}"), '{"wall_sec')
     cost = read_costs([CELL])[CELL]
     assert (cost.embed_seconds, cost.search_seconds, cost.peak_memory_bytes, cost.machine) == (10.0, None, None, None)
-
-
-def test_a_prediction_needs_the_weights_of_one_seed_and_the_frozen_ones() -> None:
-    assert model_bytes(CELL, 0) is None
-    CELL.models.mkdir(parents=True)
-    for name, size in {"seed-0.weights.h5": 100, "seed-1.weights.h5": 100, "frozen.weights.h5": 1000}.items():
-        assert model_bytes(CELL, 0) in (None, 100)
-        (CELL.models / name).write_bytes(b"x" * size)
-    assert model_bytes(CELL, 0) == 1100
-
-
-def test_the_macs_of_a_finished_cell_are_those_of_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(PROJECT)
-    best = read_best(Cell("vgg16_slim", "fine_tuning"))
-    assert num_macs(best) == backbone_config("vgg16_slim").num_macs
-    del best.configuration["backbone"]["num_macs"]
-    assert num_macs(best) is None
 
 
 def test_costs_are_plain_values() -> None:

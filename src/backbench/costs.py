@@ -1,6 +1,7 @@
-"""What a cell costs: what was measured on this machine, and what is the same on every machine.
+"""What a cell cost on this machine: latency, throughput, memory, seconds.
 
-Measured figures lie in `work/`, outside of everything that DVC hashes; each is None where it was not measured here.
+The figures lie in `work/`, outside of everything that DVC hashes; each is None where it was not measured here. What is
+the same on every machine (parameters, multiply-accumulates, bytes of a model) is in the leaderboard.
 """
 
 from collections.abc import Iterable
@@ -8,11 +9,8 @@ from dataclasses import dataclass
 
 from backbench import artifacts
 from backbench.artifacts import Cell
-from backbench.records import BestRecord
 
 STAGES = EMBED, SWEEP, TRAIN = "embed", "sweep", "train"
-FROZEN_WEIGHTS = "frozen.weights.h5"
-SEED_WEIGHTS = "seed-{}.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -59,23 +57,3 @@ def _measured(cell: Cell) -> MeasuredCost:
         device=speed.get("device"),
         threads=speed.get("threads"),
     )
-
-
-def model_bytes(cell: Cell, seed: int) -> int | None:
-    """Return the size of the files that one prediction needs; None where the final models are not here.
-
-    They are the weights that trained with one seed, and where they are kept apart, those that stayed frozen.
-    """
-    trained, frozen = cell.models / SEED_WEIGHTS.format(seed), cell.models / FROZEN_WEIGHTS
-    if not trained.is_file():
-        return None
-    return sum(file.stat().st_size for file in (trained, frozen) if file.is_file())
-
-
-def num_macs(best: BestRecord) -> int | None:
-    """Return the multiply-accumulates for one image through the backbone that was searched, at its input size.
-
-    As conf/backbone said when the cell was searched: of a slim backbone at its own width. The head is not in it.
-    """
-    count = best.configuration["backbone"].get("num_macs")
-    return None if count is None else int(count)
