@@ -5,6 +5,7 @@ is a list of what was measured, the same on every machine.
 """
 
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -95,6 +96,8 @@ def _content(backbone: BackboneConfig, setting: Setting, found: Measurement) -> 
         "input_size_pixels": backbone.input_size_pixels,
         "device": found.device,
         **asdict(setting),
+        # Work beside it makes a machine slow; over the number of cores, there was some.
+        "load_average": round(os.getloadavg()[0], 2),
         "key": _key(backbone, setting),
     }
 
