@@ -69,7 +69,7 @@ DASHBOARD_PORT ?= 8080
 dashboard: .venv/ready ## open every cell's study in optuna-dashboard at http://127.0.0.1:8080
 	python pipelines/dashboard.py
 	@echo "optuna-dashboard at http://127.0.0.1:$(DASHBOARD_PORT); end it with Ctrl-C"
-	@optuna-dashboard --port $(DASHBOARD_PORT) sqlite:///work/dashboard.db
+	@optuna-dashboard --server wsgiref --quiet --port $(DASHBOARD_PORT) sqlite:///work/dashboard.db
 
 plots: .venv/ready ## DVC's plots of the whole benchmark, as a page that needs no network: work/plots/index.html
 	@python pipelines/plots_page.py

@@ -78,6 +78,12 @@ def test_a_backbone_belongs_to_its_own_cells_alone(stage: str) -> None:
     assert not [path for path in names(STAGES[stage]["deps"]) if path.startswith("conf")]
 
 
+def test_what_was_measured_is_never_brought_back_without_its_numbers() -> None:
+    """From DVC's cache it would be; and compare has to come after it."""
+    assert STAGES["measure"]["outs"] == [{"work/measured.json": {"cache": False}}]
+    assert "work/measured.json" in names(STAGES["compare"]["deps"])
+
+
 def test_resumable_state_and_times_are_no_outputs() -> None:
     outputs = [
         path
