@@ -54,6 +54,7 @@ NO_RESULT = {
     "hardware",
     "web_address",
     "digests",
+    "units",
 }
 
 
