@@ -13,9 +13,8 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from backbench.config import SearchConfig
+from backbench.config import OUTPUT, SearchConfig
 from backbench.entry import quiet_libraries, refusing
-from backbench.freezing import OUTPUT
 from backbench.records import PRUNED, TrialRecord
 from backbench.search import best_of, open_study, run_search
 from backbench.stages.cell import CellInputs, cell_inputs

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from backbench.activations import EVALUATION_BATCH_SIZE
-from backbench.freezing import OUTPUT
+from backbench.config import OUTPUT
 from backbench.schedule import learning_rate_at, shuffled_batches
 from bench.images import Images, load_images
 from bench.learning_rates import learning_rates

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from backbench.articulation import articulations
-from backbench.freezing import OUTPUT, articulation_points, cut, tapped_prefix
+from backbench.config import OUTPUT
+from backbench.freezing import articulation_points, cut, tapped_prefix
 
 SPREAD = ["DenseNet121", "EfficientNetV2B0", "InceptionV3", "MobileNetV3Small", "NASNetMobile", "ResNet50V2", "VGG16"]
 SMALLEST_PIXELS = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}

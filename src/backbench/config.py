@@ -16,6 +16,8 @@ from backbench.backbone_config import STRICT, BackboneConfig, WeightsConfig
 from backbench.errors import ConfigError
 from backbench.web_address import public_url
 
+# Freeze boundaries by name: nothing of the backbone trains, all of it does, or what lies above `last_stage_boundary`.
+OUTPUT, INPUT, LAST_STAGE = "output", "input", "last_stage"
 UNFREEZE = "unfreeze="  # what a share of the depth starts with, where a freeze boundary is written as one string
 Typed = TypeVar("Typed")
 Listed = TypeVar("Listed", str, float)

@@ -19,14 +19,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from backbench.units import size
+
 SECONDS_BETWEEN_LINES = 10.0
-UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
-
-
-def byte_size(num_bytes: int) -> str:
-    """Spell a size with two digits at least: 1.2 GB, 94 MB."""
-    unit, name = next(((unit, name) for unit, name in UNITS if num_bytes >= unit), UNITS[-1])
-    return f"{num_bytes / unit:,.0f} {name}" if num_bytes >= 10 * unit else f"{num_bytes / unit:.1f} {name}"
 
 
 class Advance(Protocol):
@@ -95,8 +90,8 @@ def transfer_bar(title: str) -> Iterator[Transferred]:
         now = time.monotonic()
         if detail or num_bytes == total or now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            of = "" if total is None else f" of {byte_size(total)}"
-            print(f"{title}: {byte_size(num_bytes)}{of}  {detail}".rstrip(), flush=True)
+            of = "" if total is None else f" of {size(total)}"
+            print(f"{title}: {size(num_bytes)}{of}  {detail}".rstrip(), flush=True)
 
     yield transferred
 

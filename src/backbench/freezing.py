@@ -12,10 +12,8 @@ import keras
 
 from backbench.articulation import Articulation, articulations, nested_layers
 from backbench.backbone_config import BackboneConfig
-from backbench.config import UNFREEZE, StrategyConfig
+from backbench.config import INPUT, LAST_STAGE, OUTPUT, UNFREEZE, StrategyConfig
 from backbench.errors import BoundaryError
-
-OUTPUT, INPUT, LAST_STAGE = "output", "input", "last_stage"
 
 
 @dataclass(frozen=True)

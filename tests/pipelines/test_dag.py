@@ -55,6 +55,7 @@ NO_RESULT = {
     "installation",
     "web_address",
     "digests",
+    "units",
 }
 
 

@@ -72,7 +72,7 @@ def test_what_is_stored_is_described(workplace: Path, capsys: pytest.CaptureFixt
     }
     digests = {"weights_digest": inputs.digests["weights"], "data_digest": inputs.digests["data"]}
     assert content == {"views": 2, **digests, "weights_file": None}  # random weights come from no file
-    line = "embed tiny-fine_tuning: 60 images, 96 with views → 98 kB of float16 at stage_out"
+    line = "embed tiny-fine_tuning: 60 images, 96 with views → 98.3 kB of float16 at stage_out"
     assert capsys.readouterr().out.splitlines()[0] == line
     assert not (artifacts.STATE / "embed" / str(CELL)).exists()
 

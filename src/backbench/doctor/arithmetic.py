@@ -7,10 +7,9 @@ import math
 import re
 from dataclasses import dataclass
 
-from backbench.config import ON_THE_FLY, UNFREEZE, CellConfig, StrategyConfig
+from backbench.config import INPUT, LAST_STAGE, ON_THE_FLY, OUTPUT, UNFREEZE, CellConfig, StrategyConfig
 from backbench.doctor.images import Images
 
-OUTPUT, INPUT, LAST_STAGE = "output", "input", "last_stage"
 STAGE = re.compile(r"stage_(\d+)")
 # The last stage of a convolutional network works at 1/32 of the input's side, and the stage before it ends at 1/16.
 LAST_STAGE_STRIDE = 32

@@ -12,11 +12,11 @@ from backbench.activation_store import BoundaryRecord, StoreRecord, prepared_ima
 from backbench.activations import UNLIMITED_VIEWS, ActivationSource, ComputedActivations
 from backbench.artifacts import Cell
 from backbench.backbones.weights import load_backbone
-from backbench.config import ON_THE_FLY, CellConfig, resolved
+from backbench.config import ON_THE_FLY, OUTPUT, CellConfig, resolved
 from backbench.data.dataset import Dataset, open_dataset
 from backbench.determinism import computing_in, make_deterministic
 from backbench.errors import BoundaryError
-from backbench.freezing import OUTPUT, CutModel, cut, resolve_boundary
+from backbench.freezing import CutModel, cut, resolve_boundary
 from backbench.memory import available_bytes, require_memory
 from backbench.strategies import Adapter
 

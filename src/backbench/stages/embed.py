@@ -22,11 +22,12 @@ from backbench.activations import padded_indices, single
 from backbench.artifacts import Cell
 from backbench.backbones.weight_files import file_sha256_of
 from backbench.backbones.weights import load_backbone, weights_digest
-from backbench.config import ON_THE_FLY, CellConfig
-from backbench.console import byte_size, progress_bar
+from backbench.config import INPUT, ON_THE_FLY, CellConfig
+from backbench.console import progress_bar
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
 from backbench.determinism import computing_in, make_deterministic
-from backbench.freezing import INPUT, cut, resolve_boundary, tapped_prefix
+from backbench.freezing import cut, resolve_boundary, tapped_prefix
+from backbench.units import size
 
 # The largest one is taken that computes at most this share of rows only to fill the last batches.
 BATCH_SIZES = (128, 64, 32)
@@ -85,18 +86,18 @@ def _size_line(cell: Cell, dataset: Dataset, plan: StorePlan) -> str:
     stored = f"{plan.num_rows:,} with views"
     if "train" not in plan.rows:
         stored = f"{plan.num_rows:,} of them stored, a new view of each training image when it is seen"
-    size = f"{byte_size(plan.num_bytes(*plan.shapes))} of {plan.dtype}"
-    return f"embed {cell}: {num_images:,} images, {stored} → {size} at {', '.join(plan.shapes)}"
+    planned = f"{size(plan.num_bytes(*plan.shapes))} of {plan.dtype}"
+    return f"embed {cell}: {num_images:,} images, {stored} → {planned} at {', '.join(plan.shapes)}"
 
 
 def _fallback_lines(cell: Cell, wanted: StorePlan, plan: StorePlan) -> list[str]:
     dropped = [boundary for boundary in wanted.shapes if boundary not in plan.shapes]
     if not dropped:
         return []
-    size = byte_size(wanted.num_bytes(*dropped))
+    saved = size(wanted.num_bytes(*dropped))
     where = f"activation_limit_gigabytes in conf/strategy/{cell.strategy}.yaml"
     return [
-        f"embed {cell}: {size} at {', '.join(dropped)} is over {where}, or would leave less than 1 GB on the disk "
+        f"embed {cell}: {saved} at {', '.join(dropped)} is over {where}, or would leave less than 1 GB on the disk "
         "(DVC keeps a copy); computed on the fly instead, at every step"
     ]
 
@@ -141,10 +142,10 @@ def _write_splits(config: CellConfig, backbone: keras.Model, plan: StorePlan, wr
 
 def batch_size_for(plan: StorePlan) -> int:
     """Return how many images pass at once; every batch of a plan is as large, so that one program is traced."""
-    for size in BATCH_SIZES[:-1]:
-        num_filling = sum(num_views * (-num_examples % size) for num_views, num_examples in plan.rows.values())
+    for batch_size in BATCH_SIZES[:-1]:
+        num_filling = sum(num_views * (-num_examples % batch_size) for num_views, num_examples in plan.rows.values())
         if num_filling <= MOST_FILLING * plan.num_rows:
-            return size
+            return batch_size
     return BATCH_SIZES[-1]
 
 

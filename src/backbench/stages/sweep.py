@@ -6,9 +6,8 @@ from functools import cache
 
 from backbench.activations import ActivationSource
 from backbench.artifacts import Cell
-from backbench.config import CellConfig
+from backbench.config import OUTPUT, CellConfig
 from backbench.console import progress_bar
-from backbench.freezing import OUTPUT
 from backbench.records import COMPLETE, PRUNED, BestRecord, Choice, TrialRecord, write_best, write_trials
 from backbench.runs import cell_labels, cell_parameters
 from backbench.schedule import Candidate, Fit, Weights

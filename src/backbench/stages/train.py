@@ -9,10 +9,9 @@ import numpy as np
 from backbench.activations import ActivationSource
 from backbench.artifacts import Cell, replacing
 from backbench.backbones.weights import save_weights
-from backbench.config import CellConfig
+from backbench.config import OUTPUT, CellConfig
 from backbench.console import progress_bar
 from backbench.evaluation import evaluate, probabilities_of
-from backbench.freezing import OUTPUT
 from backbench.predictions import Predictions, write_predictions
 from backbench.records import Choice, SeedRecord, read_best, read_cell, summarise, write_history, write_metrics
 from backbench.runs import cell_labels, cell_parameters

@@ -16,10 +16,11 @@ from backbench.artifacts import file_sha256
 from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.weight_files import WeightFile, unpinned, verify, weight_file
 from backbench.config import BenchmarkConfig, to_typed
-from backbench.console import byte_size, transfer_bar
+from backbench.console import transfer_bar
 from backbench.digests import algorithm_of
 from backbench.download import Limits, UnpinnedError, fetch
 from backbench.errors import BackbenchError, ConfigError, WeightsError
+from backbench.units import size
 from backbench.web_address import public_url
 
 NEXT = "next: make repro"
@@ -93,10 +94,10 @@ def _record(file: WeightFile) -> dict[str, str | None]:
 
 
 def _line(file: WeightFile) -> str:
-    size = byte_size(file.path.stat().st_size)
+    of_file = size(file.path.stat().st_size)
     source = "shipped or put there" if file.url is None else public_url(file.url)
     verified = f"{algorithm_of(file.digest or '')} verified"
-    return f"{file.backbone}: {file.path}, {size}, {verified}, licence {file.licence or 'not stated'}, from {source}"
+    return f"{file.backbone}: {file.path}, {of_file}, {verified}, licence {file.licence or 'not stated'}, from {source}"
 
 
 def _last_line(weights: WeightsConfig, files: Sequence[WeightFile]) -> str:

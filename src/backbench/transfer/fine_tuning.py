@@ -15,9 +15,9 @@ import numpy as np
 from backbench.activations import Activations
 from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import preprocess
-from backbench.config import AugmentationConfig, RangeConfig, StrategyConfig
+from backbench.config import INPUT, AugmentationConfig, RangeConfig, StrategyConfig
 from backbench.data.augment import augmented, resized
-from backbench.freezing import INPUT, cut_for
+from backbench.freezing import cut_for
 from backbench.pretrain_config import FineTuningConfig, TransferConfig
 from backbench.schedule import Candidate, loss_and_accuracy
 from backbench.strategies import Adapter
