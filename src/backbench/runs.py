@@ -84,6 +84,12 @@ def cell_tags(record: CellRecord) -> dict[str, str]:
     }
 
 
+def child_name(kind: str, index: int, parameters: Mapping[str, Any]) -> str:
+    """Name a trial or a seed as the UI lists it: `trial 3 lr 7.3e-05`, `seed 0`."""
+    rate = parameters.get("learning_rate")
+    return f"{kind} {index}" if rate is None else f"{kind} {index} lr {rate:.1e}"
+
+
 def cell_metrics(record: CellRecord) -> dict[str, float]:
     """What a parent run carries: the choice, the size, and mean and standard deviation over seeds."""
     metrics = record.metrics

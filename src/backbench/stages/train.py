@@ -11,11 +11,13 @@ from backbench.config import CellConfig
 from backbench.console import progress_bar
 from backbench.evaluation import evaluate, probabilities_of
 from backbench.freezing import OUTPUT
+from backbench.model_folder import seed_file
 from backbench.predictions import write_predictions
 from backbench.records import Choice, SeedRecord, read_best, read_cell, summarise, write_history, write_metrics
 from backbench.runs import cell_labels, cell_parameters
 from backbench.schedule import Candidate
 from backbench.stages.cell import CellInputs, cell_inputs
+from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import SeedState
 from backbench.strategies import Adapter
 from backbench.tracking import Tracker
@@ -44,6 +46,7 @@ def train(config: CellConfig) -> str:
                 tracker.log_seed(parent, record.seed, record.metrics, record.history)
                 advance(1)
     _write_outputs(inputs, best.cell_key, final, state)
+    describe_model(inputs, best, [state.record(seed) for seed in config.benchmark.seeds])
     tracker.publish(read_cell(inputs.cell))
     state.remove()
     return f"{inputs.cell}: test metrics of {len(config.benchmark.seeds)} seeds are in {inputs.cell.metrics}"
@@ -100,7 +103,7 @@ class _FinalModel:
 def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:
     cell, seeds = inputs.cell, inputs.config.benchmark.seeds
     for seed in seeds:
-        with replacing(cell.models / f"seed-{seed}.weights.h5") as temporary:
+        with replacing(cell.models / seed_file(seed)) as temporary:
             shutil.copyfile(state.weights_file(seed), temporary)
     labels = inputs.dataset.labels["test"]
     write_predictions(cell.predictions, {seed: state.probabilities(seed) for seed in seeds}, labels)
