@@ -77,6 +77,7 @@ class Connection:
             TrackingError: the store cannot be reached, or its driver is not installed.
         """
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or config.uri
         self.experiment = config.experiment

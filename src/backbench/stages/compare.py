@@ -12,9 +12,11 @@ from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import DESCRIPTION, MADE_BY, images_file, labels_file
 from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard, summary
-from backbench.report.page import DataCard, render_page
+from backbench.mlflow_registry import registered_name
+from backbench.publishing import publish_benchmark
+from backbench.report.page import DataCard, answer, render_page
 from backbench.report.terminal import print_leaderboard
-from backbench.tracking import Tracker
+from backbench.run_notes import findings
 
 
 def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
@@ -27,7 +29,7 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
     artifacts.write_csv(artifacts.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
     artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
     _write_report(render_page(leaderboard, _data_card()))
-    _publish(leaderboard, Tracker(tracking))
+    _publish(leaderboard, tracking)
     print_leaderboard(leaderboard.rows, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
 
@@ -52,9 +54,10 @@ def _write_report(page: str) -> None:
     folder.rename(artifacts.REPORT)
 
 
-def _publish(leaderboard: Leaderboard, tracker: Tracker) -> None:
+def _publish(leaderboard: Leaderboard, tracking: TrackingConfig) -> None:
     records = [entry.record for entry in leaderboard.entries if entry.record is not None]
-    with progress_bar("publish to MLflow", len(records), "cells") as advance:
-        for record in records:
-            tracker.publish(record)
-            advance(1)
+    dataset = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
+    said = findings(leaderboard, answer(leaderboard), dataset=dataset, model_name=registered_name(tracking.experiment))
+    if said is not None:
+        with progress_bar("publish to MLflow", len(records), "cells") as advance:
+            publish_benchmark(tracking, records, said, advance)
