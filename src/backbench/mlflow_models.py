@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbench.mlflow_connection import Connection, metric_points, repeated_once
+from backbench.model_code import PACKAGE, copy_modules
 from backbench.model_folder import DESCRIPTION, ModelDescription, read_description, verify_weights
 from backbench.records import CellRecord, results_digest
 from backbench.runs import cell_metrics
@@ -19,8 +20,7 @@ from backbench.runs import cell_metrics
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
 
-PACKAGE = Path(__file__).parent
-CODE = PACKAGE / "served_model.py"
+CODE = Path(__file__).with_name("served_model.py")
 MODEL_NAME = "model"
 # What backbench.exported_model imports, as distributions are named; its backend comes to that.
 REQUIREMENTS = (
@@ -106,7 +106,7 @@ class ModelShelf:
 def save_model(
     path: Path, files: Path, description: ModelDescription, example: np.ndarray, *, run_id: str, model: "LoggedModel"
 ) -> None:
-    """Write a folder that `mlflow.pyfunc.load_model` takes: this package, the weights, and what they are.
+    """Write a folder that `mlflow.pyfunc.load_model` takes: code, the weights, and what they are.
 
     Args:
         path: Must not be there yet.
@@ -124,10 +124,12 @@ def save_model(
         chosen.mkdir()
         for name in (DESCRIPTION, *description.files):
             shutil.copyfile(files / name, chosen / name)
+        package = Path(folder) / PACKAGE.name
+        copy_modules(package)
         mlflow.pyfunc.save_model(
             path,
             python_model=CODE,
-            code_paths=[str(PACKAGE)],
+            code_paths=[str(package)],
             artifacts={MODEL_NAME: str(chosen)},
             signature=_signature(len(description.classes)),
             input_example=example,

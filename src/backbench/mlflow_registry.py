@@ -47,7 +47,8 @@ class Registry:
         if found is None:
             found = self._client.create_model_version(
                 self.name,
-                source=f"models:/{model_id}",
+                # Not `models:/<id>`: MLflow would look it up in the store of its own global setting.
+                source=self._client.get_logged_model(model_id).artifact_location,
                 run_id=run_id,
                 tags={RESULTS_DIGEST: results_digest},
                 description=description,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backbench import artifacts
+from backbench import artifacts, model_folder
 from backbench.artifacts import Cell
 from backbench.config import TrackingConfig
 from backbench.data.dataset import MADE_BY, images_file
@@ -75,9 +75,10 @@ def publish_benchmark(
 
 
 def cell_files(cell: Cell) -> dict[str, list[Path]]:
-    """List what a cell's run holds, by folder of its artifacts."""
+    """List what a cell's run holds, by folder of its artifacts; the weights themselves are the logged model's."""
     results = [cell.best, cell.trials, cell.trial_history, cell.metrics, cell.history]
-    return {"results": results, "predictions": [cell.predictions]}
+    model = cell.models / model_folder.DESCRIPTION
+    return {"results": results, "predictions": [cell.predictions], "model": [model] if model.is_file() else []}
 
 
 def comparison_files() -> dict[str, list[Path]]:

@@ -139,7 +139,12 @@ class Tracker:
     @repeated_once
     def attach(self, run_id: str, folder: str, paths: Sequence[Path]) -> None:
         """Put files into a folder of a run's artifacts, but those that lie there already."""
-        there = {Path(each.path).name: each.file_size for each in self._client.list_artifacts(run_id, folder or None)}
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        # Not the client's `list_artifacts`: where a run has a model, it looks in the store of MLflow's global setting.
+        uri = self._client.get_run(run_id).info.artifact_uri
+        listed = get_artifact_repository(uri, tracking_uri=self.connection.uri).list_artifacts(folder or None)
+        there = {Path(each.path).name: each.file_size for each in listed}
         for path in paths:
             if there.get(path.name) != path.stat().st_size:
                 self._client.log_artifact(run_id, str(path), folder or None)
@@ -152,8 +157,9 @@ class Tracker:
 
     @repeated_once
     def describe_experiment(self, note: str) -> None:
-        """Give the MLflow experiment its note, in Markdown."""
-        self._client.set_experiment_tag(self._experiment_id, NOTE, bounded(note))
+        """Give the MLflow experiment its note, in Markdown, and let the UI show what is for models that train."""
+        for name, value in {NOTE: bounded(note), "mlflow.experimentKind": "custom_model_development"}.items():
+            self._client.set_experiment_tag(self._experiment_id, name, value)
 
     @repeated_once
     def forget_tags(self, *names: str, unless: Collection[str]) -> None:
