@@ -4,6 +4,7 @@
 address, with its cells' runs in the MLflow experiment `BACKBENCH_EXPERIMENT`, to take pictures of.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -31,12 +32,15 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
     pytest.mark.timeout(240),
 ]
+# As a reader would choose them under `Columns`.
+COLUMNS = ("metrics.`test_accuracy_mean`", "metrics.`test_accuracy_sd`", "metrics.`learning_rate`")
 STARTS_IN_SECONDS = 120
 WAIT_MILLISECONDS = 60_000
-# The first visit opens an assistant beside the page.
+# The first visit opens an assistant beside the page, and shows pages for language models in place of runs.
 SETTLED = {
     "mlflow.assistant.panelOpen_v1": "false",
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+    "mlflow.workflowType_v1": '"machine_learning"',
 }
 
 
@@ -92,6 +96,11 @@ def best_two(address: str, experiment: str) -> tuple[str, list[Run]]:
     return str(found.experiment_id), list(runs[:2])
 
 
+def chosen_columns(experiment_id: str) -> dict[str, str]:
+    key = f'MLflowLocalStorage-1.1-ExperimentPage-["{experiment_id}"]-ReactComponentState'
+    return {key: json.dumps({"selectedColumns": ["attributes.`Models`", *COLUMNS]})}
+
+
 def test_two_cells_are_compared_in_the_ui(server: str, work: Path) -> None:
     from playwright.sync_api import expect, sync_playwright
 
@@ -105,17 +114,17 @@ def test_two_cells_are_compared_in_the_ui(server: str, work: Path) -> None:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(WAIT_MILLISECONDS)
         expect.set_options(timeout=WAIT_MILLISECONDS)
-        page.add_init_script(f"Object.entries({SETTLED!r}).forEach(([key, value]) => localStorage.setItem(key, value))")
+        settled = {**SETTLED, **chosen_columns(experiment_id)}
+        page.add_init_script(f"Object.entries({json.dumps(settled)}).forEach(each => localStorage.setItem(...each))")
 
         def picture(name: str) -> None:
             page.wait_for_timeout(1500)  # until what moves has come to rest
             for folder in pictures:
                 page.screenshot(path=folder / f"mlflow-{name}.png")
 
-        workflow = "workflowType=machine_learning"  # for models that train, not for language models
         condition = quote("tags.`backbench.kind` = 'cell'")
         order = f"orderByKey={quote('metrics.`test_accuracy_mean`')}&orderByAsc=false"
-        page.goto(f"{server}/#/experiments/{experiment_id}/runs?{workflow}&searchFilter={condition}&{order}")
+        page.goto(f"{server}/#/experiments/{experiment_id}/runs?searchFilter={condition}&{order}")
         for run in runs:
             expect(page.get_by_text(run.info.run_name).first).to_be_visible()
         unchecked = page.get_by_label("Press Space to toggle row selection (unchecked)")
@@ -131,7 +140,7 @@ def test_two_cells_are_compared_in_the_ui(server: str, work: Path) -> None:
         expect(page.get_by_text("test_accuracy_mean").first).to_be_attached()
         page.get_by_text("test_accuracy_mean").last.scroll_into_view_if_needed()
         picture("compare")
-        page.goto(f"{server}/#/models/{experiment}/versions/1?{workflow}")
+        page.goto(f"{server}/#/models/{experiment}/versions/1")
         expect(page.get_by_text("@ champion").first).to_be_visible()
         expect(page.get_by_role("heading", name=f"{runs[0].info.run_name} on ").first).to_be_visible()
         picture("champion")

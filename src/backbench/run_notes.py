@@ -129,13 +129,18 @@ def recalls(predictions: Predictions, classes: Sequence[str]) -> str:
         if np.any(predictions.labels == label)
     }
     lowest = sorted(means, key=lambda name: means[name])
-    shown = ", ".join(f"{name} {means[name]:.3f}" for name in lowest[:MAX_CLASSES])
+    shown = ", ".join(f"{_verbatim(name)} {means[name]:.3f}" for name in lowest[:MAX_CLASSES])
     return shown if len(lowest) <= MAX_CLASSES else f"{shown}, {len(lowest) - MAX_CLASSES} more above"
 
 
 def _listed(classes: Sequence[str]) -> str:
-    shown = ", ".join(classes[:MAX_CLASSES])
+    shown = ", ".join(map(_verbatim, classes[:MAX_CLASSES]))
     return shown if len(classes) <= MAX_CLASSES else f"{shown} and {len(classes) - MAX_CLASSES} more"
+
+
+def _verbatim(name: str) -> str:
+    """Keep a folder's name from being read as Markdown or as HTML."""
+    return f"`{name.replace('`', chr(39))}`"
 
 
 def _standing(entry: Entry, leaderboard: Leaderboard) -> str:
