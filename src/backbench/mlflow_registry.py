@@ -1,5 +1,6 @@
 """The winner in MLflow's registry: one registered model per MLflow experiment, the best one under an alias."""
 
+import json
 from typing import TYPE_CHECKING
 
 from backbench.mlflow_connection import Connection, repeated_once
@@ -54,6 +55,9 @@ class Registry:
                 description=description,
                 model_id=model_id,
             )
+            # What a server does itself: the table of runs then names the version.
+            versions = [{"name": self.name, "version": int(found.version)}]
+            self._client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps(versions)})
         elif found.description != description:
             self._client.update_model_version(self.name, found.version, description)
         if str(registered.aliases.get(CHAMPION)) != str(found.version):
