@@ -44,18 +44,21 @@ SETTLED = {
 }
 
 
-@pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A finished benchmark and an empty store, as the working folder."""
-    monkeypatch.chdir(tmp_path)
-    make_finished_benchmark()
-    for path in (artifacts.LEADERBOARD, artifacts.SUMMARY, artifacts.REPORT / "index.html"):
-        artifacts.write_text(path, path.name)
-    Path("mlflow.db").write_bytes(fresh_store())
-    return tmp_path
+    folder = tmp_path_factory.mktemp("ui")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        make_finished_benchmark()
+        for path in (artifacts.LEADERBOARD, artifacts.SUMMARY, artifacts.REPORT / "index.html"):
+            artifacts.write_text(path, path.name)
+        Path("mlflow.db").write_bytes(fresh_store())
+        yield folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(work: Path) -> Iterator[str]:
     """The address of a real MLflow server, which keeps its runs and artifacts in the working folder."""
     with socket.socket() as free:

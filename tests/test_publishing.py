@@ -166,6 +166,8 @@ def test_a_cells_run_has_its_files_in_folders_and_says_what_it_is() -> None:
         "results/trial_history.csv",
         "results/trials.csv",
     ]
+    mlflow = client()
+    assert [len(mlflow.get_metric_history(run.info.run_id, name)) for name in run.data.metrics] == [1] * 16
     tags = run.data.tags
     assert {name: tags[f"backbench.{name}"] for name in ("backbone", "strategy", "rank", "champion")} == {
         "backbone": "vgg16_slim",

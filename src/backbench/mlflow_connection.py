@@ -107,11 +107,8 @@ class Connection:
         return client, str(found.experiment_id)
 
     def search(self, **tags: str) -> list["Run"]:
-        """Return the runs of these values of `backbench.` tags, latest first; `status` is the run's own."""
-        status = tags.pop("status", None)
-        conditions = [f"tags.`backbench.{name}` = '{value}'" for name, value in tags.items()]
-        conditions += [f"attributes.status = '{status}'"] if status else []
-        return self.search_where(" and ".join(conditions))
+        """Return the runs of these values of `backbench.` tags, latest first."""
+        return self.search_where(" and ".join(f"tags.`backbench.{name}` = '{value}'" for name, value in tags.items()))
 
     def search_where(self, condition: str) -> list["Run"]:
         """Return the runs of this experiment that meet a condition in MLflow's own words, latest first."""
@@ -139,6 +136,14 @@ class Connection:
                 params[start * PARAMETERS_PER_BATCH : (start + 1) * PARAMETERS_PER_BATCH],
                 labels if start == 0 else [],
             )
+
+    def log_dataset(self, run: "Run", dataset: Mapping[str, str] | None) -> None:
+        """Name the data set of a run, as `runs.dataset_input` spells it."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        if dataset is not None:
+            context = InputTag("mlflow.data.context", "training")
+            self.client.log_inputs(run.info.run_id, [DatasetInput(Dataset(**dataset), [context])])
 
 
 def metric_points(

@@ -99,7 +99,8 @@ class ModelShelf:
 
         run = self._client.get_run(run_id)
         self._client.log_batch(run_id, metric_points(run, cell_metrics(record), {}, model_id))
-        if not any(output.model_id == model_id for output in run.outputs.model_outputs if run.outputs):
+        outputs = run.outputs.model_outputs if run.outputs else []
+        if model_id not in {output.model_id for output in outputs}:
             self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 

@@ -11,6 +11,7 @@ from backbench import artifacts, model_folder
 from backbench.artifacts import Cell
 from backbench.config import TrackingConfig
 from backbench.data.dataset import MADE_BY, images_file
+from backbench.mlflow_annotations import Annotator
 from backbench.mlflow_models import ModelShelf
 from backbench.mlflow_registry import Registry
 from backbench.records import CellRecord, results_digest
@@ -56,22 +57,23 @@ def publish_benchmark(
         BackbenchError: the store fails twice, or a file of a model is missing.
     """
     tracker = Tracker(tracking)
-    shelf, registry = ModelShelf(tracker.connection), Registry(tracker.connection)
+    annotator, shelf = Annotator(tracker.connection), ModelShelf(tracker.connection)
+    registry = Registry(tracker.connection)
     run_ids = {str(record.cell): tracker.published(record) for record in records}
-    tracker.forget_tags("rank", "champion", "tied_with_best", unless=run_ids.values())
+    annotator.forget_tags("rank", "champion", "tied_with_best", unless=run_ids.values())
     for record in records:
         name, digest = str(record.cell), results_digest(record)
         run_id = run_ids[name]
         for folder, paths in cell_files(record.cell).items():
-            tracker.attach(run_id, folder, paths)
+            annotator.attach(run_id, folder, paths)
         is_champion = name == findings.champion
         if tracking.models == "every_cell" or (tracking.models == "champion" and is_champion):
             model_id = shelf.log(run_id, record, example_images())
             if is_champion:
                 registry.crown(run_id=run_id, model_id=model_id, results_digest=digest, card=findings.model_card)
-        tracker.describe(run_id, findings.notes[name], findings.tags[name])
+        annotator.describe(run_id, findings.notes[name], findings.tags[name])
         advance(1)
-    _publish_comparison(tracker, records, findings)
+    _publish_comparison(annotator, records, findings)
 
 
 def cell_files(cell: Cell) -> dict[str, list[Path]]:
@@ -97,11 +99,11 @@ def example_images() -> np.ndarray:
     return np.array(images[:, ::step, ::step])
 
 
-def _publish_comparison(tracker: Tracker, records: Sequence[CellRecord], findings: Findings) -> None:
+def _publish_comparison(annotator: Annotator, records: Sequence[CellRecord], findings: Findings) -> None:
     dataset = records[0].best.configuration["dataset"]
     digest = artifacts.fingerprint(sorted(map(results_digest, records)), findings.metrics)
-    run_id = tracker.log_comparison(digest, f"comparison {dataset['name']}", records[0].best, findings.metrics)
+    run_id = annotator.log_comparison(digest, f"comparison {dataset['name']}", records[0].best, findings.metrics)
     for folder, paths in comparison_files().items():
-        tracker.attach(run_id, folder, paths)
-    tracker.describe(run_id, findings.overview, {"champion_cell": findings.champion})
-    tracker.describe_experiment(findings.overview)
+        annotator.attach(run_id, folder, paths)
+    annotator.describe(run_id, findings.overview, {"champion_cell": findings.champion})
+    annotator.describe_experiment(findings.overview)

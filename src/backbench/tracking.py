@@ -3,18 +3,16 @@
 Every call may be repeated: what the store holds already is found by its tags and not written twice.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
 from backbench.config import TrackingConfig
 from backbench.mlflow_connection import Connection, TrackingError, repeated_once
-from backbench.records import BestRecord, CellRecord, EpochRecord, results_digest
+from backbench.records import CellRecord, EpochRecord, results_digest
 from backbench.runs import (
-    bounded,
     cell_metrics,
     cell_parameters,
     cell_tags,
@@ -35,7 +33,7 @@ __all__ = ["Tracker", "TrackingError"]
 CELL_KEY, CELL_NAME, KIND = "backbench.cell_key", "backbench.cell", "backbench.kind"
 RESULTS_DIGEST = "backbench.results_digest"
 PRETRAINING_KEY = "backbench.pretraining_key"
-PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+PARENT = "mlflow.parentRunId"
 WEIGHTS_TAGS = "backbench.weights_"
 
 
@@ -137,65 +135,6 @@ class Tracker:
         return found
 
     @repeated_once
-    def attach(self, run_id: str, folder: str, paths: Sequence[Path]) -> None:
-        """Put files into a folder of a run's artifacts, but those that lie there already."""
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        # Not the client's `list_artifacts`: where a run has a model, it looks in the store of MLflow's global setting.
-        uri = self._client.get_run(run_id).info.artifact_uri
-        listed = get_artifact_repository(uri, tracking_uri=self.connection.uri).list_artifacts(folder or None)
-        there = {Path(each.path).name: each.file_size for each in listed}
-        for path in paths:
-            if there.get(path.name) != path.stat().st_size:
-                self._client.log_artifact(run_id, str(path), folder or None)
-
-    @repeated_once
-    def describe(self, run_id: str, note: str, tags: Mapping[str, str]) -> None:
-        """Give a run its note, in Markdown, and tags whose names get `backbench.` in front."""
-        named = {f"backbench.{name}": value for name, value in tags.items()}
-        self._log(self._client.get_run(run_id), tags={**named, NOTE: bounded(note)})
-
-    @repeated_once
-    def describe_experiment(self, note: str) -> None:
-        """Give the MLflow experiment its note, in Markdown, and let the UI show what is for models that train."""
-        for name, value in {NOTE: bounded(note), "mlflow.experimentKind": "custom_model_development"}.items():
-            self._client.set_experiment_tag(self._experiment_id, name, value)
-
-    @repeated_once
-    def forget_tags(self, *names: str, unless: Collection[str]) -> None:
-        """Take tags from the parents of an earlier comparison.
-
-        Args:
-            names: Without `backbench.` in front.
-            unless: The runs that keep them.
-        """
-        for run in self.connection.search(kind="cell"):
-            if run.info.run_id not in unless:
-                for name in {f"backbench.{name}" for name in names} & run.data.tags.keys():
-                    self._client.delete_tag(run.info.run_id, name)
-
-    @repeated_once
-    def log_comparison(self, digest: str, name: str, of: BestRecord, metrics: Mapping[str, float]) -> str:
-        """Find or create the run of a comparison, finished; one per digest of what was compared.
-
-        Args:
-            digest: Names all results.
-            name: Shown as the run's name.
-            of: One of the cells, for the data set that all share.
-            metrics: The comparison's own numbers.
-
-        Returns:
-            The run's id.
-        """
-        found = self.connection.search(kind="comparison", results_digest=digest)
-        tags = {KIND: "comparison", RESULTS_DIGEST: digest}
-        run = found[0] if found else self._client.create_run(self._experiment_id, tags=tags, run_name=name)
-        self._log(run, metrics=metrics, tags={"mlflow.source.git.commit": git_commit()})
-        self._log_dataset(run, cell_parameters(of.configuration, of.digests))
-        self._client.set_terminated(run.info.run_id)
-        return str(run.info.run_id)
-
-    @repeated_once
     def log_pretraining(
         self, key: str, name: str, parameters: Mapping[str, Any], curves: Mapping[str, Sequence[tuple[int, float]]]
     ) -> str:
@@ -238,15 +177,7 @@ class Tracker:
         self._log(parent, parameters=flattened(parameters), tags=tags)
         text = without_secrets(OmegaConf.to_yaml(OmegaConf.create(dict(parameters))))
         self._client.log_text(parent.info.run_id, text, "configuration.yaml")
-        self._log_dataset(parent, parameters)
-
-    def _log_dataset(self, run: "Run", parameters: Mapping[str, Any]) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        dataset = dataset_input(parameters)
-        if dataset is not None:
-            context = InputTag("mlflow.data.context", "training")
-            self._client.log_inputs(run.info.run_id, [DatasetInput(Dataset(**dataset), [context])])
+        self.connection.log_dataset(parent, dataset_input(parameters))
 
     def _log_child(
         self,

@@ -48,6 +48,7 @@ NO_RESULT = {
     "tracking",
     "publishing",
     "run_notes",
+    "mlflow_annotations",
     "mlflow_connection",
     "mlflow_models",
     "mlflow_registry",

@@ -1,6 +1,7 @@
 """The exported model is the one that was measured, and needs its own folder only."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,10 @@ from backbench.exported_model import ExportedModel
 from backbench.model_folder import DESCRIPTION, FROZEN, read_description, seed_file
 from backbench.predictions import read_predictions
 from backbench.records import read_cell
+from backbench.stages.embed import embed
+from backbench.stages.sweep import sweep
+from backbench.stages.train import train
+from tests.conftest import strategy_config
 from tests.pipelines.test_cell import STRATEGIES, cell_config_for, run
 
 # Activations of `fine_tuning` are stored as float16, whose rounding is 2^-11 of a value.
@@ -50,6 +55,21 @@ def test_its_probabilities_are_the_predictions_that_were_measured(
     np.testing.assert_allclose(found, expected, atol=TOLERANCE[strategy])
     other = predictions.probabilities[1 - predictions.seeds.index(best)]
     assert np.abs(found - other).max() > TOLERANCE[strategy]
+
+
+def test_where_nothing_is_frozen_what_trained_is_the_whole_model(workplace: Path, tmp_path: Path) -> None:
+    strategy = strategy_config("fine_tuning", boundary="input", epochs=2, views=2, head_start=None)
+    config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
+    cell = Cell("tiny", "fine_tuning")
+    stale = cell.models / FROZEN
+    artifacts.write_text(stale, "of another boundary")
+    for stage in (embed, sweep, train):
+        stage(config)
+    assert not stale.exists()
+    predictions = read_predictions(cell.predictions, made_by="train")
+    images = np.array(np.load(artifacts.DATASET / "images-test.npy"))
+    found = ExportedModel(moved_away(cell, tmp_path)).probabilities(images)
+    np.testing.assert_allclose(found, predictions.probabilities[0], atol=TOLERANCE["fine_tuning"])
 
 
 def test_images_of_another_size_are_squared_as_prepare_does(workplace: Path) -> None:
