@@ -11,6 +11,7 @@ from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.config import TrackingConfig
 from backbench.evaluation import evaluate
+from backbench.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
 from backbench.predictions import Predictions, write_predictions
 from backbench.records import (
     BestRecord,
@@ -170,6 +171,24 @@ def write_cell(cell: Cell, accuracy: float, *, seed: int) -> None:
     write_history(cell, seeds)
     write_metrics(cell.metrics, metrics)
     write_predictions(cell.predictions, on_both_splits(by_seed))
+    write_model(cell, configuration, rng)
+
+
+def write_model(cell: Cell, configuration: dict[str, object], rng: np.random.Generator) -> None:
+    """Write a folder of models whose weights are noise: they are copied and compared, never loaded."""
+    names = [FROZEN, *(seed_file(seed) for seed in SEEDS)]
+    for name in names:
+        with artifacts.replacing(cell.models / name) as temporary:
+            temporary.write_bytes(rng.bytes(1000))
+    description = ModelDescription(
+        cell=str(cell),
+        classes=list(CLASSES),
+        boundary="output",
+        seed=1,
+        sha256=digests_of(cell.models, names),
+        configuration=configuration,
+    )
+    write_description(cell.models, description)
 
 
 def make_finished_benchmark() -> list[Cell]:

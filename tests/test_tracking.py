@@ -24,7 +24,7 @@ from tests.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cel
 def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("backbench.tracking.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("backbench.mlflow_connection.RETRY_SECONDS", 0.0)
     make_finished_benchmark()
     for name in ("mlflow.db", "second.db"):
         Path(name).write_bytes(fresh_store())
@@ -173,7 +173,7 @@ def test_weights_of_every_kind_have_a_licence_and_a_source(
 def test_children_carry_epoch_curves() -> None:
     Tracker(config("mlflow.db")).publish(read_cell(cells()[0]))
     client = MlflowClient(tracking_uri=config("mlflow.db").uri)
-    child = next(run for run in runs("mlflow.db") if run.info.run_name == "trial 0")
+    child = next(run for run in runs("mlflow.db") if run.info.run_name == "trial 0 lr 1.0e-04")
     points = client.get_metric_history(child.info.run_id, "epoch/val_loss")
     assert [point.step for point in points] == list(range(NUM_EPOCHS))
 

@@ -13,7 +13,7 @@ from keras.src.utils import file_utils
 from backbench.artifacts import file_digest, file_sha256
 from backbench.backbone_config import BackboneConfig, FormulaWeights, PretrainedConfig, WeightsConfig
 from backbench.backbones.graph import build_graph
-from backbench.backbones.weights import load_backbone, save_weights, weights_digest
+from backbench.backbones.weights import load_backbone, save_weights, unfilled_backbone, weights_digest
 from backbench.errors import WeightsError
 from tests.conftest import PROJECT, backbone_config
 from tests.file_server import Answer, serving
@@ -148,6 +148,19 @@ def test_published_weights_of_keras_are_what_its_own_loader_makes_of_them(
     graph = build_graph(config)
     graph.set_weights(loaded.get_weights())
     assert np.abs(np.asarray(graph(images)) - outputs[0]).max() > 1e-3 * np.abs(outputs[0]).max()
+
+
+def test_the_graph_of_published_weights_is_built_without_their_file(keras_file: Path) -> None:
+    """The Rescaling that only weights="imagenet" brings must be there when exported weights are loaded again."""
+    config = backbone_config("efficientnet_b0", input_size_pixels=32)
+    config = replace(config, pretrained=published(keras_file))
+    loaded = load_backbone(config, in_folder_of(keras_file))
+    keras_file.unlink()
+    graph = unfilled_backbone(config, weights_name="published")
+    graph.set_weights(loaded.get_weights())
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    np.testing.assert_array_equal(np.asarray(graph(images)), np.asarray(loaded(images)))
+    assert len(unfilled_backbone(config, weights_name="random").layers) == len(graph.layers) - 1
 
 
 def test_a_published_file_of_another_network_is_refused_and_keras_fetches_as_before(keras_file: Path) -> None:

@@ -212,10 +212,14 @@ class SearchConfig:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrackingConfig:
-    """Where MLflow records; the environment variable MLFLOW_TRACKING_URI wins over `uri`."""
+    """Where MLflow records; the environment variable MLFLOW_TRACKING_URI wins over `uri`.
+
+    `models` says whose models `compare` logs, as files of all their weights; only a logged champion is registered.
+    """
 
     uri: str
     experiment: str
+    models: Literal["every_cell", "champion", "none"] = "every_cell"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

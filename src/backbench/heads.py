@@ -5,6 +5,7 @@ import numpy as np
 
 from backbench.activations import ActivationSource, in_order, kept_views
 from backbench.config import HeadConfig
+from backbench.freezing import CutModel
 
 STANDARDISE = "standardise"
 LEAST_RELATIVE_VARIANCE = 1e-3
@@ -31,6 +32,14 @@ def build_head(feature_dim: int, num_classes: int, config: HeadConfig, *, seed: 
         hidden = keras.layers.Dropout(config.dropout, seed=seed, name="dropout")(hidden)
     logits = keras.layers.Dense(num_classes, kernel_initializer=initializer, name="logits")(hidden)
     return keras.Model(features, logits, name="head")
+
+
+def above_boundary(cut_model: CutModel, head: keras.Model) -> keras.Model:
+    """Put a head on a backbone's suffix, if there is one: activations `(batch, *boundary_shape)` to logits."""
+    if cut_model.suffix is None:
+        return head
+    activations = keras.Input(cut_model.suffix.input_shape[1:], name="activations")
+    return keras.Model(activations, head(cut_model.suffix(activations)))
 
 
 def feature_statistics(features: ActivationSource) -> tuple[np.ndarray, np.ndarray]:

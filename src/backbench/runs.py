@@ -12,6 +12,7 @@ from backbench.records import CellRecord, EpochRecord
 
 MAX_PARAMETER_CHARACTERS = 500
 MAX_DATASET_DIGEST_CHARACTERS = 36
+MAX_NOTE_CHARACTERS = 5000
 SECRETS = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=password=)[^&\s]+|(?<=token=)[^&\s]+", re.IGNORECASE)
 
 
@@ -30,6 +31,11 @@ def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             flat[f"{prefix}{key}"] = without_secrets(text)[:MAX_PARAMETER_CHARACTERS]
     return flat
+
+
+def bounded(note: str) -> str:
+    """Cut a note to what every store of MLflow takes of a tag."""
+    return note if len(note) <= MAX_NOTE_CHARACTERS else f"{note[: MAX_NOTE_CHARACTERS - 1]}…"
 
 
 def git_commit() -> str:
@@ -82,6 +88,12 @@ def cell_tags(record: CellRecord) -> dict[str, str]:
         "backbench.boundary": record.metrics.boundary,
         "backbench.learning_rate_at_edge": best.learning_rate_at_edge,
     }
+
+
+def child_name(kind: str, index: int, parameters: Mapping[str, Any]) -> str:
+    """Name a trial or a seed as the UI lists it: `trial 3 lr 7.3e-05`, `seed 0`."""
+    rate = parameters.get("learning_rate")
+    return f"{kind} {index}" if rate is None else f"{kind} {index} lr {rate:.1e}"
 
 
 def cell_metrics(record: CellRecord) -> dict[str, float]:

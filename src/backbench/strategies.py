@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-import keras
 import numpy as np
 
 from backbench.activations import Activations, ActivationSource, kept_views, outputs
 from backbench.backbone_config import BackboneConfig
 from backbench.config import StrategyConfig
 from backbench.freezing import CutModel, freeze_batch_norm
-from backbench.heads import build_head, standardise
+from backbench.heads import above_boundary, build_head, standardise
 from backbench.records import EpochRecord
 from backbench.schedule import Candidate, Fit, Schedule, Weights
 from backbench.stacked_training import StackedFitter
@@ -39,13 +38,11 @@ class Adapter:
         self._features: dict[ActivationSource, ActivationSource] = {}
         self._stacks: dict[tuple[Schedule, int, bool], StackedFitter] = {}
         self._head = build_head(self._feature_dim, num_classes, strategy.head, seed=0)
-        self.model = self._head
+        if self._suffix is not None and not strategy.train_batch_norm:
+            freeze_batch_norm(self._suffix)
+        self.model = above_boundary(cut_model, self._head)
         self._fitter: Fitter | None = None
         if self._suffix is not None:
-            if not strategy.train_batch_norm:
-                freeze_batch_norm(self._suffix)
-            activations = keras.Input(self._suffix.input_shape[1:], name="activations")
-            self.model = keras.Model(activations, self._head(self._suffix(activations)))
             self._pretrained = self._suffix.get_weights()
             self._fitter = Fitter(self.model, schedule_of(strategy))
 

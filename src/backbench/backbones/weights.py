@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import h5py
 import keras
@@ -62,6 +63,37 @@ def _loaded(model: keras.Model, file: WeightFile) -> keras.Model:
     with _no_partial_load():
         model.load_weights(file.path)
     return model
+
+
+def unfilled_backbone(config: BackboneConfig, *, weights_name: str) -> keras.Model:
+    """Build the graph that `load_backbone` fills, with values of no meaning and without any file.
+
+    Args:
+        config: The backbone.
+        weights_name: The name of the weights that it is for: published ones may belong to a graph of their own.
+    """
+    pretrained = config.pretrained
+    is_kerass = pretrained is not None and pretrained.layout == "keras"
+    if weights_name != PUBLISHED or not is_kerass or not config.constructor.startswith(KERAS_APPLICATIONS):
+        return build_graph(config)
+    with _instead_of_fetching(Path("never-read.h5")), patch.object(keras.Model, "load_weights"):
+        return build_graph(config, weights="imagenet")
+
+
+def fill(model: keras.Model, path: Path) -> None:
+    """Give a model the weights that `save_weights` wrote of one like it.
+
+    Raises:
+        WeightsError: the file is of another model.
+    """
+    try:
+        with _no_partial_load():
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{path}: expected weights of {model.name}, found others ({reason}); use the file that was made for it"
+        ) from error
 
 
 @contextmanager

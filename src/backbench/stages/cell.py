@@ -80,6 +80,10 @@ class CellInputs:
         prefix = self._cut(self._frozen_backbone, record).prefix
         return ComputedActivations(prepared_images(self.config, split), labels, prefix, self._num_views(split))
 
+    def prefix(self, boundary: str) -> keras.Model | None:
+        """Load the frozen part below one of `boundaries`; None at `input`, where nothing is frozen."""
+        return self._cut(self._frozen_backbone, self.boundary_record(boundary)).prefix
+
     def adapter(self, boundary: str | None = None) -> Adapter:
         """Build the model that trains; the backbone itself only where a part of it trains."""
         make_deterministic(self.config.search.seed, num_threads=self.config.benchmark.threads)

@@ -11,12 +11,14 @@ from backbench import artifacts
 from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import DESCRIPTION, MADE_BY, images_file, labels_file
-from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
+from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, answer, comparison_rows, interval_rows, summary
 from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard
+from backbench.mlflow_registry import registered_name
+from backbench.publishing import publish_benchmark
 from backbench.report import dvc_tables
 from backbench.report.page import DataCard, render_page
 from backbench.report.terminal import print_leaderboard
-from backbench.tracking import Tracker
+from backbench.run_notes import findings
 
 
 def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
@@ -29,7 +31,7 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
     card = _data_card()
     write_results(leaderboard, card.classes)
     _write_report(render_page(leaderboard, card))
-    _publish(leaderboard, Tracker(tracking))
+    _publish(leaderboard, tracking)
     print_leaderboard(leaderboard.rows, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
 
@@ -69,9 +71,10 @@ def _write_report(page: str) -> None:
     folder.rename(artifacts.REPORT)
 
 
-def _publish(leaderboard: Leaderboard, tracker: Tracker) -> None:
+def _publish(leaderboard: Leaderboard, tracking: TrackingConfig) -> None:
     records = [entry.record for entry in leaderboard.entries if entry.record is not None]
-    with progress_bar("publish to MLflow", len(records), "cells") as advance:
-        for record in records:
-            tracker.publish(record)
-            advance(1)
+    dataset = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
+    said = findings(leaderboard, answer(leaderboard), dataset=dataset, model_name=registered_name(tracking.experiment))
+    if said is not None:
+        with progress_bar("publish to MLflow", len(records), "cells") as advance:
+            publish_benchmark(tracking, records, said, advance)

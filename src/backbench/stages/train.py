@@ -12,11 +12,22 @@ from backbench.backbones.weights import save_weights
 from backbench.config import OUTPUT, CellConfig
 from backbench.console import progress_bar
 from backbench.evaluation import evaluate, probabilities_of
+from backbench.model_folder import FROZEN, seed_file
 from backbench.predictions import Predictions, write_predictions
-from backbench.records import Choice, SeedRecord, read_best, read_cell, summarise, write_history, write_metrics
+from backbench.records import (
+    BestRecord,
+    Choice,
+    SeedRecord,
+    read_best,
+    read_cell,
+    summarise,
+    write_history,
+    write_metrics,
+)
 from backbench.runs import cell_labels, cell_parameters
 from backbench.schedule import Candidate
 from backbench.stages.cell import CellInputs, cell_inputs
+from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import SeedState
 from backbench.strategies import Adapter
 from backbench.tracking import Tracker
@@ -47,7 +58,8 @@ def train(config: CellConfig) -> str:
             for record in map(state.record, seeds):
                 tracker.log_seed(parent, record.seed, record.metrics, record.history)
                 advance(1)
-    _write_outputs(inputs, best.cell_key, final, state)
+    _write_models(inputs, best, state)
+    _write_results(inputs, best.cell_key, final, state)
     tracker.publish(read_cell(inputs.cell))
     state.remove()
     return f"{inputs.cell}: test metrics of {len(config.benchmark.seeds)} seeds are in {inputs.cell.metrics}"
@@ -116,11 +128,16 @@ class _FinalModel:
             state.keep(record, predicted, partial(save_weights, adapter.model))
 
 
-def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:
-    cell, seeds = inputs.cell, inputs.config.benchmark.seeds
+def _write_models(inputs: CellInputs, best: BestRecord, state: SeedState) -> None:
+    seeds = inputs.config.benchmark.seeds
     for seed in seeds:
-        with replacing(cell.models / f"seed-{seed}.weights.h5") as temporary:
+        with replacing(inputs.cell.models / seed_file(seed)) as temporary:
             shutil.copyfile(state.weights_file(seed), temporary)
+    describe_model(inputs, best, [state.record(seed) for seed in seeds])
+
+
+def _write_results(inputs: CellInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:
+    cell, seeds = inputs.cell, inputs.config.benchmark.seeds
     predictions = {
         split: Predictions.of_seeds(
             {seed: state.probabilities(seed, split) for seed in seeds}, inputs.dataset.labels[split]
@@ -146,5 +163,5 @@ def _write_outputs(inputs: CellInputs, cell_key: str, final: _FinalModel, state:
 
 def _model_bytes(cell: Cell) -> int:
     """Count what one prediction needs of the files of a cell: the frozen part, and one seed's trained part."""
-    frozen = [path.stat().st_size for path in cell.models.glob("frozen.weights.h5")]
+    frozen = [path.stat().st_size for path in cell.models.glob(FROZEN)]
     return sum(frozen) + max(path.stat().st_size for path in cell.models.glob("seed-*.weights.h5"))

@@ -1,0 +1,97 @@
+"""The exported model is the one that was measured, and needs its own folder only."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backbench import artifacts
+from backbench.artifacts import Cell
+from backbench.data.decode import square
+from backbench.errors import DatasetError, WeightsError
+from backbench.exported_model import ExportedModel
+from backbench.model_folder import DESCRIPTION, FROZEN, read_description, seed_file
+from backbench.predictions import read_predictions
+from backbench.records import read_cell
+from backbench.stages.embed import embed
+from backbench.stages.sweep import sweep
+from backbench.stages.train import train
+from tests.conftest import strategy_config
+from tests.pipelines.test_cell import STRATEGIES, cell_config_for, run
+
+# Activations of `fine_tuning` are stored as float16, whose rounding is 2^-11 of a value.
+TOLERANCE = {"feature_extraction": 1e-5, "fine_tuning": 5e-3}
+
+
+def moved_away(cell: Cell, tmp_path: Path) -> Path:
+    """Take what was exported elsewhere, and the rest of the working folder away."""
+    description = read_description(cell.models, made_by="train")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for name in (DESCRIPTION, *description.files):
+        shutil.copy(cell.models / name, folder)
+    for path in (Path("models"), Path("results"), artifacts.DATASET.parent):
+        shutil.rmtree(path)
+    return folder
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_its_probabilities_are_the_predictions_that_were_measured(
+    strategy: str, workplace: Path, tmp_path: Path
+) -> None:
+    run(strategy, seeds=[0, 1])
+    cell = Cell("tiny", strategy)
+    predictions = read_predictions(cell.predictions, made_by="train")
+    images = np.array(np.load(artifacts.DATASET / "images-test.npy"))
+    seeds = read_cell(cell).seeds
+    best = min(seeds, key=lambda record: record.metrics["val_loss"]).seed
+    assert read_description(cell.models, made_by="train").seed == best
+    found = ExportedModel(moved_away(cell, tmp_path)).probabilities(images)
+    expected = predictions.probabilities[predictions.seeds.index(best)]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE[strategy])
+    other = predictions.probabilities[1 - predictions.seeds.index(best)]
+    assert np.abs(found - other).max() > TOLERANCE[strategy]
+
+
+def test_where_nothing_is_frozen_what_trained_is_the_whole_model(workplace: Path, tmp_path: Path) -> None:
+    strategy = strategy_config("fine_tuning", boundary="input", epochs=2, views=2, head_start=None)
+    config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
+    cell = Cell("tiny", "fine_tuning")
+    stale = cell.models / FROZEN
+    artifacts.write_text(stale, "of another boundary")
+    for stage in (embed, sweep, train):
+        stage(config)
+    assert not stale.exists()
+    predictions = read_predictions(cell.predictions, made_by="train")
+    images = np.array(np.load(artifacts.DATASET / "images-test.npy"))
+    found = ExportedModel(moved_away(cell, tmp_path)).probabilities(images)
+    np.testing.assert_allclose(found, predictions.probabilities[0], atol=TOLERANCE["fine_tuning"])
+
+
+def test_images_of_another_size_are_squared_as_prepare_does(workplace: Path) -> None:
+    run("feature_extraction", seeds=[0])
+    model = ExportedModel(Cell("tiny", "feature_extraction").models)
+    wide = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
+    side = int(cell_config_for("feature_extraction", seeds=[0]).dataset.image_size_pixels)
+    squares = np.stack([square(Image.fromarray(image), side) for image in wide])
+    np.testing.assert_array_equal(model.probabilities(wide), model.probabilities(squares))
+    with pytest.raises(DatasetError, match=r"expected uint8 RGB images \(n, height, width, 3\), found float64"):
+        model.probabilities(wide / 255)
+
+
+@pytest.mark.parametrize("name", [FROZEN, seed_file(0)])
+def test_weights_that_are_not_the_described_ones_are_refused(name: str, workplace: Path) -> None:
+    run("fine_tuning", seeds=[0])
+    folder = Cell("tiny", "fine_tuning").models
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"{name}: expected SHA-256 [0-9a-f]{{64}}, found [0-9a-f]{{64}}; run"):
+        ExportedModel(folder)
+    (folder / name).unlink()
+    with pytest.raises(WeightsError, match=rf"{name}: expected SHA-256 [0-9a-f]{{64}}, found no file; run"):
+        ExportedModel(folder)
