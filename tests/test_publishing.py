@@ -1,6 +1,7 @@
 """What compare leaves in MLflow: all of it, once, and again after the store was deleted."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from backbench.errors import BackbenchError
 from backbench.leaderboard import Leaderboard, read_leaderboard
 from backbench.publishing import publish_benchmark
 from backbench.run_notes import findings
+from tests.conftest import PROJECT
 from tests.finished_benchmark import DIGESTS, cells, fresh_store, make_finished_benchmark, write_cell
 
 DESCRIPTION = {
@@ -138,7 +140,10 @@ def test_a_deleted_store_is_restored_whole_by_a_process_without_keras() -> None:
         "import sys; from tests.test_publishing import config, publish; publish(config('second'));"
         "print({'keras', 'tensorflow', 'optuna'} & set(sys.modules))"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    shown = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.splitlines()[-1] == "set()"
     assert content("second") == before

@@ -106,8 +106,8 @@ def model_card(entry: Entry, leaderboard: Leaderboard, *, dataset: Mapping[str, 
             f"licence {weights.get('backbench.weights_licence', 'not stated')}; SHA-256 of the values "
             f"`{best.digests.get('weights')}`.",
             "- **Limits**: measured on images like those it was trained on, and on no others; the interval covers the "
-            "sampling of test images and seeds, not of training sets; its probabilities are not calibrated; an image of no "
-            "class gets one all the same.",
+            "sampling of test images and seeds, not of training sets; its probabilities are not calibrated; an image "
+            "of no class gets one all the same.",
             f'- **To load**: `mlflow.pyfunc.load_model("models:/{model_name}@champion").predict(images)`, with uint8 '
             f"RGB images `(n, height, width, 3)`; float32 probabilities `(n, {len(classes)})` come back, in the order "
             "of the classes above.",
