@@ -12,6 +12,7 @@ from backbench.artifacts import Cell
 from backbench.config import TrackingConfig
 from backbench.data.dataset import MADE_BY, images_file
 from backbench.mlflow_annotations import Annotator
+from backbench.mlflow_connection import Connection
 from backbench.mlflow_models import ModelShelf
 from backbench.mlflow_registry import Registry
 from backbench.records import CellRecord, results_digest
@@ -26,11 +27,10 @@ class Findings:
     """What a comparison found, in the words that MLflow shows.
 
     By cell: `notes` in Markdown, and `tags` whose names are given `backbench.` in front, such as `rank`. `champion` is
-    the best cell, `model_card` (Markdown) its model's. `answer` is one sentence, `overview` Markdown that begins with
-    it, and `metrics` the numbers of the comparison itself.
+    the best cell, `model_card` (Markdown) its model's. `overview` is Markdown that begins with the answer, and
+    `metrics` are the numbers of the comparison itself.
     """
 
-    answer: str
     overview: str
     notes: Mapping[str, str]
     tags: Mapping[str, Mapping[str, str]]
@@ -57,23 +57,25 @@ def publish_benchmark(
         BackbenchError: the store fails twice, or a file of a model is missing.
     """
     tracker = Tracker(tracking)
-    annotator, shelf = Annotator(tracker.connection), ModelShelf(tracker.connection)
-    registry = Registry(tracker.connection)
+    annotator = Annotator(tracker.connection)
     run_ids = {str(record.cell): tracker.published(record) for record in records}
     annotator.forget_tags("rank", "champion", "tied_with_best", unless=run_ids.values())
     for record in records:
-        name, digest = str(record.cell), results_digest(record)
-        run_id = run_ids[name]
+        name = str(record.cell)
         for folder, paths in cell_files(record.cell).items():
-            annotator.attach(run_id, folder, paths)
-        is_champion = name == findings.champion
-        if tracking.models == "every_cell" or (tracking.models == "champion" and is_champion):
-            model_id = shelf.log(run_id, record, example_images())
-            if is_champion:
-                registry.crown(run_id=run_id, model_id=model_id, results_digest=digest, card=findings.model_card)
-        annotator.describe(run_id, findings.notes[name], findings.tags[name])
+            annotator.attach(run_ids[name], folder, paths)
+        if tracking.models == "every_cell" or (tracking.models == "champion" and name == findings.champion):
+            _publish_model(tracker.connection, run_ids[name], record, findings)
+        annotator.describe(run_ids[name], findings.notes[name], findings.tags[name])
         advance(1)
     _publish_comparison(annotator, records, findings)
+
+
+def _publish_model(connection: Connection, run_id: str, record: CellRecord, findings: Findings) -> None:
+    model_id = ModelShelf(connection).log(run_id, record, example_images())
+    if str(record.cell) == findings.champion:
+        digest = results_digest(record)
+        Registry(connection).crown(run_id=run_id, model_id=model_id, results_digest=digest, card=findings.model_card)
 
 
 def cell_files(cell: Cell) -> dict[str, list[Path]]:

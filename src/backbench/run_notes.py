@@ -28,7 +28,6 @@ def findings(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any
         return None
     cells = [entry for entry in leaderboard.entries if entry.record is not None]
     return Findings(
-        answer=answer,
         overview=overview(answer, leaderboard.rows),
         notes={entry.row.name: cell_note(entry, leaderboard) for entry in cells},
         tags={entry.row.name: cell_tags(entry, is_champion=entry is champion) for entry in cells},
