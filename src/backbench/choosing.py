@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from backbench.units import duration, size
 
 ONE_POINT = 0.01
+MOST_NAMED = 3
 
 Cost = Callable[["Candidate"], float | None]
 
@@ -71,7 +72,10 @@ def _most_accurate(best: Candidate, tied: Sequence[Candidate]) -> Recommendation
     reason = f"test accuracy {best.test_accuracy:.3f}, the highest measured"
     others = [each.name for each in tied if each is not best]
     if others:
-        reason += f"; no difference shown to {', '.join(others)}"
+        shown = (
+            others if len(others) <= MOST_NAMED else [*others[: MOST_NAMED - 1], f"{len(others) - MOST_NAMED + 1} more"]
+        )
+        reason += f"; no difference shown to {', '.join(shown)}"
     return Recommendation("best", best.name, f"{reason}.")
 
 

@@ -10,10 +10,14 @@ from rich.console import Console
 from backbench import artifacts
 from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
+from backbench.costs import read_costs
 from backbench.data.dataset import DESCRIPTION, MADE_BY, images_file, labels_file
+from backbench.data.store import MANIFEST
+from backbench.environment import look_around
 from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
 from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard
-from backbench.report.page import DataCard, render_page
+from backbench.report.data_card import DataCard
+from backbench.report.page import render_page
 from backbench.report.terminal import print_leaderboard
 from backbench.tracking import Tracker
 
@@ -26,7 +30,7 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
     """
     leaderboard = read_leaderboard(cells_of(benchmark.backbones, benchmark.strategies))
     _write_results(leaderboard)
-    _write_report(render_page(leaderboard, _data_card()))
+    _write_report(_page(leaderboard))
     _publish(leaderboard, Tracker(tracking))
     print_leaderboard(leaderboard.rows, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
@@ -39,11 +43,22 @@ def _write_results(leaderboard: Leaderboard) -> None:
     artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
 
 
+def _page(leaderboard: Leaderboard) -> str:
+    cells = [entry.record.cell for entry in leaderboard.entries if entry.record is not None]
+    costs = {str(cell): cost for cell, cost in read_costs(cells).items()}
+    return render_page(leaderboard, _data_card(), costs=costs, environment=look_around())
+
+
 def _data_card() -> DataCard:
     content = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
     images = artifacts.read_array(images_file(artifacts.DATASET, "train"), made_by=MADE_BY)
     labels = artifacts.read_array(labels_file(artifacts.DATASET, "train"), made_by=MADE_BY)
-    return DataCard(content, _first_of_each_class(images, labels, len(content["classes"])))
+    return DataCard(
+        content,
+        samples=_first_of_each_class(images, labels, len(content["classes"])),
+        test_images=artifacts.read_array(images_file(artifacts.DATASET, "test"), made_by=MADE_BY),
+        manifest=artifacts.read_csv(artifacts.DATASET / MANIFEST, made_by=MADE_BY),
+    )
 
 
 def _first_of_each_class(images: np.ndarray, labels: np.ndarray, num_classes: int) -> Sequence[np.ndarray]:
