@@ -44,6 +44,10 @@ def sweep_spec() -> Spec:
     }
 
 
+# Between whole epochs stands nothing.
+EPOCHS = {"tickMinStep": 1, "format": "d", "labelExpr": "datum.value % 1 ? '' : datum.label"}
+
+
 def curves_spec() -> Spec:
     """Specify a cell's final models: loss by epoch, a line per seed and split. Data is put in later."""
     split = {"field": "split", "legend": None}
@@ -55,7 +59,7 @@ def curves_spec() -> Spec:
         "height": 150,
         "mark": {"type": "line", "strokeWidth": 1.4, "point": {"size": 14}},
         "encoding": {
-            "x": {"field": "epoch", "type": "quantitative", "axis": {"tickMinStep": 1, "tickCount": 5, "format": "d"}},
+            "x": {"field": "epoch", "type": "quantitative", "axis": EPOCHS},
             "y": {"field": "loss", "type": "quantitative", "axis": {"tickCount": 4, "title": "loss, nats"}},
             "color": {**split, "scale": {"domain": sides, "range": [ACCENT, SECOND]}},
             "strokeDash": {**split, "scale": {"domain": sides, "range": [[1, 0], [4, 3]]}},

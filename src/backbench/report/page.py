@@ -21,7 +21,7 @@ from backbench.report.data_card import MAX_REJECTED, DataCard
 from backbench.report.foretelling import agreement, foretold_rows
 from backbench.report.images import data_uri
 from backbench.report.pareto_chart import pareto_points, pareto_spec
-from backbench.report.pictures import accuracy_picture, confusion_picture, effects_picture
+from backbench.report.pictures import MAX_DRAWN_ROWS, accuracy_picture, confusion_picture, effects_picture
 from backbench.report.vega import json_in_html, static_svg, vega_bundle
 
 FOLDER = Path(__file__).parent
@@ -81,7 +81,6 @@ def _templates() -> Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["points"] = lambda share: f"{100 * share:+.1f}"
     templates.globals["called"] = called
     templates.globals["source"] = lambda name: Markup((FOLDER / name).read_text(encoding="utf-8"))
     return templates
@@ -94,6 +93,7 @@ def _choice_context(leaderboard: Leaderboard, costs: Mapping[str, MeasuredCost])
     return {
         "recommendations": [(each, rows[each.name]) for each in advice],
         "effects": effects,
+        "most_drawn": MAX_DRAWN_ROWS,
         "effects_picture": Markup(effects_picture(effects)) if effects else None,
         "foretold": foretold_rows(foretold),
         "agreement": agreement(foretold),

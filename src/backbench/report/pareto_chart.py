@@ -31,13 +31,18 @@ def pareto_spec(points: Sequence[Spec], axis: Axis) -> Spec:
     x = {
         "field": axis.key,
         "type": "quantitative",
-        "scale": {"type": "log", "padding": 16},
+        "scale": {"type": "log", "padding": 16, "nice": False},
         "axis": {"title": f"{axis.title} (logarithmic)", "format": "~s", "tickCount": 5, "labelFlush": False},
     }
     colour = {"field": "strategy", "scale": _scale(strategies, SERIES), "legend": {"orient": "top", "title": None}}
     shape = {**colour, "scale": _scale(strategies, SHAPES)}
     y_axis = {"title": "test accuracy", "format": ".2~f"}
-    y = {"field": "accuracy", "type": "quantitative", "scale": {"zero": False, "padding": 10}, "axis": y_axis}
+    y = {
+        "field": "accuracy",
+        "type": "quantitative",
+        "scale": {"zero": False, "nice": False, "padding": 10},
+        "axis": y_axis,
+    }
     return {
         "description": f"Test accuracy against {axis.title}. On the front: {', '.join(axis.front)}",
         "config": CONFIG,
@@ -52,7 +57,7 @@ def pareto_spec(points: Sequence[Spec], axis: Axis) -> Spec:
                 "encoding": {"y": y},
             },
             {
-                "mark": {"type": "rule", "opacity": 0.55},
+                "mark": {"type": "rule", "strokeWidth": 1},
                 "encoding": {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
             },
             {

@@ -11,12 +11,16 @@ from backbench.report.drawing import ACCENT, INK, SECOND, drawing, svg
 
 WIDTH_INCHES = 5.2
 MAX_CONFUSION_CLASSES = 60
+MAX_DRAWN_ROWS = 30
 MAX_NUMBERED_CLASSES = 12
 
 
 def accuracy_picture(leaderboard: Leaderboard) -> str:
-    """Draw every row's mean test accuracy with its 95 % interval, best on top; the pixels in the second colour."""
-    rows = leaderboard.rows
+    """Draw every row's mean test accuracy with its 95 % interval, best on top; the pixels in the second colour.
+
+    Only the first 30 are drawn: a longer picture is not looked at, and the table has them all.
+    """
+    rows = [row for row in leaderboard.rows if row.rank <= MAX_DRAWN_ROWS]
     with drawing(WIDTH_INCHES, 0.6 + 0.42 * len(rows), "accuracy", left=0.1, right=0.6, bottom=0.5) as axes:
         for row in rows:
             colour = SECOND if row.is_baseline else ACCENT
@@ -24,9 +28,7 @@ def accuracy_picture(leaderboard: Leaderboard) -> str:
             axes.plot(row.test_accuracy_mean, row.rank, "o", color=colour, markersize=6)
             axes.text(0.0, row.rank - 0.28, f"{row.backbone} · {row.strategy}", fontsize=10, va="bottom")
             axes.text(1.02, row.rank, f"{row.test_accuracy_mean:.3f}", fontsize=10, va="center")
-        axes.set(
-            xlim=(0, 1.0), ylim=(len(rows) + 0.5, 0.2), xlabel="test accuracy, with 95 % interval over test images"
-        )
+        axes.set(xlim=(0, 1.0), ylim=(len(rows) + 0.5, 0.2), xlabel="test accuracy, with 95 % interval")
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x")
@@ -64,6 +66,7 @@ def confusion_picture(share: np.ndarray, classes: Sequence[str]) -> str | None:
 
 def effects_picture(effects: Sequence[StrategyEffect]) -> str:
     """Draw what a strategy gains over another, by backbone, with 95 % intervals; faint where no gain is shown."""
+    effects = effects[:MAX_DRAWN_ROWS]
     with drawing(WIDTH_INCHES, 0.7 + 0.45 * len(effects), "effects", left=0.1, right=0.1, bottom=0.5) as axes:
         axes.axvline(0, color=INK, linewidth=0.7)
         for place, effect in enumerate(effects):

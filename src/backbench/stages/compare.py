@@ -46,10 +46,11 @@ def _write_results(leaderboard: Leaderboard) -> None:
 def _page(leaderboard: Leaderboard) -> str:
     cells = [entry.record.cell for entry in leaderboard.entries if entry.record is not None]
     costs = {str(cell): cost for cell, cost in read_costs(cells).items()}
-    return render_page(leaderboard, _data_card(), costs=costs, environment=look_around())
+    return render_page(leaderboard, data_card(), costs=costs, environment=look_around())
 
 
-def _data_card() -> DataCard:
+def data_card() -> DataCard:
+    """Gather what the page says of the images; those of the test split are read when they are looked at."""
     content = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
     images = artifacts.read_array(images_file(artifacts.DATASET, "train"), made_by=MADE_BY)
     labels = artifacts.read_array(labels_file(artifacts.DATASET, "train"), made_by=MADE_BY)
