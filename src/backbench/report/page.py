@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment as Templates
 from jinja2 import FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from omegaconf import OmegaConf
 
 from backbench.choosing import recommendations
@@ -81,6 +81,7 @@ def _templates() -> Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
     templates.globals["called"] = called
     templates.globals["source"] = lambda name: Markup((FOLDER / name).read_text(encoding="utf-8"))
     return templates
