@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor weights repro cells test test-all check ui dashboard plots bench times lock
+.PHONY: help doctor weights repro cells report test test-all check ui dashboard plots bench times lock
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -43,6 +43,10 @@ ifneq ($(JOBS),1)
 	$(CELLS) | xargs -P $(JOBS) -I CELL $(REPRO) -s embed@CELL sweep@CELL train@CELL | cat
 endif
 	$(REPRO)
+	@test -e report/index.html || $(MAKE) --no-print-directory report
+
+report: .venv/ready ## write report/index.html and what MLflow lacks, from results that are there
+	$(REPRO) --force --single-item compare
 
 test: .venv/ready ## run the tests
 	python -m pytest

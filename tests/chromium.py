@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 
 @dataclass
@@ -20,13 +20,21 @@ class Visit:
 
 
 @contextmanager
-def visit() -> Iterator[Visit]:
-    """Yield an empty page; skips the test where there is no Chromium."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
+def chromium() -> Iterator[Browser]:
+    """Yield a browser; skips the test where there is no Chromium, which `.ci/run` installs."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no Chromium on this machine")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit() -> Iterator[Visit]:
+    """Yield an empty page; skips the test where there is no Chromium."""
+    with chromium() as browser:
         visited = Visit(browser.new_page(viewport={"width": 1400, "height": 1000}))
         visited.page.on("request", lambda request: visited.hosts.add(urlsplit(request.url).netloc))
         visited.page.on("pageerror", lambda error: visited.errors.append(str(error)))
@@ -35,4 +43,3 @@ def visit() -> Iterator[Visit]:
             lambda said: visited.errors.append(said.text) if said.type in ("error", "warning") else None,
         )
         yield visited
-        browser.close()

@@ -1,6 +1,7 @@
 """A synthetic finished benchmark: every file that `compare` reads, made in the working folder within a second."""
 
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.config import TrackingConfig
+from backbench.costs import MeasuredCost
+from backbench.data.store import MANIFEST_COLUMNS
 from backbench.evaluation import evaluate
 from backbench.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
 from backbench.predictions import Predictions, write_predictions
@@ -51,54 +54,83 @@ def epochs(rng: np.random.Generator, learning_rate: float) -> tuple[EpochRecord,
     )
 
 
-def labels() -> np.ndarray:
+def labels(classes: Sequence[str] = CLASSES) -> np.ndarray:
     """int32 `(NUM_TEST,)`: every class equally often."""
-    return np.array([index % len(CLASSES) for index in range(NUM_TEST)], dtype=np.int32)
+    return np.array([index % len(classes) for index in range(NUM_TEST)], dtype=np.int32)
 
 
-def probabilities(rng: np.random.Generator, accuracy: float) -> np.ndarray:
+def probabilities(rng: np.random.Generator, accuracy: float, classes: Sequence[str] = CLASSES) -> np.ndarray:
     """float32 `(NUM_TEST, num_classes)` that are right about a share `accuracy` of the images."""
     wrong = rng.uniform(size=NUM_TEST) >= accuracy
-    shown = (labels() + wrong * rng.integers(1, len(CLASSES), NUM_TEST)) % len(CLASSES)
-    logits = np.full((NUM_TEST, len(CLASSES)), 0.1)
+    shown = (labels(classes) + wrong * rng.integers(1, len(classes), NUM_TEST)) % len(classes)
+    logits = np.full((NUM_TEST, len(classes)), 0.1)
     logits[np.arange(NUM_TEST), shown] = 1.0
     return np.asarray(logits / logits.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def seed_record(rng: np.random.Generator, seed: int, predicted: np.ndarray) -> SeedRecord:
+def seed_record(
+    rng: np.random.Generator, seed: int, predicted: np.ndarray, classes: Sequence[str] = CLASSES
+) -> SeedRecord:
     """A final model's record whose test metrics are those of its predictions."""
-    test = evaluate(predicted, labels(), val_probabilities=predicted, val_labels=labels())
+    test = evaluate(predicted, labels(classes), val_probabilities=predicted, val_labels=labels(classes))
     history = epochs(rng, 1e-3)
     return SeedRecord(seed, {**test, "val_accuracy": 0.8, "val_loss": history[-1].val_loss}, NUM_EPOCHS, history)
 
 
-def on_both_splits(by_seed: dict[int, np.ndarray]) -> dict[str, Predictions]:
+def on_both_splits(by_seed: dict[int, np.ndarray], classes: Sequence[str] = CLASSES) -> dict[str, Predictions]:
     """The same predictions for val and test."""
-    predictions = Predictions.of_seeds(by_seed, labels())
+    predictions = Predictions.of_seeds(by_seed, labels(classes))
     return {"val": predictions, "test": predictions}
 
 
-def write_dataset() -> None:
-    """Write `dataset.json`, a manifest with rejected files, and the test labels."""
-    counts = {split: dict.fromkeys(CLASSES, 10) for split in ("train", "val")}
-    counts["test"] = {name: NUM_TEST // len(CLASSES) for name in CLASSES}
-    content = {"name": "synthetic", "classes": list(CLASSES), "digest": DIGESTS["data"], "image_size_pixels": 8}
+def write_dataset(classes: Sequence[str] = CLASSES) -> None:
+    """Write `dataset.json`, a manifest with rejected files, the images, and the train labels."""
+    counts = {split: dict.fromkeys(classes, 10) for split in ("train", "val")}
+    counts["test"] = {name: NUM_TEST // len(classes) for name in classes}
+    content = {"name": "synthetic", "classes": list(classes), "digest": DIGESTS["data"], "image_size_pixels": 8}
     rejected = {"unreadable": 2, "exact duplicate": 1}
     artifacts.write_json(
         artifacts.DATASET / "dataset.json", {**content, "counts": counts, "rejected": rejected, "split_seed": 0}
     )
-    train_labels = np.repeat(np.arange(len(CLASSES), dtype=np.int32), 10)
-    images = np.random.default_rng(0).integers(0, 256, (len(train_labels), 8, 8, 3), dtype=np.uint8)
+    artifacts.write_csv(artifacts.DATASET / "manifest.csv", manifest(), MANIFEST_COLUMNS)
+    train_labels = np.repeat(np.arange(len(classes), dtype=np.int32), 10)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (len(train_labels), 8, 8, 3), dtype=np.uint8)
     artifacts.write_array(artifacts.DATASET / "images-train.npy", images)
     artifacts.write_array(artifacts.DATASET / "labels-train.npy", train_labels)
+    test_images = rng.integers(0, 256, (NUM_TEST, 8, 8, 3), dtype=np.uint8)
+    artifacts.write_array(artifacts.DATASET / "images-test.npy", test_images)
 
 
-def write_pixels(accuracy: float) -> None:
+def manifest() -> list[dict[str, object]]:
+    """One file that is used and three that are not, as prepare lists them."""
+    verdicts = {
+        "zero/a.png": "used",
+        "zero/b.png": "exact duplicate of zero/a.png",
+        "één/<broken>.jpg": "unreadable",
+        "één/empty.jpg": "unreadable",
+    }
+    return [
+        {
+            "path": path,
+            "digest": "a" * 64,
+            "label": path.split("/")[0],
+            "width": 8,
+            "height": 8,
+            "split": "train" if verdict == "used" else "",
+            "position": 0 if verdict == "used" else "",
+            "verdict": verdict,
+        }
+        for path, verdict in verdicts.items()
+    ]
+
+
+def write_pixels(accuracy: float, classes: Sequence[str] = CLASSES) -> None:
     """Write the row of logistic regression on raw pixels."""
     rng = np.random.default_rng(99)
-    predicted = probabilities(rng, accuracy)
+    predicted = probabilities(rng, accuracy, classes)
     metrics = summarise(
-        [seed_record(rng, 0, predicted)],
+        [seed_record(rng, 0, predicted, classes)],
         cell_key="f" * 16,
         backbone="pixels",
         strategy="logistic_regression",
@@ -109,7 +141,7 @@ def write_pixels(accuracy: float) -> None:
         model_bytes=None,
     )
     write_metrics(artifacts.BASELINE / "metrics.json", metrics)
-    write_predictions(artifacts.BASELINE_PREDICTIONS, on_both_splits({0: predicted}))
+    write_predictions(artifacts.BASELINE_PREDICTIONS, on_both_splits({0: predicted}, classes))
 
 
 def trials(rng: np.random.Generator) -> tuple[TrialRecord, ...]:
@@ -125,7 +157,7 @@ def trials(rng: np.random.Generator) -> tuple[TrialRecord, ...]:
     return tuple(made)
 
 
-def write_cell(cell: Cell, accuracy: float, *, seed: int) -> None:
+def write_cell(cell: Cell, accuracy: float, *, seed: int, classes: Sequence[str] = CLASSES) -> None:
     """Write what sweep and train leave of one cell whose test accuracy is about `accuracy`."""
     rng = np.random.default_rng(seed)
     study = trials(rng)
@@ -153,8 +185,8 @@ def write_cell(cell: Cell, accuracy: float, *, seed: int) -> None:
         digests=dict(DIGESTS),
         configuration=configuration,
     )
-    by_seed = {each: probabilities(rng, accuracy) for each in SEEDS}
-    seeds = [seed_record(rng, each, predicted) for each, predicted in by_seed.items()]
+    by_seed = {each: probabilities(rng, accuracy, classes) for each in SEEDS}
+    seeds = [seed_record(rng, each, predicted, classes) for each, predicted in by_seed.items()]
     metrics = summarise(
         seeds,
         cell_key=key,
@@ -163,18 +195,18 @@ def write_cell(cell: Cell, accuracy: float, *, seed: int) -> None:
         boundary="output",
         num_parameters=1_234_567,
         num_trainable_parameters=1_539,
-        log_evidence=0.1 * BACKBONES.index(cell.backbone) if cell.backbone in BACKBONES else 0.0,
-        model_bytes=5_000_000,
+        log_evidence=0.1 * BACKBONES.index(cell.backbone) if cell.backbone in BACKBONES else 0.01 * seed,
+        model_bytes=5_000_000 + 1_000_000 * seed,
     )
     write_trials(cell, study)
     write_best(cell, best)
     write_history(cell, seeds)
     write_metrics(cell.metrics, metrics)
-    write_predictions(cell.predictions, on_both_splits(by_seed))
-    write_model(cell, configuration, rng)
+    write_predictions(cell.predictions, on_both_splits(by_seed, classes))
+    write_model(cell, configuration, rng, classes)
 
 
-def write_model(cell: Cell, configuration: dict[str, object], rng: np.random.Generator) -> None:
+def write_model(cell: Cell, configuration: dict[str, object], rng: np.random.Generator, classes: Sequence[str]) -> None:
     """Write a folder of models whose weights are noise: they are copied and compared, never loaded."""
     names = [FROZEN, *(seed_file(seed) for seed in SEEDS)]
     for name in names:
@@ -182,7 +214,7 @@ def write_model(cell: Cell, configuration: dict[str, object], rng: np.random.Gen
             temporary.write_bytes(rng.bytes(1000))
     description = ModelDescription(
         cell=str(cell),
-        classes=list(CLASSES),
+        classes=list(classes),
         boundary="output",
         seed=1,
         sha256=digests_of(cell.models, names),
@@ -198,6 +230,38 @@ def make_finished_benchmark() -> list[Cell]:
     for seed, (cell, accuracy) in enumerate(zip(cells(), (0.5, 0.6, 0.7, 0.95), strict=True)):
         write_cell(cell, accuracy, seed=seed)
     return cells()
+
+
+def measured_costs(cells: Sequence[Cell]) -> dict[str, MeasuredCost]:
+    """Costs by row name; the first cell was not measured."""
+    return {
+        str(cell): MeasuredCost(
+            latency_p50_ms=2.0 + 1.7 * place,
+            latency_p95_ms=2.5 + 2.1 * place,
+            throughput_images_per_second=900.0 / (1 + place),
+            peak_memory_bytes=700_000_000 + 50_000_000 * place,
+            embed_seconds=12.0,
+            search_seconds=30.0 * place,
+            training_seconds=8.0 * place,
+            machine="A CPU, 2 cores",
+            device="CPU",
+            threads=1,
+        )
+        for place, cell in enumerate(cells)
+        if place
+    }
+
+
+def make_large_benchmark() -> list[Cell]:
+    """Write 20 cells on ten classes, most of them close to one another."""
+    classes = tuple(f"class {number}" for number in range(10))
+    grid = [Cell(f"backbone_{number:02d}_large_patch16", strategy) for number in range(10) for strategy in STRATEGIES]
+    write_dataset(classes)
+    write_pixels(0.3, classes)
+    accuracies = np.linspace(0.55, 0.92, len(grid))
+    for seed, (cell, accuracy) in enumerate(zip(grid, accuracies, strict=True)):
+        write_cell(cell, float(accuracy), seed=seed, classes=classes)
+    return grid
 
 
 @cache

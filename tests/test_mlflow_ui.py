@@ -6,7 +6,6 @@ address, with its cells' runs in the MLflow experiment `BACKBENCH_EXPERIMENT`, t
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,13 +22,12 @@ from mlflow.tracking import MlflowClient
 
 from backbench import artifacts
 from backbench.config import TrackingConfig
+from tests.chromium import chromium
 from tests.finished_benchmark import cells, fresh_store, make_finished_benchmark
 from tests.test_publishing import publish
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
     pytest.mark.timeout(240),
 ]
 # As a reader would choose them under `Columns`.
@@ -105,15 +103,14 @@ def chosen_columns(experiment_id: str) -> dict[str, str]:
 
 
 def test_two_cells_are_compared_in_the_ui(server: str, work: Path) -> None:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     experiment = os.environ.get("BACKBENCH_EXPERIMENT", "synthetic")
     if "BACKBENCH_STORE" not in os.environ:
         publish(TrackingConfig(uri=server, experiment=experiment))
     experiment_id, runs = best_two(server, experiment)
     pictures = [work, *map(Path, filter(None, [os.environ.get("BACKBENCH_SCREENSHOTS")]))]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(WAIT_MILLISECONDS)
         expect.set_options(timeout=WAIT_MILLISECONDS)
@@ -148,7 +145,6 @@ def test_two_cells_are_compared_in_the_ui(server: str, work: Path) -> None:
         expect(page.get_by_text("@ champion").first).to_be_visible()
         expect(page.get_by_role("heading", name=f"{runs[0].info.run_name} on ").first).to_be_visible()
         picture("champion")
-        browser.close()
 
 
 def test_a_server_is_told_the_same_as_a_file(server: str, work: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from backbench.artifacts import file_sha256
-from backbench.data.dataset import SPLITS, open_dataset
-from backbench.data.store import MANIFEST, MANIFEST_COLUMNS, prepare_dataset
+from backbench.data.dataset import MANIFEST, SPLITS, open_dataset
+from backbench.data.store import MANIFEST_COLUMNS, prepare_dataset
 from backbench.errors import ArtifactError, DatasetError
 from tests.image_folders import config_for, make_folder, picture, save
 

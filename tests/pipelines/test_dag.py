@@ -60,6 +60,7 @@ NO_RESULT = {
     "backbone_config",
     "memory",
     "hardware",
+    "environment",
     "installation",
     "web_address",
     "digests",

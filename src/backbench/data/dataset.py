@@ -11,6 +11,7 @@ from backbench import artifacts
 SPLITS = ("train", "val", "test")
 MADE_BY = "prepare"
 DESCRIPTION = "dataset.json"
+MANIFEST = "manifest.csv"
 
 
 @dataclass(frozen=True)

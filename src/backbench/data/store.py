@@ -14,13 +14,12 @@ import numpy as np
 from backbench import artifacts
 from backbench.config import DatasetConfig
 from backbench.console import progress_bar
-from backbench.data.dataset import DESCRIPTION, SPLITS, images_file, labels_file
+from backbench.data.dataset import DESCRIPTION, MANIFEST, SPLITS, images_file, labels_file
 from backbench.data.scan import CONFLICTING_LABEL, EXACT_DUPLICATE, Examined, Tree, examine, walk, without_duplicates
 from backbench.data.split import assign_splits
 from backbench.errors import DatasetError
 
 NOT_DRAWN = "not drawn"
-MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("path", "digest", "label", "width", "height", "split", "position", "verdict")
 POOL = "pool.raw"
 

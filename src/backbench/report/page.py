@@ -1,75 +1,131 @@
 """The HTML page: one self-contained file, the answer first."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment as Templates
+from jinja2 import FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from omegaconf import OmegaConf
-from PIL import Image
 
-from backbench.findings import answer
+from backbench.choosing import recommendations
+from backbench.costs import MeasuredCost
+from backbench.environment import Environment
+from backbench.findings import answer, called, strategy_effects, transferability
 from backbench.leaderboard import Entry, Leaderboard
-from backbench.metrics import confusion, expected_calibration_error
-from backbench.predictions import Predictions
-from backbench.report.pictures import accuracy_picture, confusion_picture, curves_picture, sweep_picture
+from backbench.report import costing, mistakes
+from backbench.report.cell_charts import SWEEP_FIELDS, cell_data, curves_spec, sweep_spec
+from backbench.report.columns import leaderboard_table
+from backbench.report.data_card import MAX_REJECTED, DataCard
+from backbench.report.foretelling import agreement, foretold_rows
+from backbench.report.images import data_uri
+from backbench.report.pareto_chart import pareto_points, pareto_spec
+from backbench.report.pictures import MAX_DRAWN_ROWS, accuracy_picture, confusion_picture, effects_picture
+from backbench.report.vega import json_in_html, static_svg, vega_bundle
 
+FOLDER = Path(__file__).parent
 TEMPLATE = "page.html.jinja"
-NUM_CONFUSED_PAIRS = 5
 MAX_SAMPLES = 24
 
 
-@dataclass(frozen=True)
-class DataCard:
-    """What `dataset.json` says, and one training image per class: uint8 RGB `(S, S, 3)` each."""
+def render_page(
+    leaderboard: Leaderboard, data: DataCard, *, costs: Mapping[str, MeasuredCost], environment: Environment
+) -> str:
+    """Render the report: nothing is loaded from anywhere, and the same results give the same text.
 
-    content: Mapping[str, Any]
-    samples: Sequence[np.ndarray]
+    Args:
+        leaderboard: Every row, with what it was made of.
+        data: The images that it was measured on.
+        costs: What was measured of each row on a machine, by the row's name; rows may be missing.
+        environment: What this process runs with.
+    """
+    axes = costing.axes(leaderboard, costs)
+    records = [entry.record for entry in leaderboard.entries if entry.record is not None]
+    points = pareto_points(leaderboard, axes)
+    specs = {axis.key: pareto_spec(points, axis) for axis in axes}
+    charts = {
+        "pareto": {"specs": specs, "points": points},
+        "cells": [cell_data(record) for record in records],
+        "specs": {"sweep": sweep_spec(), "curves": curves_spec()},
+        "fields": SWEEP_FIELDS,
+    }
+    return (
+        _templates()
+        .get_template(TEMPLATE)
+        .render(
+            answer=answer(leaderboard),
+            leaderboard=leaderboard,
+            table=leaderboard_table(leaderboard, costs),
+            axes=axes,
+            missing=costing.missing(leaderboard, costs),
+            machines=sorted({cost.machine for cost in costs.values() if cost.machine}),
+            accuracy=Markup(accuracy_picture(leaderboard)),
+            pareto=Markup(static_svg(specs[axes[0].key], points)) if axes else None,
+            cells=[_cell_context(entry) for entry in leaderboard.entries if entry.record is not None],
+            charts=Markup(json_in_html(charts)),
+            vega=Markup(vega_bundle()),
+            environment=environment,
+            **_choice_context(leaderboard, costs),
+            **_mistakes_context(leaderboard.best, data),
+            **_data_context(data),
+        )
+    )
 
-    @property
-    def classes(self) -> list[str]:
-        return [str(name) for name in self.content["classes"]]
+
+def _templates() -> Templates:
+    templates = Templates(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
+    templates.globals["called"] = called
+    templates.globals["source"] = lambda name: Markup((FOLDER / name).read_text(encoding="utf-8"))
+    return templates
 
 
-def plus_minus(mean: float, sd: float | None) -> str:
-    """Spell a mean with its standard deviation, where there is one."""
-    return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
-
-
-def _mean_confusion(predictions: Predictions) -> np.ndarray:
-    """Share of each true class by predicted class over all seeds, float64; a class with no image is all 0."""
-    counts = sum(confusion(each, predictions.labels) for each in predictions.probabilities)
-    totals = np.maximum(np.asarray(counts).sum(axis=1, keepdims=True), 1)
-    return np.asarray(counts / totals, dtype=np.float64)
-
-
-def _confused_pairs(share: np.ndarray, classes: Sequence[str]) -> list[tuple[str, str, float]]:
-    wrong = share * (1 - np.eye(len(classes)))
-    worst = np.argsort(-wrong, axis=None, kind="stable")[:NUM_CONFUSED_PAIRS]
-    pairs = [(int(flat) // len(classes), int(flat) % len(classes)) for flat in worst]
-    return [(classes[true], classes[shown], float(wrong[true, shown])) for true, shown in pairs if wrong[true, shown]]
-
-
-def _data_uri(image: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(np.asarray(image)).save(buffer, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _best_context(entry: Entry, classes: Sequence[str]) -> dict[str, Any]:
-    share = _mean_confusion(entry.predictions)
-    errors = [expected_calibration_error(each, entry.predictions.labels) for each in entry.predictions.probabilities]
-    picture = confusion_picture(share, classes)
+def _choice_context(leaderboard: Leaderboard, costs: Mapping[str, MeasuredCost]) -> dict[str, Any]:
+    rows = {row.name: row for row in leaderboard.rows}
+    effects, foretold = strategy_effects(leaderboard), transferability(leaderboard.entries)
+    advice = recommendations(costing.candidates(leaderboard, costs))
     return {
-        "best": entry,
-        "calibration_error": float(np.mean(errors)),
+        "recommendations": [(each, rows[each.name]) for each in advice],
+        "effects": effects,
+        "most_drawn": MAX_DRAWN_ROWS,
+        "effects_picture": Markup(effects_picture(effects)) if effects else None,
+        "foretold": foretold_rows(foretold),
+        "agreement": agreement(foretold),
+    }
+
+
+def _mistakes_context(best: Entry, data: DataCard) -> dict[str, Any]:
+    classes, predictions = data.classes, best.predictions
+    share = mistakes.mean_confusion(predictions)
+    picture = confusion_picture(share, classes)
+    worst = mistakes.worst_mistakes(predictions)
+    return {
+        "best": best,
         "confusion": Markup(picture) if picture else None,
-        "confused_pairs": _confused_pairs(share, classes),
+        "confused_pairs": mistakes.confused_pairs(share, classes),
+        "recalls": mistakes.class_recalls(share, predictions.labels, classes),
+        "worst": [
+            (data_uri(data.test_images[each.position]), classes[each.actual], classes[each.predicted], each.confidence)
+            for each in worst
+        ],
+    }
+
+
+def _data_context(data: DataCard) -> dict[str, Any]:
+    samples: Sequence[str] = [data_uri(image) for image in data.samples[:MAX_SAMPLES]]
+    return {
+        "dataset": data.content,
+        "samples": list(zip(data.classes, samples, strict=False)),
+        "rejected_files": data.rejected_files,
+        "num_rejected": data.num_rejected,
+        "max_rejected": MAX_REJECTED,
     }
 
 
@@ -77,27 +133,4 @@ def _cell_context(entry: Entry) -> dict[str, Any]:
     record = entry.record
     assert record is not None
     configuration = OmegaConf.to_yaml(OmegaConf.create(record.best.configuration))
-    pictures = {"sweep": Markup(sweep_picture(record)), "curves": Markup(curves_picture(record))}
-    return {"row": entry.row, "record": record, "configuration": configuration, **pictures}
-
-
-def render_page(leaderboard: Leaderboard, data: DataCard) -> str:
-    """Render the report: no link is loaded, and the same results give the same text."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plus_minus"] = plus_minus
-    samples = zip(data.classes, map(_data_uri, data.samples[:MAX_SAMPLES]), strict=False)
-    return environment.get_template(TEMPLATE).render(
-        answer=answer(leaderboard),
-        leaderboard=leaderboard,
-        accuracy=Markup(accuracy_picture(leaderboard)),
-        cells=[_cell_context(entry) for entry in leaderboard.entries if entry.record is not None],
-        dataset=data.content,
-        samples=list(samples),
-        **_best_context(leaderboard.best, data.classes),
-    )
+    return {"row": entry.row, "record": record, "configuration": configuration}

@@ -10,13 +10,16 @@ from rich.console import Console
 from backbench import artifacts
 from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
-from backbench.data.dataset import DESCRIPTION, MADE_BY, images_file, labels_file
+from backbench.costs import read_costs
+from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
+from backbench.environment import look_around
 from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, answer, comparison_rows, interval_rows, summary
 from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard
 from backbench.mlflow_registry import registered_name
 from backbench.publishing import publish_benchmark
 from backbench.report import dvc_tables
-from backbench.report.page import DataCard, render_page
+from backbench.report.data_card import DataCard
+from backbench.report.page import render_page
 from backbench.report.terminal import print_leaderboard
 from backbench.run_notes import findings
 
@@ -28,9 +31,9 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
         BackbenchError: a cell is missing, or the MLflow store cannot be reached.
     """
     leaderboard = read_leaderboard(cells_of(benchmark.backbones, benchmark.strategies))
-    card = _data_card()
+    card = data_card()
     write_results(leaderboard, card.classes)
-    _write_report(render_page(leaderboard, card))
+    _write_report(_page(leaderboard, card))
     _publish(leaderboard, tracking)
     print_leaderboard(leaderboard.rows, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
@@ -51,11 +54,23 @@ def write_results(leaderboard: Leaderboard, classes: Sequence[str]) -> None:
         artifacts.write_json(artifacts.SCORES / f"{row.name}.json", dvc_tables.scores(row))
 
 
-def _data_card() -> DataCard:
+def _page(leaderboard: Leaderboard, card: DataCard) -> str:
+    cells = [entry.record.cell for entry in leaderboard.entries if entry.record is not None]
+    costs = {str(cell): cost for cell, cost in read_costs(cells).items()}
+    return render_page(leaderboard, card, costs=costs, environment=look_around())
+
+
+def data_card() -> DataCard:
+    """Gather what the page says of the images; those of the test split are read when they are looked at."""
     content = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
     images = artifacts.read_array(images_file(artifacts.DATASET, "train"), made_by=MADE_BY)
     labels = artifacts.read_array(labels_file(artifacts.DATASET, "train"), made_by=MADE_BY)
-    return DataCard(content, _first_of_each_class(images, labels, len(content["classes"])))
+    return DataCard(
+        content,
+        samples=_first_of_each_class(images, labels, len(content["classes"])),
+        test_images=artifacts.read_array(images_file(artifacts.DATASET, "test"), made_by=MADE_BY),
+        manifest=artifacts.read_csv(artifacts.DATASET / MANIFEST, made_by=MADE_BY),
+    )
 
 
 def _first_of_each_class(images: np.ndarray, labels: np.ndarray, num_classes: int) -> Sequence[np.ndarray]:

@@ -4,7 +4,8 @@ from typing import Any
 
 from backbench import artifacts
 from backbench.config import DatasetConfig
-from backbench.data.store import MANIFEST, prepare_dataset
+from backbench.data.dataset import MANIFEST
+from backbench.data.store import prepare_dataset
 
 
 def prepare(config: DatasetConfig) -> str:

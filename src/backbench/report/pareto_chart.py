@@ -1,0 +1,82 @@
+"""Accuracy against one cost, as Vega-Lite: points with intervals, and the front as steps."""
+
+from collections.abc import Sequence
+
+from backbench.leaderboard import Leaderboard
+from backbench.report.costing import Axis
+from backbench.report.vega import CONFIG, SERIES, SHAPES, SOFT, Spec, digits
+
+
+def pareto_points(leaderboard: Leaderboard, axes: Sequence[Axis]) -> list[Spec]:
+    """Spell every cell with its accuracy, its interval and its costs."""
+    return [
+        {
+            "backbone": row.backbone,
+            "strategy": row.strategy,
+            "name": row.name,
+            "accuracy": digits(row.test_accuracy_mean),
+            "low": digits(row.test_accuracy_low),
+            "high": digits(row.test_accuracy_high),
+            "interval": f"{row.test_accuracy_low:.3f} to {row.test_accuracy_high:.3f}",
+            **{axis.key: digits(axis.values.get(row.name)) for axis in axes},
+        }
+        for row in leaderboard.rows
+        if not row.is_baseline
+    ]
+
+
+def pareto_spec(points: Sequence[Spec], axis: Axis) -> Spec:
+    """Specify accuracy against one cost: points with intervals, and the front as steps. Data is put in later."""
+    strategies = sorted({point["strategy"] for point in points})
+    x = {
+        "field": axis.key,
+        "type": "quantitative",
+        "scale": {"type": "log", "padding": 16, "nice": False},
+        "axis": {"title": f"{axis.title} (logarithmic)", "format": "~s", "tickCount": 5, "labelFlush": False},
+    }
+    colour = {"field": "strategy", "scale": _scale(strategies, SERIES), "legend": {"orient": "top", "title": None}}
+    shape = {**colour, "scale": _scale(strategies, SHAPES)}
+    y_axis = {"title": "test accuracy", "format": ".2~f"}
+    y = {
+        "field": "accuracy",
+        "type": "quantitative",
+        "scale": {"zero": False, "nice": False, "padding": 10},
+        "axis": y_axis,
+    }
+    return {
+        "description": f"Test accuracy against {axis.title}. On the front: {', '.join(axis.front)}",
+        "config": CONFIG,
+        "width": "container",
+        "height": 340,
+        "encoding": {"x": x},
+        "transform": [{"filter": {"field": axis.key, "valid": True}}],
+        "layer": [
+            {
+                "transform": [{"filter": {"field": "name", "oneOf": list(axis.front)}}],
+                "mark": {"type": "line", "interpolate": "step-after", "color": SOFT, "strokeDash": [5, 4]},
+                "encoding": {"y": y},
+            },
+            {
+                "mark": {"type": "rule", "strokeWidth": 1},
+                "encoding": {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
+                "encoding": {"y": y, "color": colour, "shape": shape, "tooltip": _pareto_tooltip(axis)},
+            },
+        ],
+    }
+
+
+def _scale(domain: Sequence[str], offered: Sequence[str]) -> Spec:
+    return {"domain": list(domain), "range": [offered[place % len(offered)] for place in range(len(domain))]}
+
+
+def _pareto_tooltip(axis: Axis) -> list[Spec]:
+    return [
+        {"field": "backbone"},
+        {"field": "strategy"},
+        {"field": "accuracy", "format": ".3f", "title": "test accuracy"},
+        {"field": "interval", "title": "95 % interval"},
+        {"field": axis.key, "format": ".3~s", "title": axis.title},
+    ]

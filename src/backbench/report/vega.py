@@ -1,0 +1,73 @@
+"""Vega-Lite in the page: its code, colours that follow light and dark, and pictures made without a browser.
+
+Colours are CSS variables of the page, which SVG takes as they are.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import vl_convert
+
+Spec = dict[str, Any]
+
+NUM_SERIES = 6
+SERIES = [f"var(--series-{number})" for number in range(1, NUM_SERIES + 1)]
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
+INK, SOFT, LINE, ACCENT, SECOND = (f"var(--{name})" for name in ("ink", "soft", "line", "accent", "second"))
+CONFIG: Spec = {
+    "font": "system-ui, sans-serif",
+    "background": "transparent",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "domainColor": SOFT,
+        "tickColor": SOFT,
+        "gridColor": LINE,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+    "legend": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelLimit": 240,
+    },
+}
+STATIC_WIDTH_PIXELS = 640
+
+
+@cache
+def vega_bundle() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one ES module, which asks no network for anything.
+
+    Raises:
+        AssertionError: the bundle would end the script element that it stands in.
+    """
+    bundle = str(vl_convert.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;"))
+    assert "</script" not in bundle.lower()
+    assert "<!--" not in bundle
+    return bundle
+
+
+def json_in_html(content: Any) -> str:
+    """Spell a value as JSON that no script element is ended by."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def static_svg(spec: Spec, values: Sequence[Spec]) -> str:
+    """Draw a specification of some data without a browser: SVG text, for pages without scripts."""
+    text = str(vl_convert.vegalite_to_svg({**spec, "width": STATIC_WIDTH_PIXELS, "data": {"values": list(values)}}))
+    label = str(spec["description"]).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def digits(value: float | None) -> float | None:
+    """Keep as many digits as a chart shows; what is not finite has no place in it."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
