@@ -10,29 +10,39 @@ from scipy import stats
 
 from backbench.leaderboard import ACCURACY, Entry, Leaderboard, Row
 from backbench.statistics import Interval
-from backbench.uncertainty import PairedComparison
+from backbench.uncertainty import SIGNIFICANCE, PairedComparison, adjusted_p_values
 
 FEATURE_EXTRACTION = "feature_extraction"
-# What is drawn and compared: p-values are kept to so many digits, since more of them mean nothing.
 P_VALUE_DIGITS = 4
 
 
 @dataclass(frozen=True)
 class StrategyEffect:
-    """What one strategy gains over another on the same backbone, in test accuracy."""
+    """What one strategy gains over another on the same backbone, in test accuracy.
+
+    `p_value` is adjusted for all of these questions together, one per backbone and pair of strategies, `num_questions`.
+    """
 
     backbone: str
     strategy: str
     over: str
     gain: Interval
-    is_shown: bool
+    p_value: float
+    num_questions: int
+
+    @property
+    def is_shown(self) -> bool:
+        return self.p_value < SIGNIFICANCE
 
     @property
     def words(self) -> str:
+        by = f"{points(abs(self.gain.estimate))}{_range(self.gain)}"
         if self.is_shown:
-            verb = "gains" if self.gain.estimate > 0 else "loses"
-            return f"{self.strategy} {verb} {points(abs(self.gain.estimate))}{_range(self.gain)} over {self.over}"
-        return f"no difference between {self.strategy} and {self.over} is shown{_range(self.gain)}"
+            return f"{self.strategy} {'gains' if self.gain.estimate > 0 else 'loses'} {by} over {self.over}"
+        if self.gain.includes_zero:
+            return f"no difference between {self.strategy} and {self.over} is shown{_range(self.gain)}"
+        seems = "gain" if self.gain.estimate > 0 else "lose"
+        return f"{self.strategy} seems to {seems} {by} over {self.over}, too little for {self.num_questions} at once"
 
 
 @dataclass(frozen=True)
@@ -96,21 +106,24 @@ def strategy_effects(leaderboard: Leaderboard) -> list[StrategyEffect]:
     by_backbone: dict[str, list[Row]] = {}
     for row in leaderboard.rows:
         by_backbone.setdefault(row.backbone, []).append(row)
-    pairs = {frozenset((pair.first, pair.second)): pair for pair in leaderboard.comparisons}
-    effects = []
-    for rows in by_backbone.values():
-        # Feature extraction is what others are held against.
-        ordered = sorted(rows, key=lambda row: (row.strategy != FEATURE_EXTRACTION, row.strategy))
-        for over, row in combinations(ordered, 2):
-            effects.append(_effect(row, over, pairs[frozenset((row.name, over.name))]))
-    return effects
+    # Feature extraction is what others are held against.
+    ordered = [
+        sorted(rows, key=lambda row: (row.strategy != FEATURE_EXTRACTION, row.strategy))
+        for rows in by_backbone.values()
+    ]
+    asked = [pair for rows in ordered for pair in combinations(rows, 2)]
+    compared = {frozenset((pair.first, pair.second)): pair for pair in leaderboard.comparisons}
+    pairs = [compared[frozenset((row.name, over.name))] for over, row in asked]
+    adjusted = adjusted_p_values([pair.p_value for pair in pairs])
+    return [
+        StrategyEffect(row.backbone, row.strategy, over.strategy, _gain(row, pair), rounded(p_value), len(asked))
+        for (over, row), pair, p_value in zip(asked, pairs, adjusted, strict=True)
+    ]
 
 
-def _effect(row: Row, over: Row, pair: PairedComparison) -> StrategyEffect:
-    gain = pair.difference
-    if pair.first != row.name:
-        gain = Interval(-gain.estimate, -gain.high, -gain.low)
-    return StrategyEffect(row.backbone, row.strategy, over.strategy, gain, pair.is_shown)
+def _gain(row: Row, pair: PairedComparison) -> Interval:
+    found = pair.difference
+    return found if pair.first == row.name else Interval(-found.estimate, -found.high, -found.low)
 
 
 def transferability(entries: Sequence[Entry]) -> Transferability:
@@ -149,7 +162,9 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
         "tied_with_best": [row.name for row in leaderboard.tied[1:]],
         "ahead_of_second": {"second": second.row.name, **asdict(second.behind.difference)},
         "baseline": leaderboard.baseline.row.test_accuracy_mean,
-        "strategies": [{**asdict(each), "words": each.words} for each in strategy_effects(leaderboard)],
+        "strategies": [
+            {**asdict(each), "is_shown": each.is_shown, "words": each.words} for each in strategy_effects(leaderboard)
+        ],
         "transferability": asdict(transferability(leaderboard.entries)),
         "num_cells": len(leaderboard.entries) - 1,
         "num_test_images": len(leaderboard.best.predictions.labels),
@@ -169,8 +184,8 @@ def comparison_rows(leaderboard: Leaderboard) -> list[Mapping[str, Any]]:
             "difference": pair.difference.estimate,
             "low": pair.difference.low,
             "high": pair.difference.high,
-            "p_value": _rounded(pair.p_value),
-            "adjusted_p_value": _rounded(pair.adjusted_p_value),
+            "p_value": rounded(pair.p_value),
+            "adjusted_p_value": rounded(pair.adjusted_p_value),
             "is_shown": pair.is_shown,
         }
         for pair in leaderboard.comparisons
@@ -196,5 +211,6 @@ def interval_rows(leaderboard: Leaderboard) -> list[Mapping[str, Any]]:
     ]
 
 
-def _rounded(p_value: float) -> float:
+def rounded(p_value: float) -> float:
+    """Keep the digits of a p-value that mean something."""
     return float(np.format_float_positional(p_value, P_VALUE_DIGITS, unique=False, fractional=False))

@@ -17,6 +17,8 @@ from backbench.resampling import Resampled
 from backbench.statistics import CONFIDENCE, Interval
 
 SIGNIFICANCE = 1 - CONFIDENCE
+# A variance that is the rounding of sums, and no spread.
+ROUNDING = 1e-24
 
 
 @dataclass(frozen=True)
@@ -84,20 +86,23 @@ def difference(first: Resampled, second: Resampled) -> Difference:
 
 
 def compare_all(numbers: Mapping[str, Resampled]) -> list[PairedComparison]:
-    """Compare every two cells; p-values are adjusted for all pairs by Holm's method.
+    """Compare every two cells; p-values are adjusted for all pairs by Holm's method."""
+    pairs = list(combinations(numbers, 2))
+    found = [difference(numbers[first], numbers[second]) for first, second in pairs]
+    adjusted = adjusted_p_values([each.p_value for each in found])
+    return [
+        PairedComparison(first, second, each.interval, each.p_value, p_value)
+        for (first, second), each, p_value in zip(pairs, found, adjusted, strict=True)
+    ]
+
+
+def adjusted_p_values(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values of questions that are asked together, in their order.
 
     Source:
         Holm 1979, A simple sequentially rejective multiple test procedure; `statsmodels` `multipletests`.
     """
-    pairs = list(combinations(numbers, 2))
-    found = [difference(numbers[first], numbers[second]) for first, second in pairs]
-    if not found:
-        return []
-    adjusted = multipletests([each.p_value for each in found], alpha=SIGNIFICANCE, method="holm")[1]
-    return [
-        PairedComparison(first, second, each.interval, each.p_value, float(p_value))
-        for (first, second), each, p_value in zip(pairs, found, adjusted, strict=True)
-    ]
+    return [float(each) for each in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
 def tied_with(best: str, comparisons: Sequence[PairedComparison]) -> set[str]:
@@ -150,7 +155,7 @@ def _seed_draws(numbers: Sequence[Resampled], variance: float) -> NDArray[np.flo
         chosen = random.integers(0, len(deviations), (num_resamples, len(deviations)))
         draws += deviations[chosen].mean(axis=1)
         narrow += float(np.var(deviations)) / len(deviations)
-    return draws * np.sqrt(variance / narrow) if narrow > 0.0 else draws
+    return draws * np.sqrt(variance / narrow) if narrow > ROUNDING else np.zeros(num_resamples)
 
 
 def _degrees(of_images: float, of_seeds: float, numbers: Sequence[Resampled]) -> float:

@@ -1,0 +1,121 @@
+"""What is said of a leaderboard follows from its numbers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from backbench.findings import answer, comparison_rows, interval_rows, strategy_effects, summary, transferability
+from backbench.leaderboard import Finished, Leaderboard, rank
+from backbench.predictions import Predictions
+from backbench.records import MetricsRecord
+from backbench.statistics import sd_over_seeds
+
+NUM_IMAGES, SEEDS = 400, (0, 1, 2)
+
+
+def finished(backbone: str, strategy: str, accuracy: float, log_evidence: float | None = None) -> Finished:
+    """A row whose predictions are right about a share of the images, the same ones for equal shares."""
+    labels = np.arange(NUM_IMAGES, dtype=np.int32) % 2
+    hard = np.random.default_rng(0).permutation(NUM_IMAGES)
+    tables = [np.where(np.roll(hard, seed) < accuracy * NUM_IMAGES, labels, 1 - labels) for seed in SEEDS]
+    probabilities = np.stack([np.eye(2, dtype=np.float32)[table] * 0.8 + 0.1 for table in tables])
+    per_seed = [dict.fromkeys(METRICS, float(np.mean(table == labels))) for table in tables]
+    metrics = MetricsRecord(
+        cell_key="",
+        backbone=backbone,
+        strategy=strategy,
+        boundary="output",
+        num_seeds=len(SEEDS),
+        num_parameters=1,
+        num_trainable_parameters=1,
+        log_evidence=log_evidence,
+        model_bytes=1,
+        mean={name: float(np.mean([each[name] for each in per_seed])) for name in METRICS},
+        sd=sd_over_seeds(per_seed),
+        seeds={},
+    )
+    return Finished(metrics, None, Predictions(SEEDS, labels, probabilities))
+
+
+METRICS = (
+    "test_accuracy",
+    "test_balanced_accuracy",
+    "test_macro_f1",
+    "test_log_loss",
+    "test_expected_calibration_error",
+    "test_scaled_calibration_error",
+    "val_accuracy",
+)
+
+
+def leaderboard(*rows: Finished) -> Leaderboard:
+    return rank([*rows, finished("pixels", "logistic_regression", 0.5)])
+
+
+def test_a_strategy_that_is_better_gains_and_one_that_is_not_is_said_to_be_equal() -> None:
+    found = leaderboard(
+        finished("a", "feature_extraction", 0.7),
+        finished("a", "fine_tuning", 0.9),
+        finished("b", "feature_extraction", 0.8),
+        finished("b", "fine_tuning", 0.8),
+        finished("c", "feature_extraction", 0.9),
+        finished("c", "fine_tuning", 0.6),
+    )
+    effects = {effect.backbone: effect for effect in strategy_effects(found)}
+    assert set(effects) == {"a", "b", "c"}
+    assert effects["a"].words.startswith("fine_tuning gains 20.0 points (+")
+    assert (
+        effects["b"].words == "no difference between fine_tuning and feature_extraction is shown (+0.0 to +0.0 points)"
+    )
+    assert effects["c"].words.startswith("fine_tuning loses 30.0 points (-")
+    assert effects["c"].gain.low < effects["c"].gain.estimate < effects["c"].gain.high < 0
+
+
+def test_what_one_question_would_show_and_three_do_not_is_said() -> None:
+    (effect,) = strategy_effects(
+        leaderboard(finished("a", "feature_extraction", 0.7), finished("a", "fine_tuning", 0.9))
+    )
+    doubtful = replace(effect, p_value=0.09, num_questions=3)
+    assert doubtful.words.startswith("fine_tuning seems to gain 20.0 points (+")
+    assert doubtful.words.endswith(" over feature_extraction, too little for 3 at once")
+
+
+def test_the_answer_names_who_is_tied_and_no_more_than_three() -> None:
+    rows = [finished(name, "fine_tuning", 0.8) for name in "abcde"]
+    said = answer(leaderboard(*rows))
+    assert said.startswith("a with fine_tuning is best: test accuracy 0.800 ± 0.000 (sd, 3 seeds), against 0.500")
+    assert said.endswith("No difference to b with fine_tuning, c with fine_tuning and 2 more is shown.")
+
+
+def test_log_evidence_is_held_against_feature_extraction() -> None:
+    rows = [
+        finished("a", "feature_extraction", 0.9, 0.3),
+        finished("a", "fine_tuning", 0.6, 0.3),
+        finished("b", "feature_extraction", 0.8, 0.2),
+        finished("c", "feature_extraction", 0.7, -0.1),
+    ]
+    found = transferability(leaderboard(*rows).entries)
+    assert [(each.backbone, each.test_accuracy) for each in found.backbones] == [
+        ("a", pytest.approx(0.9)),
+        ("b", pytest.approx(0.8)),
+        ("c", pytest.approx(0.7)),
+    ]
+    assert (found.spearman, found.kendall) == (1.0, 1.0)
+
+
+def test_two_backbones_have_no_rank_correlation() -> None:
+    found = transferability(leaderboard(finished("a", "x", 0.9, 0.3), finished("b", "x", 0.8, 0.2)).entries)
+    assert (found.spearman, found.kendall) == (None, None)
+
+
+def test_tables_have_every_pair_and_every_headline_number() -> None:
+    found = leaderboard(finished("a", "x", 0.9), finished("b", "x", 0.8))
+    assert [(row["first"], row["second"]) for row in comparison_rows(found)] == [
+        ("a-x", "b-x"),
+        ("a-x", "pixels-logistic_regression"),
+        ("b-x", "pixels-logistic_regression"),
+    ]
+    metrics = [row["metric"] for row in interval_rows(found) if row["backbone"] == "a"]
+    assert metrics == ["test_accuracy", "test_balanced_accuracy", "test_log_loss", "test_macro_f1"]
+    assert summary(found)["tied_with_best"] == []
