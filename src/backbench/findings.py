@@ -123,7 +123,7 @@ def strategy_effects(leaderboard: Leaderboard) -> list[StrategyEffect]:
 
 def _gain(row: Row, pair: PairedComparison) -> Interval:
     found = pair.difference
-    return found if pair.first == row.name else Interval(-found.estimate, -found.high, -found.low)
+    return found if pair.first == row.name else Interval(0.0 - found.estimate, 0.0 - found.high, 0.0 - found.low)
 
 
 def transferability(entries: Sequence[Entry]) -> Transferability:
