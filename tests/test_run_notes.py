@@ -8,9 +8,9 @@ import pytest
 
 from backbench.leaderboard import Leaderboard, rank, read_leaderboard
 from backbench.predictions import Predictions
-from backbench.run_notes import cell_note, cell_tags, findings, is_tied, model_card, overview, recalls
+from backbench.run_notes import cell_note, cell_tags, findings, model_card, overview, recalls
 from backbench.runs import MAX_NOTE_CHARACTERS, bounded
-from tests.finished_benchmark import cells, make_finished_benchmark
+from tests.finished_benchmark import cells, make_finished_benchmark, write_pixels
 from tests.test_publishing import DESCRIPTION
 
 
@@ -27,15 +27,15 @@ def test_a_cells_note_says_its_choice_its_accuracy_and_its_rank(leaderboard: Lea
     assert entry.record is not None
     assert f"learning rate {entry.record.best.choice.learning_rate:.2e}" in note
     assert f"{row.test_accuracy_mean:.3f} ± {row.test_accuracy_sd:.3f} over 3 seeds, 95 % interval" in note
-    assert f"Rank 2 of 5, {entry.behind.estimate:.3f} behind the best, vgg16_slim-fine_tuning" in note  # type: ignore[union-attr]
+    assert entry.behind is not None
+    assert f"Rank 2 of 5, {entry.behind.difference.estimate:.3f} behind the best, vgg16_slim-fine_tuning" in note
     assert "at the low edge of its range: widen it" in note
 
 
 def test_what_is_not_shown_to_be_worse_is_tied(leaderboard: Leaderboard) -> None:
-    best, second = leaderboard.entries[:2]
-    twin = replace(second, predictions=best.predictions, row=replace(best.row, backbone="zwin"))
-    tied = rank([best, twin, leaderboard.baseline])
-    assert [is_tied(entry) for entry in tied.entries] == [False, True, False]
+    best = leaderboard.best.finished
+    twin = replace(best, metrics=replace(best.metrics, backbone="zwin"))
+    tied = rank([best, twin, leaderboard.baseline.finished])
     assert "Rank 2 of 3, tied with the best, vgg16_slim-fine_tuning: no difference is shown" in cell_note(
         tied.entries[1], tied
     )
@@ -48,15 +48,17 @@ def test_what_is_not_shown_to_be_worse_is_tied(leaderboard: Leaderboard) -> None
 
 
 def test_the_champion_is_the_best_cell_even_behind_the_pixels(leaderboard: Leaderboard) -> None:
-    pixels = leaderboard.baseline
-    winning = replace(pixels, row=replace(pixels.row, test_accuracy_mean=1.0))
-    said = findings(
-        rank([*leaderboard.entries[:-1], winning]), "So.", dataset=DESCRIPTION, model_name="backbench-synthetic"
-    )
+    write_pixels(1.0)
+    won = read_leaderboard(cells())
+    assert won.best.row.is_baseline
+    said = findings(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
     assert said is not None
     assert said.champion == "vgg16_slim-fine_tuning"
     assert said.tags["vgg16_slim-fine_tuning"]["champion"] == "true"
-    assert findings(replace(leaderboard, entries=(pixels,)), "So.", dataset=DESCRIPTION, model_name="x") is None
+    assert (
+        findings(replace(leaderboard, entries=(leaderboard.baseline,)), "So.", dataset=DESCRIPTION, model_name="x")
+        is None
+    )
 
 
 def test_the_overview_begins_with_the_answer_and_stays_small(leaderboard: Leaderboard) -> None:
