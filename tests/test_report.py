@@ -224,7 +224,7 @@ def test_pictures_have_a_text_for_those_who_do_not_see_them() -> None:
     text = own_text(text)
     # Accuracy, the Pareto front, strategies, confusion; what a script draws gets its text from data-label.
     assert text.count("<svg") == text.count('<svg role="img" aria-label="') == 4
-    assert text.count("data-chart=") == text.count("data-label=") == 2 * len(cells())
+    assert text.count("data-chart=") == text.count("data-label=") == 3 * len(cells())
 
 
 def test_too_many_classes_have_no_confusion_picture() -> None:

@@ -235,7 +235,7 @@ def test_without_scripts_the_table_and_a_picture_remain(browser: Browser, file: 
 def test_paper_has_every_chart_and_no_controls(browser: Browser, file: Path, tmp_path: Path) -> None:
     page = visit(browser, file, {"width": 720, "height": 1000}, color_scheme="dark").page
     page.pdf(path=tmp_path / "report.pdf", format="A4")
-    assert page.locator("[data-chart] svg").count() == 8
+    assert page.locator("[data-chart] svg").count() == 3 * 4
     page.emulate_media(media="print")
     expect(page.locator("#filters")).to_be_hidden()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -1,4 +1,9 @@
-"""A cell's search and training as Vega-Lite: two specifications for all cells, and each cell's compact data."""
+"""A cell's search, training and mistakes as Vega-Lite: one specification each for all cells, and compact data."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from backbench.records import PRUNED, CellRecord
 from backbench.report.vega import ACCENT, CONFIG, SECOND, Spec, digits
@@ -69,9 +74,53 @@ def curves_spec() -> Spec:
     }
 
 
-def cell_data(record: CellRecord) -> Spec:
-    """Spell a cell's trials and curves compactly: rows in the order of `SWEEP_FIELDS`, losses by epoch per seed."""
+# A picture per cell of more classes could not be read, and many of them would make the page heavy.
+MAX_CLASSES = 20
+SMALLEST_SHARE = 0.005
+
+
+def confusion_spec(classes: Sequence[str]) -> Spec:
+    """Specify what a cell takes for what: the share of each class, by row, that is predicted as each class."""
+
+    def axis(name: str) -> Spec:
+        labels = {"labelAngle": 0 if max(map(len, classes)) <= 3 else -90} if name == "predicted" else {}
+        ticks = {"ticks": False, "domain": False, "labelLimit": 80, "title": name, **labels}
+        return {"field": name, "type": "nominal", "scale": {"domain": list(classes)}, "axis": ticks}
+
+    tooltip = [{"field": name, "type": "nominal"} for name in ("true", "predicted", "share")]
     return {
+        "config": CONFIG,
+        "width": "container",
+        "height": 40 + 14 * len(classes),
+        "mark": {"type": "rect", "color": ACCENT},
+        "encoding": {
+            "x": axis("predicted"),
+            "y": axis("true"),
+            "opacity": {
+                "field": "share",
+                "type": "quantitative",
+                "scale": {"domain": [0, 1], "range": [0.08, 0.9]},
+                "legend": None,
+            },
+            "tooltip": tooltip,
+        },
+    }
+
+
+def cell_data(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:
+    """Spell what a cell's charts show compactly.
+
+    Args:
+        record: Its trials become rows in the order of `SWEEP_FIELDS`, its seeds losses by epoch.
+        confusion: float64 `(num_classes, num_classes)`, rows are true classes; its shares become
+            `[true, predicted, share]`, those below half a per cent left out, and all where there are many classes.
+    """
+    shown = confusion if len(confusion) <= MAX_CLASSES else np.zeros((0, 0))
+    return {
+        "confused": [
+            [int(true), int(predicted), round(float(shown[true, predicted]), 3)]
+            for true, predicted in np.argwhere(shown >= SMALLEST_SHARE)
+        ],
         "chosen": record.best.choice.trial,
         "trials": [
             [

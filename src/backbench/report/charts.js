@@ -1,9 +1,11 @@
 // Vega draws what stands in #chart-data; each cell's charts only when they come near the screen, or to paper.
-const { pareto, cells, specs, fields } = JSON.parse(document.querySelector("#chart-data").textContent);
+const { pareto, cells, specs, fields, classes } = JSON.parse(document.querySelector("#chart-data").textContent);
 const options = { mode: "vega-lite", renderer: "svg", actions: false, ast: true };
 
 const numbered = (values, first) => values.map((loss, place) => ({ epoch: first + place, loss }));
 const data = {
+  confusion: ({ confused }) => confused.map(([actual, predicted, share]) => ({
+    true: classes[actual], predicted: classes[predicted], share })),
   sweep: ({ trials, chosen }) => trials.map(trial => ({
     ...Object.fromEntries(fields.map((name, place) => [name, trial[place]])), chosen: trial[0] === chosen })),
   curves: ({ seeds }) => seeds.flatMap(({ seed, first, training, validation }) => [

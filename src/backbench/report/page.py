@@ -15,7 +15,7 @@ from backbench.environment import Environment
 from backbench.findings import answer, called, strategy_effects, transferability
 from backbench.leaderboard import Entry, Leaderboard
 from backbench.report import costing, mistakes
-from backbench.report.cell_charts import SWEEP_FIELDS, cell_data, curves_spec, sweep_spec
+from backbench.report.cell_charts import MAX_CLASSES, SWEEP_FIELDS, cell_data, confusion_spec, curves_spec, sweep_spec
 from backbench.report.columns import leaderboard_table
 from backbench.report.data_card import MAX_REJECTED, DataCard
 from backbench.report.foretelling import agreement, foretold_rows
@@ -27,6 +27,7 @@ from backbench.report.vega import json_in_html, static_svg, vega_bundle
 FOLDER = Path(__file__).parent
 TEMPLATE = "page.html.jinja"
 MAX_SAMPLES = 24
+MAX_RECALLS = 12
 
 
 def render_page(
@@ -41,14 +42,18 @@ def render_page(
         environment: What this process runs with.
     """
     axes = costing.axes(leaderboard, costs)
-    records = [entry.record for entry in leaderboard.entries if entry.record is not None]
     points = pareto_points(leaderboard, axes)
     specs = {axis.key: pareto_spec(points, axis) for axis in axes}
     charts = {
         "pareto": {"specs": specs, "points": points},
-        "cells": [cell_data(record) for record in records],
-        "specs": {"sweep": sweep_spec(), "curves": curves_spec()},
+        "cells": [
+            cell_data(entry.record, mistakes.mean_confusion(entry.predictions))
+            for entry in leaderboard.entries
+            if entry.record is not None
+        ],
+        "specs": {"sweep": sweep_spec(), "curves": curves_spec(), "confusion": confusion_spec(data.classes)},
         "fields": SWEEP_FIELDS,
+        "classes": data.classes,
     }
     return (
         _templates()
@@ -62,7 +67,8 @@ def render_page(
             machines=sorted({cost.machine for cost in costs.values() if cost.machine}),
             accuracy=Markup(accuracy_picture(leaderboard)),
             pareto=Markup(static_svg(specs[axes[0].key], points)) if axes else None,
-            cells=[_cell_context(entry) for entry in leaderboard.entries if entry.record is not None],
+            has_confusions=len(data.classes) <= MAX_CLASSES,
+            cells=[_cell_context(entry, data.classes) for entry in leaderboard.entries if entry.record is not None],
             charts=Markup(json_in_html(charts)),
             vega=Markup(vega_bundle()),
             environment=environment,
@@ -129,8 +135,9 @@ def _data_context(data: DataCard) -> dict[str, Any]:
     }
 
 
-def _cell_context(entry: Entry) -> dict[str, Any]:
-    record = entry.record
+def _cell_context(entry: Entry, classes: Sequence[str]) -> dict[str, Any]:
+    record, predictions = entry.record, entry.predictions
     assert record is not None
+    recalls = mistakes.class_recalls(mistakes.mean_confusion(predictions), predictions.labels, classes)
     configuration = OmegaConf.to_yaml(OmegaConf.create(record.best.configuration))
-    return {"row": entry.row, "record": record, "configuration": configuration}
+    return {"row": entry.row, "record": record, "configuration": configuration, "recalls": recalls[:MAX_RECALLS]}
