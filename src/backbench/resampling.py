@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
 
 from backbench.predictions import Predictions
 
@@ -48,17 +49,19 @@ def resample(predictions: Sequence[Predictions], *, num_resamples: int = NUM_RES
     num_images = len(predictions[0].labels)
     once = np.ones((1, num_images))
     blocks: list[dict[str, list[Floats]]] = [{name: [] for name in each.metrics(once)} for each in measured]
-    for counts in image_counts(num_images, num_resamples):
-        for cell, block in zip(measured, blocks, strict=True):
-            for name, values in cell.metrics(counts).items():
-                block[name].append(values)
-    return [
-        {
-            name: Resampled(cell.metrics(once)[name][0], np.concatenate(values), num_images)
-            for name, values in block.items()
-        }
-        for cell, block in zip(measured, blocks, strict=True)
-    ]
+    # The number of threads would decide the order of sums.
+    with threadpool_limits(1):
+        for counts in image_counts(num_images, num_resamples):
+            for cell, block in zip(measured, blocks, strict=True):
+                for name, values in cell.metrics(counts).items():
+                    block[name].append(values)
+        return [
+            {
+                name: Resampled(cell.metrics(once)[name][0], np.concatenate(values), num_images)
+                for name, values in block.items()
+            }
+            for cell, block in zip(measured, blocks, strict=True)
+        ]
 
 
 def image_counts(num_images: int, num_resamples: int) -> Iterator[Floats]:

@@ -75,4 +75,5 @@ def test_ones_own_images_end_in_a_report_and_are_not_run_twice(project: Path) ->
         "embed",
         "sweep",
         "train",
+        "measure",
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from packaging.requirements import Requirement
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from backbench.doctor.finding import Finding, ready, warning
 from backbench.hardware import Gpu, free_memory_bytes, gpus, num_cores
