@@ -44,6 +44,8 @@ SMALLEST = sorted(
     for path in (PROJECT / "conf/backbone").glob("*.yaml")
     if (backbone_config(path.stem).num_parameters or 0) < 30e6 and backbone_config(path.stem).width == 1.0
 )
+# Keras 3.15 says so itself: "not available with the torch backend at this time due to an outstanding bug".
+REFUSED = {"torch": {"nasnet_mobile"}}
 LARGEST_RELATIVE_ERROR = 1e-3
 
 Recorder = Callable[[str, object], None]
@@ -67,7 +69,7 @@ def run_on(backend: str, *arguments: str, folder: Path) -> dict[str, Any]:
 
 def check_features(names: list[str], backend: str, folder: Path, record_property: Recorder) -> None:
     expected = {}
-    for name in names:
+    for name in (name for name in names if name not in REFUSED.get(backend, ())):
         config, model = built_small(name)
         size = config.input_size_pixels
         images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype="uint8")

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from backbench.resampling import Resampled, image_counts
-from backbench.uncertainty import compare_all, difference, interval, tied_with
+from backbench.uncertainty import adjusted_p_values, compare_all, difference, interval, tied_with
 
 NUM_RESAMPLES = 2000
 
@@ -65,8 +66,12 @@ def test_p_values_are_adjusted_as_holm_does() -> None:
     numbers = {name: measured((random.uniform(size=(2, 300)) < share).astype(float)) for name, share in SHARES.items()}
     pairs = compare_all(numbers)
     ordered = sorted(pairs, key=lambda pair: pair.p_value)
-    expected = np.maximum.accumulate([min(1.0, pair.p_value * (6 - place)) for place, pair in enumerate(ordered)])
+    expected = multipletests([pair.p_value for pair in ordered], method="holm")[1]
     assert [pair.adjusted_p_value for pair in ordered] == pytest.approx(list(expected))
+
+
+def test_no_question_has_no_p_value() -> None:
+    assert adjusted_p_values([]) == []
 
 
 SHARES = {"a": 0.95, "b": 0.93, "c": 0.8, "d": 0.5}
