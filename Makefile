@@ -70,10 +70,11 @@ ui: .venv/ready ## open the MLflow store at http://127.0.0.1:5000
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 DASHBOARD_PORT ?= 8080
+DASHBOARD = work/dashboard.db
 dashboard: .venv/ready ## open every cell's study in optuna-dashboard at http://127.0.0.1:8080
 	python pipelines/dashboard.py
 	@echo "optuna-dashboard at http://127.0.0.1:$(DASHBOARD_PORT); end it with Ctrl-C"
-	@optuna-dashboard --server wsgiref --quiet --port $(DASHBOARD_PORT) sqlite:///work/dashboard.db
+	@optuna-dashboard --server wsgiref --quiet --port $(DASHBOARD_PORT) sqlite:///$(DASHBOARD)
 
 plots: .venv/ready ## DVC's plots of the whole benchmark, as a page that needs no network: work/plots/index.html
 	@python pipelines/plots_page.py

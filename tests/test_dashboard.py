@@ -41,7 +41,7 @@ def study(name: str) -> optuna.Study:
 
 def test_every_cell_is_a_study_with_every_trial_as_it_was_found() -> None:
     line = dashboard(cells())
-    assert line == "4 studies; open them: optuna-dashboard sqlite:///work/dashboard.db"
+    assert line == f"4 studies; open them: optuna-dashboard {storage_url(artifacts.DASHBOARD)}"
     assert optuna.get_all_study_names(storage_url(artifacts.DASHBOARD)) == [str(cell) for cell in cells()]
     for cell in cells():
         found = study(str(cell))

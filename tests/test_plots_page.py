@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from backbench import artifacts
 from backbench.leaderboard import COLUMNS, read_leaderboard
 from backbench.report import dvc_tables
-from backbench.report.plots_page import VEGA_LITE, page_template
+from backbench.report.plots_page import page_template
+from backbench.report.vega import VEGA_LITE
 from backbench.stages.compare import write_results
 from tests.chromium import visit
 from tests.conftest import PROJECT
@@ -99,7 +100,7 @@ def test_a_browser_draws_every_plot_and_asks_nobody(tmp_path: Path, monkeypatch:
     show = [dvc, "plots", "show", "--html-template", artifacts.PLOTS_TEMPLATE, "--out", "work/plots"]
     subprocess.run(show, check=True, timeout=60)
     with visit() as visited:
-        visited.page.goto(f"file://{tmp_path}/work/plots/index.html")
+        visited.page.goto((tmp_path / "work" / "plots" / "index.html").as_uri())
         pictures = visited.page.locator("svg.marks")
         pictures.nth(len(SHOWN) - 1).wait_for()
         texts = " ".join(pictures.all_text_contents())

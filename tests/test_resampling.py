@@ -50,3 +50,11 @@ def test_every_cell_sees_the_same_images_however_many_are_resampled() -> None:
 def test_many_images_are_drawn_in_blocks() -> None:
     blocks = list(image_counts(1 << 20, 5))
     assert [len(block) for block in blocks] == [2, 2, 1]
+
+
+def test_a_certain_mistake_costs_what_scikit_learn_says() -> None:
+    probabilities = np.array([[[1.0, 0.0], [1e-30, 1.0], [0.3, 0.7]]], dtype=np.float32)
+    labels = np.array([1, 0, 1], dtype=np.int32)
+    (numbers,) = resample([Predictions((0,), labels, probabilities)], num_resamples=2)
+    expected = classification_metrics(probabilities[0], labels)["log_loss"]
+    assert numbers["log_loss"].measured[0] == pytest.approx(expected, abs=1e-12)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from backbench.findings import listed
 from backbench.units import duration, size
 
 ONE_POINT = 0.01
-MOST_NAMED = 3
 
 Cost = Callable[["Candidate"], float | None]
 
@@ -72,14 +72,8 @@ def _most_accurate(best: Candidate, tied: Sequence[Candidate]) -> Recommendation
     reason = f"test accuracy {best.test_accuracy:.3f}, the highest measured"
     others = [each.name for each in tied if each is not best]
     if others:
-        reason += f"; no difference shown to {_listed(others)}"
+        reason += f"; no difference shown to {listed(others)}"
     return Recommendation("best", best.name, f"{reason}.")
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Join names as a sentence does, two of them where there are many."""
-    shown = names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _cheapest(

@@ -14,6 +14,7 @@ from backbench.uncertainty import SIGNIFICANCE, PairedComparison, adjusted_p_val
 
 FEATURE_EXTRACTION = "feature_extraction"
 P_VALUE_DIGITS = 4
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,20 @@ def called(row: Row) -> str:
     return "logistic regression on raw pixels" if row.is_baseline else f"{row.backbone} with {row.strategy}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """Join names as a sentence does, two of them where there are many."""
+    shown = names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
 def answer(leaderboard: Leaderboard) -> str:
     """Say in two sentences which row is best, and which others no difference to it is shown of."""
     best = leaderboard.best.row
-    spread = "" if best.test_accuracy_sd is None else f" ± {best.test_accuracy_sd:.3f}"
     seeds = "one seed" if best.num_seeds == 1 else f"{best.num_seeds} seeds"
     against = "" if best.is_baseline else f", against {leaderboard.baseline.row.test_accuracy_mean:.3f} from raw pixels"
     name = called(best)
     first = f"{name[0].upper() + name[1:] if best.is_baseline else name} is best: test accuracy"
-    first += f" {best.test_accuracy_mean:.3f}{spread} (sd, {seeds}){against}."
+    first += f" {best.accuracy_text} (sd, {seeds}){against}."
     return f"{first} {_ahead(leaderboard)}"
 
 
@@ -97,8 +103,7 @@ def _ahead(leaderboard: Leaderboard) -> str:
         return f"It is ahead of {called(second.row)} by {points(second.behind.difference.estimate)}" + (
             f"{_range(second.behind.difference)}, and of every other."
         )
-    shown = tied if len(tied) <= 3 else [*tied[:2], f"{len(tied) - 2} more"]
-    return f"No difference to {' and '.join([', '.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)} is shown."
+    return f"No difference to {listed(tied)} is shown."
 
 
 def strategy_effects(leaderboard: Leaderboard) -> list[StrategyEffect]:

@@ -65,6 +65,16 @@ class Row:
     def is_baseline(self) -> bool:
         return self.backbone == PIXELS
 
+    @property
+    def accuracy_text(self) -> str:
+        """Mean test accuracy with its standard deviation over seeds, where there is one: `0.892 ± 0.005`."""
+        spread = "" if self.test_accuracy_sd is None else f" ± {self.test_accuracy_sd:.3f}"
+        return f"{self.test_accuracy_mean:.3f}{spread}"
+
+    @property
+    def interval_text(self) -> str:
+        return f"{self.test_accuracy_low:.3f} to {self.test_accuracy_high:.3f}"
+
 
 COLUMNS = tuple(field.name for field in fields(Row))
 

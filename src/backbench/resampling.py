@@ -17,7 +17,8 @@ NUM_RESAMPLES = 2000
 # Counts are drawn in blocks of so many values, which bounds the memory.
 BLOCK_DRAWS = 1 << 21
 TOP = 5
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+# As scikit-learn's `log_loss` bounds probabilities, so that a certain mistake has a finite loss.
+SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,18 @@ def resample(predictions: Sequence[Predictions], *, num_resamples: int = NUM_RES
     measured = [_Measured(each) for each in predictions]
     num_images = len(predictions[0].labels)
     once = np.ones((1, num_images))
-    blocks: list[dict[str, list[Floats]]] = [{name: [] for name in each.metrics(once)} for each in measured]
     # The number of threads would decide the order of sums.
     with threadpool_limits(1):
+        as_they_are = [each.metrics(once) for each in measured]
+        blocks: list[dict[str, list[Floats]]] = [{name: [] for name in each} for each in as_they_are]
         for counts in image_counts(num_images, num_resamples):
             for cell, block in zip(measured, blocks, strict=True):
                 for name, values in cell.metrics(counts).items():
                     block[name].append(values)
-        return [
-            {
-                name: Resampled(cell.metrics(once)[name][0], np.concatenate(values), num_images)
-                for name, values in block.items()
-            }
-            for cell, block in zip(measured, blocks, strict=True)
-        ]
+    return [
+        {name: Resampled(whole[name][0], np.concatenate(values), num_images) for name, values in block.items()}
+        for whole, block in zip(as_they_are, blocks, strict=True)
+    ]
 
 
 def image_counts(num_images: int, num_resamples: int) -> Iterator[Floats]:

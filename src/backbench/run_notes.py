@@ -74,7 +74,7 @@ def cell_note(entry: Entry, leaderboard: Leaderboard) -> str:
             f"- Choice of {row.num_trials} trials{pruned}: learning rate {choice.learning_rate:.2e}{at_edge}, weight "
             f"decay {choice.weight_decay:.2e}, frozen up to `{choice.boundary}`, by validation loss "
             f"{choice.val_loss:.4f}.",
-            f"- Test accuracy {_accuracy(row)} over {row.num_seeds} seeds, {_interval(row)}.",
+            f"- Test accuracy {row.accuracy_text} over {row.num_seeds} seeds, 95 % interval {row.interval_text}.",
             f"- {_standing(entry, leaderboard)}",
             f"- {row.num_trainable_parameters:,} of {row.num_parameters:,} parameters train.",
         ]
@@ -98,7 +98,7 @@ def model_card(entry: Entry, leaderboard: Leaderboard, *, dataset: Mapping[str, 
             "",
             f"- **Data**: {dataset['name']}, {counts['train']:,} images to train, {counts['val']:,} to validate, "
             f"{counts['test']:,} to test; SHA-256 `{best.digests.get('data')}`.",
-            f"- **Test accuracy**: {_accuracy(row)} over {row.num_seeds} seeds, {_interval(row)}. "
+            f"- **Test accuracy**: {row.accuracy_text} over {row.num_seeds} seeds, 95 % interval {row.interval_text}. "
             f"{_standing(entry, leaderboard)}",
             f"- **Recall by class**: {recalls(entry.predictions, classes)}.",
             f"- **Pretrained weights**: {row.weights}, from {weights.get('backbench.weights_source', 'unknown')}; "
@@ -150,20 +150,11 @@ def _standing(entry: Entry, leaderboard: Leaderboard) -> str:
     return f"{place}, {gap.estimate:.3f} behind the best, {best} ({interval})."
 
 
-def _accuracy(row: Row) -> str:
-    sd = row.test_accuracy_sd
-    return f"{row.test_accuracy_mean:.3f}" if sd is None else f"{row.test_accuracy_mean:.3f} ± {sd:.3f}"
-
-
-def _interval(row: Row) -> str:
-    return f"95 % interval {row.test_accuracy_low:.3f} to {row.test_accuracy_high:.3f}"
-
-
 def _table(rows: Sequence[Row]) -> list[str]:
     head = ["| | backbone | strategy | test accuracy | 95 % interval | learning rate |", "|---|---|---|---|---|---|"]
     return head + [
-        f"| {row.rank} | {row.backbone} | {row.strategy} | {_accuracy(row)} "
-        f"| {row.test_accuracy_low:.3f} to {row.test_accuracy_high:.3f} "
+        f"| {row.rank} | {row.backbone} | {row.strategy} | {row.accuracy_text} "
+        f"| {row.interval_text} "
         f"| {'–' if row.learning_rate is None else f'{row.learning_rate:.1e}'} |"
         for row in rows
     ]

@@ -49,11 +49,6 @@ class Table:
     rows: tuple[TableRow, ...]
 
 
-def plus_minus(mean: float, sd: float | None) -> str:
-    """Spell a mean with its standard deviation, where there is one."""
-    return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
-
-
 def leaderboard_table(leaderboard: Leaderboard, costs: Mapping[str, MeasuredCost]) -> Table:
     """Lay the leaderboard out."""
     shown = [
@@ -80,12 +75,11 @@ def _count(value: float | None) -> Shown:
 
 
 def _accuracy(entry: Entry, cost: MeasuredCost) -> Shown:
-    return Shown(plus_minus(entry.row.test_accuracy_mean, entry.row.test_accuracy_sd), entry.row.test_accuracy_mean)
+    return Shown(entry.row.accuracy_text, entry.row.test_accuracy_mean)
 
 
 def _interval(entry: Entry, cost: MeasuredCost) -> Shown:
-    row = entry.row
-    return Shown(f"{row.test_accuracy_low:.3f} to {row.test_accuracy_high:.3f}", row.test_accuracy_low)
+    return Shown(entry.row.interval_text, entry.row.test_accuracy_low)
 
 
 def _behind(entry: Entry, cost: MeasuredCost) -> Shown:

@@ -44,13 +44,10 @@ def render_page(
     axes = costing.axes(leaderboard, costs)
     points = pareto_points(leaderboard, axes)
     specs = {axis.key: pareto_spec(points, axis) for axis in axes}
+    cells = [_cell_context(entry, data.classes) for entry in leaderboard.entries if entry.record is not None]
     charts = {
         "pareto": {"specs": specs, "points": points},
-        "cells": [
-            cell_data(entry.record, mistakes.mean_confusion(entry.predictions))
-            for entry in leaderboard.entries
-            if entry.record is not None
-        ],
+        "cells": [cell["charts"] for cell in cells],
         "specs": {"sweep": sweep_spec(), "curves": curves_spec(), "confusion": confusion_spec(data.classes)},
         "fields": SWEEP_FIELDS,
         "classes": data.classes,
@@ -68,7 +65,7 @@ def render_page(
             accuracy=Markup(accuracy_picture(leaderboard)),
             pareto=Markup(static_svg(specs[axes[0].key], points)) if axes else None,
             has_confusions=len(data.classes) <= MAX_CLASSES,
-            cells=[_cell_context(entry, data.classes) for entry in leaderboard.entries if entry.record is not None],
+            cells=cells,
             charts=Markup(json_in_html(charts)),
             vega=Markup(vega_bundle()),
             environment=environment,
@@ -138,6 +135,13 @@ def _data_context(data: DataCard) -> dict[str, Any]:
 def _cell_context(entry: Entry, classes: Sequence[str]) -> dict[str, Any]:
     record, predictions = entry.record, entry.predictions
     assert record is not None
-    recalls = mistakes.class_recalls(mistakes.mean_confusion(predictions), predictions.labels, classes)
+    share = mistakes.mean_confusion(predictions)
+    recalls = mistakes.class_recalls(share, predictions.labels, classes)
     configuration = OmegaConf.to_yaml(OmegaConf.create(record.best.configuration))
-    return {"row": entry.row, "record": record, "configuration": configuration, "recalls": recalls[:MAX_RECALLS]}
+    return {
+        "row": entry.row,
+        "record": record,
+        "configuration": configuration,
+        "recalls": recalls[:MAX_RECALLS],
+        "charts": cell_data(record, share),
+    }

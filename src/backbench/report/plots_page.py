@@ -1,10 +1,7 @@
 """The page that `dvc plots show` fills, with its JavaScript inside: DVC's own loads it from the network."""
 
-import vl_convert
+from backbench.report.vega import vega_bundle
 
-# What the templates in .dvc/plots are written for.
-VEGA_LITE = "6.4"
-SNIPPET = "window.vegaEmbed = vegaEmbed;"
 # DVC puts its plots in place of {plot_divs}; {scripts}, its addresses in the network, is left out.
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -29,4 +26,4 @@ body > div { margin-bottom: 2.5rem; }
 
 def page_template() -> str:
     """Return the page with Vega, Vega-Lite and vega-embed in it, 0.9 MB, for `dvc plots show --html-template`."""
-    return PAGE % vl_convert.javascript_bundle(SNIPPET, vl_version=VEGA_LITE)
+    return PAGE % vega_bundle()

@@ -12,15 +12,14 @@ NUM_TEXT_COLUMNS = 3
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    spread = "" if row.test_accuracy_sd is None else f" ± {row.test_accuracy_sd:.3f}"
     rate = "" if row.learning_rate is None else f"{row.learning_rate:.2e}"
     edge = f" ({row.learning_rate_at_edge} edge)" if row.learning_rate_at_edge in ("low", "high") else ""
     return (
         str(row.rank),
         row.backbone,
         row.strategy,
-        f"{row.test_accuracy_mean:.3f}{spread}",
-        f"{row.test_accuracy_low:.3f} to {row.test_accuracy_high:.3f}",
+        row.accuracy_text,
+        row.interval_text,
         f"{row.val_accuracy_mean:.3f}",
         rate + edge,
     )

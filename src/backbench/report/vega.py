@@ -13,6 +13,8 @@ import vl_convert
 
 Spec = dict[str, Any]
 
+# What the specifications, and the templates in .dvc/plots, are written for.
+VEGA_LITE = "6.4"
 NUM_SERIES = 6
 SERIES = [f"var(--series-{number})" for number in range(1, NUM_SERIES + 1)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
@@ -50,7 +52,7 @@ def vega_bundle() -> str:
     Raises:
         AssertionError: the bundle would end the script element that it stands in.
     """
-    bundle = str(vl_convert.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;"))
+    bundle = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))
     assert "</script" not in bundle.lower()
     assert "<!--" not in bundle
     return bundle

@@ -34,7 +34,7 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
     card = data_card()
     write_results(leaderboard, card.classes)
     _write_report(_page(leaderboard, card))
-    _publish(leaderboard, tracking)
+    _publish(leaderboard, card, tracking)
     print_leaderboard(leaderboard.rows, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
 
@@ -86,10 +86,10 @@ def _write_report(page: str) -> None:
     folder.rename(artifacts.REPORT)
 
 
-def _publish(leaderboard: Leaderboard, tracking: TrackingConfig) -> None:
+def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig) -> None:
     records = [entry.record for entry in leaderboard.entries if entry.record is not None]
-    dataset = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
-    said = findings(leaderboard, answer(leaderboard), dataset=dataset, model_name=registered_name(tracking.experiment))
+    model_name = registered_name(tracking.experiment)
+    said = findings(leaderboard, answer(leaderboard), dataset=card.content, model_name=model_name)
     if said is not None:
         with progress_bar("publish to MLflow", len(records), "cells") as advance:
             publish_benchmark(tracking, records, said, advance)
