@@ -89,5 +89,5 @@ times: .venv/ready ## where the time of the last `make repro` went
 	python bench/times.py
 
 lock: ## resolve requirements.lock anew; needs uv
-	uv pip compile pyproject.toml --extra dev --extra hub --extra jax --extra dashboard --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra hub --extra jax --extra dashboard --extra cluster --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
