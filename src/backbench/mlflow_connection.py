@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 from backbench.config import TrackingConfig
 from backbench.errors import BackbenchError
 from backbench.mlflow_store import artifact_folder, create_store, sqlite_file
-from backbench.runs import without_secrets
+from backbench.web_address import without_secrets
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
