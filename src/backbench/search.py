@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
 from backbench.config import PrunerConfig, RangeConfig, SearchConfig
-from backbench.errors import ConfigError
+from backbench.errors import ConfigError, DivergedError
 from backbench.records import COMPLETE, PRUNED, Edge, EpochRecord, TrialRecord
 
 QUASI_RANDOM, TPE = "quasi_random", "tpe"
@@ -46,8 +46,8 @@ class Proposal:
     parameters: dict[str, float]
 
 
-# Told the trial's place in its batch, and an epoch; true ends the trial as pruned.
-ShouldStop = Callable[[int, EpochRecord], bool]
+# Told the trial's place in its batch, and its epochs so far; true ends the trial as pruned.
+ShouldStop = Callable[[int, Sequence[EpochRecord]], bool]
 Objective = Callable[[Sequence[Proposal], ShouldStop], Sequence[TrialRecord]]
 
 
@@ -176,7 +176,7 @@ def run_search(
         positions = range(start, min(start + batch_size, search.num_trials))
         trials = _ask(study, space, search, positions, drawn)
         proposals = [_proposal(space, position, trial) for position, trial in zip(positions, trials, strict=True)]
-        records = objective(proposals, lambda place, epoch, trials=trials: _is_pruned(trials[place], epoch))  # type: ignore[misc]
+        records = objective(proposals, lambda place, history, trials=trials: _is_pruned(trials[place], history))  # type: ignore[misc]
         study.set_user_attr(f"{BATCH} {start}", json.dumps([asdict(record) for record in records]))
         for trial, record in zip(trials, records, strict=True):
             _tell(study, trial.number, record)
@@ -207,14 +207,23 @@ def _proposal(space: Space, position: int, trial: optuna.Trial) -> Proposal:
     return Proposal(position, str(trial.suggest_categorical(BOUNDARY, space.boundaries)), parameters)
 
 
-def _is_pruned(trial: optuna.Trial, epoch: EpochRecord) -> bool:
-    trial.report(epoch.val_loss, epoch.epoch)
+def _is_pruned(trial: optuna.Trial, history: Sequence[EpochRecord]) -> bool:
+    trial.report(history[-1].val_loss, history[-1].epoch)
     return trial.should_prune()
 
 
 def best_of(trials: Sequence[TrialRecord]) -> TrialRecord:
-    """Return the completed trial with the lowest validation loss; of equals, the first."""
+    """Return the completed trial with the lowest validation loss; of equals, the first.
+
+    Raises:
+        DivergedError: there is none, for every trial was pruned.
+    """
     completed = [trial for trial in trials if trial.state == COMPLETE]
+    if not completed:
+        raise DivergedError(
+            f"expected a trial that trains with finite losses, found all {len(trials)} pruned, the first because it "
+            f"{trials[0].reason}; lower the range learning_rate in conf/strategy"
+        )
     return min(completed, key=lambda trial: (trial.val_loss, trial.index))
 
 
