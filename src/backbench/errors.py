@@ -35,3 +35,7 @@ class ArtifactError(BackbenchError):
 
 class MemoryLimitError(BackbenchError):
     """What is asked for does not fit into the memory that is there."""
+
+
+class DivergedError(BackbenchError):
+    """Training ended in losses that are not finite, and there is nothing else to choose from."""

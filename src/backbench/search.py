@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
 from backbench.config import PrunerConfig, RangeConfig, SearchConfig
-from backbench.errors import ConfigError
+from backbench.errors import ConfigError, DivergedError
 from backbench.records import COMPLETE, Edge, EpochRecord, TrialRecord
 
 QUASI_RANDOM, TPE = "quasi_random", "tpe"
@@ -166,8 +166,17 @@ class Pruning:
 
 
 def best_of(trials: Sequence[TrialRecord]) -> TrialRecord:
-    """Return the completed trial with the lowest validation loss; of equals, the first."""
+    """Return the completed trial with the lowest validation loss; of equals, the first.
+
+    Raises:
+        DivergedError: there is none, for every trial was pruned.
+    """
     completed = [trial for trial in trials if trial.state == COMPLETE]
+    if not completed:
+        raise DivergedError(
+            f"expected a trial that trains with finite losses, found all {len(trials)} pruned, the first because it "
+            f"{trials[0].reason}; lower the range learning_rate in conf/strategy"
+        )
     return min(completed, key=lambda trial: (trial.val_loss, trial.index))
 
 

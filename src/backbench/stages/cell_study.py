@@ -93,7 +93,7 @@ class CellTrials:
                 [initial] * len(candidates),
                 train,
                 val,
-                should_stop=lambda at, epoch, places=places: should_stop(places[at], epoch),  # type: ignore[misc]
+                should_stop=lambda at, history, places=places: should_stop(places[at], history),  # type: ignore[misc]
             )
             fits |= zip(places, found, strict=True)
         return [_trial(proposal, fits[place]) for place, proposal in enumerate(proposals)]
@@ -109,4 +109,6 @@ def _trial(proposal: Proposal, fit: Fit) -> TrialRecord:
         epochs=len(fit.history),
         state=PRUNED if fit.pruned else COMPLETE,
         history=fit.history,
+        reason=fit.reason,
+        accumulation_steps=fit.accumulation_steps,
     )
