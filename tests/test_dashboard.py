@@ -57,6 +57,7 @@ def test_every_cell_is_a_study_with_every_trial_as_it_was_found() -> None:
                 "val_accuracy": record.val_accuracy,
                 "epochs": record.epochs,
                 "boundary": record.boundary,
+                **({"reason": record.reason} if record.reason else {}),
             }
             assert trial.intermediate_values == {epoch.epoch: epoch.val_loss for epoch in record.history}
 

@@ -1,116 +1,22 @@
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import optuna
 import pytest
 
-from backbench.config import PrunerConfig, RangeConfig, SearchConfig
+from backbench.config import SearchConfig
 from backbench.errors import ConfigError, DivergedError
-from backbench.records import EpochRecord, TrialRecord
 from backbench.search import (
     Proposal,
-    ShouldStop,
     Space,
     best_of,
-    open_study,
+    checked,
     position_in_range,
+    proposals,
     quasi_random_points,
-    run_search,
+    rounds,
 )
-
-RANGES = {"learning_rate": RangeConfig(low=1e-4, high=1e-1), "weight_decay": RangeConfig(low=1e-5, high=1e-2)}
-SPACE = Space(RANGES, ("output",))
-QUASI_RANDOM = SearchConfig(name="quasi_random", sampler="quasi_random", num_trials=6, startup_trials=6)
-TPE = SearchConfig(name="tpe", sampler="tpe", num_trials=9, startup_trials=4)
-PRUNER = PrunerConfig(percentile=50.0, startup_trials=2, warmup_epochs=1)
-NUM_EPOCHS = 5
-
-
-class Killed(BaseException):
-    """What stands for SIGKILL."""
-
-
-def run_trial(place: int, proposal: Proposal, should_stop: ShouldStop) -> TrialRecord:
-    """Fall towards a loss that is least at a learning rate of 0.01, an epoch at a time."""
-    end = abs(math.log10(proposal.parameters["learning_rate"]) + 2) + proposal.parameters["weight_decay"]
-    history: list[EpochRecord] = []
-    pruned = False
-    while len(history) < NUM_EPOCHS and not pruned:
-        loss = end + 1 / (1 + len(history))
-        history.append(EpochRecord(len(history), proposal.parameters["learning_rate"], loss, loss, 0.5))
-        pruned = should_stop(place, history)
-    return TrialRecord(
-        proposal.position,
-        proposal.boundary,
-        **proposal.parameters,
-        val_loss=history[-1].val_loss,
-        val_accuracy=0.5,
-        epochs=len(history),
-        state="PRUNED" if pruned else "COMPLETE",
-        history=tuple(history),
-    )
-
-
-def searched(
-    path: Path, search: SearchConfig, kill_at: set[int] = frozenset(), *, batch_size: int = 1, space: Space = SPACE
-) -> list[TrialRecord]:
-    """Run a search, dying in the middle of the trials in `kill_at` and starting again."""
-    pending = set(kill_at)
-
-    def objective(proposals: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
-        records = []
-        for place, proposal in enumerate(proposals):
-            if proposal.position in pending:
-                pending.discard(proposal.position)
-                raise Killed
-            records.append(run_trial(place, proposal, should_stop))
-        return records
-
-    while True:
-        try:
-            return run_search(
-                open_study(path, "cell"), space, search, objective, batch_size=batch_size, on_trial=lambda record: None
-            )
-        except Killed:
-            continue
-
-
-SEARCHES = {
-    "quasi_random": (QUASI_RANDOM, 1),
-    "quasi_random_in_batches": (QUASI_RANDOM, 4),
-    "tpe": (TPE, 1),
-    "tpe_in_batches": (TPE, 4),
-    "pruned": (replace(TPE, pruner=PRUNER), 1),
-}
-
-
-@pytest.mark.parametrize("name", SEARCHES)
-def test_a_killed_study_ends_as_an_uninterrupted_one(tmp_path: Path, name: str) -> None:
-    search, batch_size = SEARCHES[name]
-    straight = searched(tmp_path / "straight", search, batch_size=batch_size)
-    killed = searched(tmp_path / "killed", search, kill_at={0, 3, 5}, batch_size=batch_size)
-    assert straight == killed
-    assert [trial.index for trial in killed] == list(range(search.num_trials))
-
-
-@pytest.mark.parametrize("name", SEARCHES)
-@pytest.mark.parametrize("method", ["ask", "tell", "set_user_attr"])
-def test_a_study_killed_between_asking_and_telling_loses_and_doubles_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, method: str
-) -> None:
-    search, batch_size = SEARCHES[name]
-    straight = searched(tmp_path / "straight", search, batch_size=batch_size)
-    original, calls = getattr(optuna.Study, method), iter(range(1000))
-
-    def dying(*args: object, **kwargs: object) -> object:
-        if next(calls) in (0, 2, 3, 7):
-            raise Killed
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(optuna.Study, method, dying)
-    assert searched(tmp_path / "killed", search, batch_size=batch_size) == straight
+from tests.toy_study import NUM_EPOCHS, PRUNER, QUASI_RANDOM, RANGES, SPACE, TPE, run_trial, searched
 
 
 def test_pruning_spends_fewer_epochs_on_as_many_trials_and_chooses_the_same(tmp_path: Path) -> None:
@@ -121,7 +27,7 @@ def test_pruning_spends_fewer_epochs_on_as_many_trials_and_chooses_the_same(tmp_
     assert {trial.state for trial in pruned} == {"COMPLETE", "PRUNED"}
     assert sum(trial.epochs for trial in pruned) < sum(trial.epochs for trial in whole)
     assert best_of(pruned) == best_of(whole)
-    assert all(trial.epochs == NUM_EPOCHS for trial in pruned[: PRUNER.startup_trials])
+    assert all(trial.epochs == NUM_EPOCHS for trial in pruned[: search.trials_per_round])
 
 
 def test_a_pruned_trial_is_never_chosen(tmp_path: Path) -> None:
@@ -140,7 +46,7 @@ def test_where_every_trial_was_pruned_there_is_none_to_choose(tmp_path: Path) ->
 @pytest.mark.parametrize("search", [QUASI_RANDOM, TPE], ids=["quasi_random", "tpe"])
 def test_the_boundary_is_searched_with_the_rest(tmp_path: Path, search: SearchConfig) -> None:
     space = Space(RANGES, ("stage_3", "stage_4"))
-    trials = searched(tmp_path / "study", search, space=space, kill_at={2})
+    trials = searched(tmp_path / "study", search, space=space)
     assert {trial.boundary for trial in trials} == {"stage_3", "stage_4"}
     assert trials == searched(tmp_path / "again", search, space=space)
 
@@ -177,7 +83,24 @@ def test_a_choice_at_the_edge_is_reported(value: float, edge: str) -> None:
     assert position_in_range(value, RANGES["learning_rate"], num_trials=8) == edge
 
 
-@pytest.mark.parametrize("changes", [{"sampler": "grid"}, {"num_trials": 0}, {"trials_per_batch": 0}])
-def test_an_impossible_search_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"sampler": "grid"}, {"num_trials": 0}, {"trials_per_batch": 0}, {"trials_per_round": 0}]
+)
+def test_an_impossible_search_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="conf/search/quasi_random.yaml: expected"):
-        searched(tmp_path / "study", replace(QUASI_RANDOM, **changes))
+        checked(replace(QUASI_RANDOM, **changes))
+
+
+def test_where_nothing_learns_all_trials_are_one_round() -> None:
+    assert rounds(QUASI_RANDOM, prunes=False) == [range(6)]
+    assert rounds(QUASI_RANDOM, prunes=True) == [range(3), range(3, 6)]
+    assert rounds(replace(TPE, trials_per_round=4), prunes=False) == [range(4), range(4, 8), range(8, 9)]
+
+
+def test_a_round_is_proposed_alike_whatever_was_proposed_before(tmp_path: Path) -> None:
+    search = replace(TPE, trials_per_round=4)
+    trials = searched(tmp_path / "study", search)
+    again = proposals(search, SPACE, range(4, 8), trials[:4])
+    assert [proposal.parameters["learning_rate"] for proposal in again] == [t.learning_rate for t in trials[4:8]]
+    other = proposals(search, SPACE, range(4, 8), [replace(trial, val_loss=-trial.val_loss) for trial in trials[:4]])
+    assert other != again, "it learned nothing from the trials before"

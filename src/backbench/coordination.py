@@ -19,6 +19,7 @@ from backbench.shared_study import (
     BATCH,
     COORDINATOR,
     FAILED,
+    INCOMPLETE,
     LOST,
     OPEN,
     OWNER,
@@ -27,6 +28,7 @@ from backbench.shared_study import (
     REASON,
     RECORD,
     SIGN,
+    SIZE,
     STOPPED,
     SharedStudy,
     record_of,
@@ -141,11 +143,20 @@ class Coordination:
         missing = set(positions) - self._live_positions()
         if not missing:
             return
+        batches = [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]
+        for batch in batches:
+            if not missing.isdisjoint(batch):
+                missing |= self._give_up_rest(batch)
         earlier = [record for record in records if record.index < positions.start]
-        for proposal in proposals(search, self._space, positions, earlier):
-            if proposal.position in missing:
-                batch = positions.start + (proposal.position - positions.start) // batch_size * batch_size
-                self._enqueue(_waiting(proposal, batch, self._space))
+        proposed = {proposal.position: proposal for proposal in proposals(search, self._space, positions, earlier)}
+        for batch in batches:
+            for position in missing.intersection(batch):
+                self._enqueue(_waiting(proposed[position], batch, self._space))
+
+    def _give_up_rest(self, batch: range) -> set[int]:
+        """End what still runs of a batch of which some has ended: it is run again whole."""
+        rest = [trial for trial in self._study.trials(TrialState.RUNNING) if trial.user_attrs[BATCH] == batch.start]
+        return {int(trial.user_attrs[POSITION]) for trial in rest if self._study.fail(trial._trial_id, INCOMPLETE)}
 
     def _live_positions(self) -> set[int]:
         """Return the positions that wait, run or are finished.
@@ -213,10 +224,10 @@ def _sign(trial: FrozenTrial) -> tuple[object, ...]:
     return trial._trial_id, trial.user_attrs.get(OWNER), trial.user_attrs.get(SIGN)
 
 
-def _waiting(proposal: Proposal, batch: int, space: Space) -> FrozenTrial:
+def _waiting(proposal: Proposal, batch: range, space: Space) -> FrozenTrial:
     return optuna.trial.create_trial(
         state=TrialState.WAITING,
         params={**proposal.parameters, BOUNDARY: proposal.boundary},
         distributions=space.distributions,
-        user_attrs={POSITION: proposal.position, BATCH: batch},
+        user_attrs={POSITION: proposal.position, BATCH: batch.start, SIZE: len(batch)},
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial
 
 from backbench.artifacts import Cell
 from backbench.records import BestRecord, TrialRecord
@@ -36,12 +37,7 @@ def add_study(database: Path, cell: Cell, best: BestRecord, trials: tuple[TrialR
     study.set_user_attr("chosen trial", best.choice.trial)
     study.set_user_attr("learning rate at edge", best.learning_rate_at_edge)
     distributions = distributions_of(best, trials)
-    study.add_trials(
-        [
-            finished_trial(record, distributions, val_accuracy=record.val_accuracy, epochs=record.epochs)
-            for record in trials
-        ]
-    )
+    study.add_trials([_shown(record, distributions) for record in trials])
 
 
 def distributions_of(best: BestRecord, trials: tuple[TrialRecord, ...]) -> dict[str, BaseDistribution]:
@@ -49,3 +45,10 @@ def distributions_of(best: BestRecord, trials: tuple[TrialRecord, ...]) -> dict[
     ranges = {name: best.configuration["strategy"][name] for name in SEARCHED}
     floats = {name: FloatDistribution(bounds["low"], bounds["high"], log=True) for name, bounds in ranges.items()}
     return {**floats, BOUNDARY: CategoricalDistribution(tuple(dict.fromkeys(trial.boundary for trial in trials)))}
+
+
+def _shown(record: TrialRecord, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+    attributes = {"val_accuracy": record.val_accuracy, "epochs": record.epochs, BOUNDARY: record.boundary}
+    if record.reason:
+        attributes["reason"] = record.reason
+    return finished_trial(record, distributions, **attributes)

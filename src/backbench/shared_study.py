@@ -18,13 +18,15 @@ from backbench.records import EpochRecord, TrialRecord
 from backbench.search import BOUNDARY, Proposal
 from backbench.study_storage import StudyError, StudyStorage
 
-# What is kept on a trial; BATCH is the position of the first of its batch.
-POSITION, BATCH, OWNER, SIGN, RECORD, REASON = "position", "batch", "owner", "sign of life", "record", "reason"
+# What is kept on a trial; BATCH is the position of the first of its batch, SIZE how many are of it.
+POSITION, BATCH, SIZE, OWNER, SIGN = "position", "batch", "size of the batch", "owner", "sign of life"
+RECORD, REASON = "record", "reason"
 # What is kept on the study.
 PHASE, COORDINATOR = "phase", "coordinator's sign of life"
 OPEN, ALL_PROPOSED, STOPPED = "open", "all proposed", "stopped"
 # Why a trial ended without a result.
 LOST, GIVEN_BACK, FAILED = "its worker was lost", "its worker was asked to leave", "failed: "
+INCOMPLETE = "the rest of its batch had ended"
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class SharedStudy:
             waiting = sorted(self.trials(TrialState.WAITING), key=lambda trial: int(trial.user_attrs[POSITION]))
             for first in waiting:
                 batch = [trial for trial in waiting if trial.user_attrs[BATCH] == first.user_attrs[POSITION]]
-                # Whoever has the first of a batch has it whole.
-                if first in batch and all(map(self._is_taken, batch)):
+                # A batch is run whole: the rest of this one may be about to be proposed. Who has the first has all.
+                if len(batch) == first.user_attrs[SIZE] and all(map(self._is_taken, batch)):
                     return Claim(tuple(map(_proposal, batch)), tuple(trial._trial_id for trial in batch))
         return None
 
