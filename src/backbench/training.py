@@ -2,14 +2,23 @@
 
 Only the learning rate, the weight decay and the initial values differ between candidates, so the
 model is built and traced once; between candidates its weights and the optimizer's state are reset.
+
+Where a step does not fit into memory, its batch passes in more parts: half as many images at once. The step is still
+the mean over the whole batch, so the learning rate, the schedule and the number of steps stay as they are. The outcome
+is the same but for the order of sums, and but for two things: dropout draws its masks anew for every part, and
+BatchNormalization, where it trains, has the statistics of the smaller parts.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from backbench.activations import ActivationSource, outputs
+from backbench.errors import MemoryLimitError
+from backbench.out_of_memory import is_out_of_memory
 from backbench.records import EpochRecord
 from backbench.schedule import (
     Batch,
@@ -57,7 +66,11 @@ class Fitter:
         """
         self.model = model
         self.schedule = schedule
-        parts = schedule.accumulation_steps
+        self._parts = schedule.accumulation_steps
+        self._compile()
+
+    def _compile(self) -> None:
+        parts = self._parts
         self._optimizer = keras.optimizers.AdamW(
             learning_rate=1.0, weight_decay=0.0, gradient_accumulation_steps=parts if parts > 1 else None
         )
@@ -66,9 +79,11 @@ class Fitter:
         self._optimizer.weight_decay = self._weight_decay
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(self._optimizer, loss, jit_compile=JIT_COMPILE)
-        self._optimizer.build(model.trainable_variables)
+        self.model.compile(self._optimizer, loss, jit_compile=JIT_COMPILE)
+        gc.collect()  # the optimizer before this one, and its traced step, refer to each other
+        self._optimizer.build(self.model.trainable_variables)
         self._pristine = optimizer_values(self._optimizer)
+        self._is_compiled = True
 
     def fit(
         self,
@@ -81,13 +96,38 @@ class Fitter:
     ) -> Fit:
         """Train from `initial` until the schedule ends or validation loss has not fallen for too long.
 
+        Where memory runs out the candidate begins again, with half as many images at once; so do later ones.
+
         Args:
             candidate: What is tried.
             initial: The model's values to start from.
             train: Every epoch sees each example about once, in a view drawn anew.
             val: Decides which epoch is best.
-            should_stop: Told, after every epoch, of all epochs so far; true ends the fit as pruned.
+            should_stop: Told, after every epoch, of all epochs so far; true ends the fit as pruned. It may be told of
+                an epoch again, where a candidate begins again.
+
+        Raises:
+            MemoryLimitError: not even one image fits.
         """
+        while True:
+            try:
+                return self._fit(candidate, initial, train, val, should_stop)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Out here the error is gone, and with its frames all that they held.
+            self._parts, self._is_compiled = self._more_parts(), False
+
+    def _fit(
+        self,
+        candidate: Candidate,
+        initial: Weights,
+        train: ActivationSource,
+        val: ActivationSource,
+        should_stop: Watch | None,
+    ) -> Fit:
+        if not self._is_compiled:
+            self._compile()
         self._reset(candidate, initial)
         course = Course(candidate, self.schedule, train.num_examples)
         batches = training_batches(train, self.schedule.batch_size, candidate.seed)
@@ -98,7 +138,17 @@ class Fitter:
                 course.end_epoch(rates[-1], train_loss, self.loss_and_accuracy(val), self.model.get_weights)
                 if should_stop is not None and not course.is_over and should_stop(course.history):
                     course.prune()
-        return course.fit()
+        return replace(course.fit(), accumulation_steps=self._parts)
+
+    def _more_parts(self) -> int:
+        """Count the parts that halve what passes at once, or that come next to it among the batch size's divisors."""
+        batch_size = self.schedule.batch_size
+        if self._parts == batch_size:
+            raise MemoryLimitError(
+                "expected a training step of one image to fit into memory, found that the backend ran out of it; "
+                "move the boundary in conf/strategy up, or take a smaller backbone"
+            )
+        return next(parts for parts in range(2 * self._parts, batch_size + 1) if batch_size % parts == 0)
 
     def train_epoch(self, rates: Sequence[float], batches: Iterator[Batch]) -> float:
         """Train a step per learning rate; returns the mean of the losses of the batches, each before its own step."""
@@ -106,8 +156,7 @@ class Fitter:
         for rate in rates:
             self._optimizer.learning_rate = rate
             values, labels = next(batches)
-            parts = self.schedule.accumulation_steps
-            for part in zip(np.split(values, parts), np.split(labels, parts), strict=True):
+            for part in zip(np.split(values, self._parts), np.split(labels, self._parts), strict=True):
                 # Keras resets its metrics in every call: what it returns is this part's loss alone.
                 losses.append(self.model.train_on_batch(*part))
         return float(np.mean(losses))

@@ -60,6 +60,7 @@ NO_RESULT = {
     "backbone_config",
     "memory",
     "hardware",
+    "out_of_memory",
     "environment",
     "installation",
     "web_address",
