@@ -34,12 +34,19 @@ class Adapter:
     """The part of a cell that trains: the suffix, if the boundary leaves one, and a head on its features."""
 
     def __init__(
-        self, cut_model: CutModel, backbone: BackboneConfig, strategy: StrategyConfig, *, num_classes: int
+        self,
+        cut_model: CutModel,
+        backbone: BackboneConfig,
+        strategy: StrategyConfig,
+        *,
+        num_classes: int,
+        xla: bool = False,
     ) -> None:
         self._suffix = cut_model.suffix
         self._feature_dim = backbone.feature_dim
         self._num_classes = num_classes
         self._strategy = strategy
+        self._xla = xla
         self._features: dict[ActivationSource, ActivationSource] = {}
         self._stacks: dict[tuple[Schedule, int, bool], StackedFitter] = {}
         self._most_heads = sys.maxsize
@@ -50,7 +57,7 @@ class Adapter:
         self._fitter: Fitter | None = None
         if self._suffix is not None:
             self._pretrained = self._suffix.get_weights()
-            self._fitter = Fitter(self.model, schedule_of(strategy))
+            self._fitter = Fitter(self.model, schedule_of(strategy), xla=xla)
 
     @property
     def num_trainable_parameters(self) -> int:
@@ -178,6 +185,7 @@ class Adapter:
                 schedule,
                 num_slices=len(candidates),
                 shared_batches=shared,
+                xla=self._xla,
             )
         return self._stacks[form]
 

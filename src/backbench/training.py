@@ -12,11 +12,13 @@ BatchNormalization, where it trains, has the statistics of the smaller parts.
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
 
 from backbench.activations import ActivationSource, outputs
+from backbench.determinism import allowing_xla
 from backbench.errors import MemoryLimitError
 from backbench.out_of_memory import is_out_of_memory
 from backbench.records import EpochRecord
@@ -34,8 +36,22 @@ from backbench.schedule import (
 
 Watch = Callable[[Sequence[EpochRecord]], bool]
 NO_DECAY = ["bias", "beta", "gamma"]
-# Without it JAX would run every step operation by operation; TensorFlow would ask for XLA, which is slower on a CPU.
-JIT_COMPILE = keras.backend.backend() == "jax"
+
+
+def compile_model(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Any, *, xla: bool, **options: Any
+) -> None:
+    """Compile a model, by XLA where that is asked for and TensorFlow computes, and always on JAX.
+
+    Without it JAX would run every step operation by operation. Left alone, TensorFlow would take it on a GPU, and
+    PyTorch would take another compiler for it.
+    """
+    backend = keras.backend.backend()
+    if xla and backend == "tensorflow":
+        with allowing_xla():
+            model.compile(optimizer, loss, jit_compile=True, **options)
+    else:
+        model.compile(optimizer, loss, jit_compile=backend == "jax", **options)
 
 
 def optimizer_values(optimizer: keras.optimizers.Optimizer) -> Weights:
@@ -57,15 +73,17 @@ def random_states(model: keras.Model) -> list[keras.Variable]:
 class Fitter:
     """A compiled model that fits candidates, one after another, each from given initial values."""
 
-    def __init__(self, model: keras.Model, schedule: Schedule) -> None:
+    def __init__(self, model: keras.Model, schedule: Schedule, *, xla: bool = False) -> None:
         """Compile the model once.
 
         Args:
             model: Maps activations `(batch, *boundary_shape)` to logits `(batch, num_classes)`.
             schedule: The same for every candidate: the final run has the schedule of the search.
+            xla: As `compile_model` takes it.
         """
         self.model = model
         self.schedule = schedule
+        self._xla = xla
         self._parts = schedule.accumulation_steps
         self._compile()
 
@@ -79,7 +97,7 @@ class Fitter:
         self._optimizer.weight_decay = self._weight_decay
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self.model.compile(self._optimizer, loss, jit_compile=JIT_COMPILE)
+        compile_model(self.model, self._optimizer, loss, xla=self._xla)
         gc.collect()  # the optimizer before this one, and its traced step, refer to each other
         self._optimizer.build(self.model.trainable_variables)
         self._pristine = optimizer_values(self._optimizer)
