@@ -9,6 +9,7 @@ import numpy as np
 
 from backbench.activations import ActivationSource, outputs
 from backbench.config import HeadConfig
+from backbench.fit_state import assign_all, values_of
 from backbench.schedule import (
     Batch,
     Candidate,
@@ -21,7 +22,7 @@ from backbench.schedule import (
     training_batches,
 )
 from backbench.stacked_heads import StackedDropout, build_stack, slice_values, stacked_values
-from backbench.training import NO_DECAY, assign_all, compile_model, optimizer_values
+from backbench.training import NO_DECAY, compile_model
 
 
 def cross_entropies(labels: Any, logits: Any) -> Any:
@@ -113,7 +114,7 @@ class StackedFitter:
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
         compile_model(self._model, self._optimizer, summed_cross_entropy, xla=xla, metrics=[self._losses])
         self._optimizer.build(self._model.trainable_variables)
-        self._pristine = optimizer_values(self._optimizer)
+        self._pristine = values_of(self._optimizer.variables)
 
     def fit(
         self,

@@ -13,6 +13,7 @@ from backbench.config import StrategyConfig
 from backbench.errors import DivergedError, MemoryLimitError
 from backbench.freezing import CutModel, freeze_batch_norm
 from backbench.heads import above_boundary, build_head, standardise
+from backbench.interruption import Pause
 from backbench.out_of_memory import is_out_of_memory
 from backbench.records import EpochRecord
 from backbench.schedule import Candidate, Fit, Schedule, Weights
@@ -104,6 +105,7 @@ class Adapter:
         val: ActivationSource,
         *,
         should_stop: Callable[[int, Sequence[EpochRecord]], bool] | None = None,
+        pauses: Callable[[int], Pause | None] = lambda place: None,
     ) -> list[Fit]:
         """Fit every candidate from its initial values: heads all at once, suffixes one after another.
 
@@ -114,13 +116,19 @@ class Adapter:
             val: The same, of the validation split.
             should_stop: Told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
                 pruned. Others never end a head: a slice that stops saves nothing.
+            pauses: Told the candidate's place, gives what may ask its fit to leave. Heads are not asked: all of them
+                together take seconds.
+
+        Raises:
+            Interrupted: a fit was asked to leave, and did; fits that this call has finished begin again.
+            MemoryLimitError: not even one image, or one head, fits.
         """
         if self._fitter is None:
             return self._fit_heads(schedule_of(self._strategy), candidates, initial, train, val)
         fits = []
         for place, (candidate, start) in enumerate(zip(candidates, initial, strict=True)):
             watch = None if should_stop is None else lambda history, place=place: should_stop(place, history)
-            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch))
+            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch, pause=pauses(place)))
         return fits
 
     def _best_start(self, fits: Sequence[Fit]) -> Fit:

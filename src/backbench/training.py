@@ -10,7 +10,7 @@ BatchNormalization, where it trains, has the statistics of the smaller parts.
 """
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,16 @@ import numpy as np
 from backbench.activations import ActivationSource, outputs
 from backbench.determinism import allowing_xla
 from backbench.errors import MemoryLimitError
+from backbench.fit_state import (
+    assign_all,
+    course_arrays,
+    fit_name,
+    model_arrays,
+    restore_course,
+    restore_model,
+    values_of,
+)
+from backbench.interruption import Interrupted, Pause
 from backbench.out_of_memory import is_out_of_memory
 from backbench.records import EpochRecord
 from backbench.schedule import (
@@ -36,6 +46,7 @@ from backbench.schedule import (
 
 Watch = Callable[[Sequence[EpochRecord]], bool]
 NO_DECAY = ["bias", "beta", "gamma"]
+PARTS = "accumulation_steps"
 
 
 def compile_model(
@@ -52,17 +63,6 @@ def compile_model(
             model.compile(optimizer, loss, jit_compile=True, **options)
     else:
         model.compile(optimizer, loss, jit_compile=backend == "jax", **options)
-
-
-def optimizer_values(optimizer: keras.optimizers.Optimizer) -> Weights:
-    """Copy an optimizer's state, to be given back before the next candidate."""
-    return [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
-
-
-def assign_all(variables: list[keras.Variable], values: Weights) -> None:
-    """Give every variable its value."""
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:
@@ -100,7 +100,7 @@ class Fitter:
         compile_model(self.model, self._optimizer, loss, xla=self._xla)
         gc.collect()  # the optimizer before this one, and its traced step, refer to each other
         self._optimizer.build(self.model.trainable_variables)
-        self._pristine = optimizer_values(self._optimizer)
+        self._pristine = values_of(self._optimizer.variables)
         self._is_compiled = True
 
     def fit(
@@ -111,10 +111,12 @@ class Fitter:
         val: ActivationSource,
         *,
         should_stop: Watch | None = None,
+        pause: Pause | None = None,
     ) -> Fit:
         """Train from `initial` until the schedule ends or validation loss has not fallen for too long.
 
-        Where memory runs out the candidate begins again, with half as many images at once; so do later ones.
+        Where memory runs out the candidate begins again, with half as many images at once; so do later ones. A fit that
+        left because `pause` asked it to goes on where it left, in any process, and ends as if it had not.
 
         Args:
             candidate: What is tried.
@@ -123,32 +125,55 @@ class Fitter:
             val: Decides which epoch is best.
             should_stop: Told, after every epoch, of all epochs so far; true ends the fit as pruned. It may be told of
                 an epoch again, where a candidate begins again.
+            pause: Asked after every epoch whether to leave; keeps what it takes to go on.
 
         Raises:
+            Interrupted: the fit was asked to leave, and did.
             MemoryLimitError: not even one image fits.
         """
-        while True:
-            try:
-                return self._fit(candidate, initial, train, val, should_stop)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Out here the error is gone, and with its frames all that they held.
-            self._parts, self._is_compiled = self._more_parts(), False
+        if pause is None:
+            course = self._trained(candidate, initial, train, val, should_stop)
+        else:
+            name = fit_name(candidate, self.schedule, initial, train, val, xla=self._xla)
+            course = self._trained(candidate, initial, train, val, should_stop, pause.read(name), pause.is_asked)
+            if not course.is_over:
+                pause.write(name, self._arrays(course))
+                raise Interrupted(f"left after epoch {course.history[-1].epoch}, to go on from there")
+            pause.remove(name)
+        return replace(course.fit(), accumulation_steps=self._parts)
 
-    def _fit(
+    def _trained(
         self,
         candidate: Candidate,
         initial: Weights,
         train: ActivationSource,
         val: ActivationSource,
         should_stop: Watch | None,
-    ) -> Fit:
-        if not self._is_compiled:
-            self._compile()
-        self._reset(candidate, initial)
-        course = Course(candidate, self.schedule, train.num_examples)
-        batches = training_batches(train, self.schedule.batch_size, candidate.seed)
+        saved: Mapping[str, np.ndarray] | None = None,
+        is_asked_to_leave: Callable[[], bool] = lambda: False,
+    ) -> Course:
+        """Return a course that is over, or at the end of the epoch in which it was asked to leave."""
+        while True:
+            try:
+                course = self._begun(candidate, initial, train, saved)
+                self._run(course, train, val, should_stop, is_asked_to_leave)
+                return course
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Out here the error is gone, and with its frames all that they held.
+            self._parts, self._is_compiled, saved = self._more_parts(), False, None
+
+    def _run(
+        self,
+        course: Course,
+        train: ActivationSource,
+        val: ActivationSource,
+        should_stop: Watch | None,
+        is_asked_to_leave: Callable[[], bool],
+    ) -> None:
+        num_done = len(course.history) * course.steps_per_epoch
+        batches = training_batches(train, self.schedule.batch_size, course.candidate.seed, num_skipped=num_done)
         with made_ahead(batches) as ready:
             while not course.is_over:
                 rates = course.rates(len(course.history))
@@ -156,7 +181,8 @@ class Fitter:
                 course.end_epoch(rates[-1], train_loss, self.loss_and_accuracy(val), self.model.get_weights)
                 if should_stop is not None and not course.is_over and should_stop(course.history):
                     course.prune()
-        return replace(course.fit(), accumulation_steps=self._parts)
+                if is_asked_to_leave():
+                    return
 
     def _more_parts(self) -> int:
         """Count the parts that halve what passes at once, or that come next to it among the batch size's divisors."""
@@ -186,6 +212,24 @@ class Fitter:
     def loss_and_accuracy(self, data: ActivationSource) -> tuple[float, float]:
         """Return the mean cross-entropy and the accuracy over every example's own view."""
         return loss_and_accuracy(self.logits(data), data.labels)
+
+    def _begun(
+        self, candidate: Candidate, initial: Weights, train: ActivationSource, saved: Mapping[str, np.ndarray] | None
+    ) -> Course:
+        """Return a course at its beginning, or where it left, with the model in the same state."""
+        course = Course(candidate, self.schedule, train.num_examples)
+        parts = self._parts if saved is None else int(saved[PARTS])
+        if parts != self._parts or not self._is_compiled:
+            self._parts = parts
+            self._compile()
+        self._reset(candidate, initial)
+        if saved is not None:
+            restore_model(self.model, saved)
+            restore_course(course, saved)
+        return course
+
+    def _arrays(self, course: Course) -> dict[str, np.ndarray]:
+        return {PARTS: np.array(self._parts), **model_arrays(self.model), **course_arrays(course)}
 
     def _reset(self, candidate: Candidate, initial: Weights) -> None:
         self.model.set_weights(initial)

@@ -61,6 +61,7 @@ NO_RESULT = {
     "memory",
     "hardware",
     "out_of_memory",
+    "interruption",
     "environment",
     "installation",
     "web_address",
