@@ -17,7 +17,7 @@ from backbench.schedule import Candidate, Fit, Schedule, Weights
 from backbench.strategies import Adapter
 from backbench.training import Fitter
 from tests.conftest import PROJECT, strategy_config
-from tests.test_out_of_memory import limit_memory
+from tests.limited_memory import limit_memory
 from tests.test_strategies import BACKBONE, cut_tiny
 from tests.test_training import same
 from tests.tiny import blobs

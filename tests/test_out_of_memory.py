@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from backbench.schedule import Candidate, Fit, Schedule
 from backbench.strategies import Adapter
 from backbench.training import Fitter
 from tests.conftest import strategy_config
+from tests.limited_memory import full, limit_memory, num_heads
 from tests.test_strategies import BACKBONE, cut_tiny
 from tests.tiny import FEATURE_DIM, blobs
 
@@ -31,10 +31,6 @@ CANDIDATE = Candidate(0.03, 0.01, seed=0)
 
 class XlaRuntimeError(RuntimeError):
     """Named as JAX's."""
-
-
-def full(*_: object) -> tf.errors.ResourceExhaustedError:
-    return tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
 
 @pytest.mark.parametrize(
@@ -52,28 +48,6 @@ def full(*_: object) -> tf.errors.ResourceExhaustedError:
 )
 def test_a_full_memory_is_told_from_other_errors(error: Exception, is_full: bool) -> None:
     assert is_out_of_memory(error) == is_full
-
-
-def num_images(model: keras.Model, values: np.ndarray) -> int:
-    return len(values)
-
-
-def num_heads(model: keras.Model, values: np.ndarray) -> int:
-    return int(model.output_shape[-1])
-
-
-def limit_memory(
-    monkeypatch: pytest.MonkeyPatch, method: str, limit: int, count: Callable[..., int] = num_images
-) -> None:
-    """Make a method of a model raise what TensorFlow raises, where it is to hold more than `limit` at once."""
-    original = getattr(keras.Model, method)
-
-    def limited(self: keras.Model, values: np.ndarray, *arguments: Any) -> Any:
-        if count(self, values) > limit:
-            raise full()
-        return original(self, values, *arguments)
-
-    monkeypatch.setattr(keras.Model, method, limited)
 
 
 def assert_close(one: Fit, other: Fit) -> None:

@@ -22,7 +22,7 @@ from backbench.stages.train import train
 from backbench.strategies import Adapter
 from tests.conftest import strategy_config
 from tests.image_folders import config_for
-from tests.test_out_of_memory import limit_memory
+from tests.limited_memory import limit_memory
 from tests.test_strategies import BACKBONE
 
 STRATEGIES = {
