@@ -62,8 +62,14 @@ def test_a_benchmark_without_seeds_is_refused() -> None:
 
 
 def test_what_decides_a_choice_does_not_name_servers_or_final_seeds() -> None:
-    first, second = composed("tracking.uri=http://one"), composed("tracking.uri=http://two", "benchmark.seeds=[7]")
+    first = composed("tracking.uri=http://one")
+    second = composed("tracking.uri=http://two", "benchmark.seeds=[7]", "benchmark.memory_growth=false")
     assert resolved(cell_config(first)) == resolved(cell_config(second))
+
+
+@pytest.mark.parametrize("change", ["threads=2", "precision=mixed_bfloat16", "xla=true"])
+def test_what_changes_a_bit_decides_a_choice(change: str) -> None:
+    assert resolved(cell_config(composed(f"benchmark.{change}"))) != resolved(cell_config(composed()))
 
 
 def test_what_decides_a_choice_holds_no_secret_of_an_address_and_no_place_of_a_file() -> None:

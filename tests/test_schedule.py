@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from backbench.activations import Activations
 from backbench.schedule import (
     MOST_HANDED_OVER,
     Batch,
@@ -39,6 +40,24 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert max(rates) == 1.0
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[-1] < 0.001
+
+
+def test_skipped_batches_are_drawn_and_not_read() -> None:
+    data = blobs(20, (3,), num_views=2)
+    straight = list(itertools.islice(training_batches(data, 8, seed=0), 6))[4:]
+    read: list[int] = []
+
+    class Counting(Activations):
+        def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
+            read.append(len(examples))
+            return super().take(views, examples)
+
+    counting = Counting(data.values, data.labels)
+    skipped = list(itertools.islice(training_batches(counting, 8, seed=0, num_skipped=4), 2))
+    for one, other in zip(straight, skipped, strict=True):
+        assert np.array_equal(one[0], other[0])
+        assert np.array_equal(one[1], other[1])
+    assert read == [8, 8]
 
 
 def test_batches_made_ahead_are_the_same_batches() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from backbench.activations import Activations
 from backbench.config import HeadConfig
@@ -113,6 +114,18 @@ def test_a_fit_that_is_told_to_stop_is_pruned(fitter: Fitter, initial: list[np.n
     assert fit.history == whole.history[:2]
     assert not whole.reason
     assert len(whole.history) == SCHEDULE.epochs
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always has XLA, PyTorch never")
+def test_a_fit_by_xla_ends_near_one_without(initial: list[np.ndarray]) -> None:
+    tf.config.experimental.enable_op_determinism()
+    fits = []
+    for xla in (False, True):
+        fitter = Fitter(build_head(8, 3, HeadConfig(hidden_units=16), seed=0), SCHEDULE, xla=xla)
+        assert fitter.model.jit_compile == xla, "Keras refuses it beside deterministic operations"
+        fits.append(fitter.fit(Candidate(0.03, 0.01, seed=0), initial, TRAIN, VAL))
+    plain, compiled = ([epoch.val_loss for epoch in fit.history] for fit in fits)
+    assert compiled == pytest.approx(plain, rel=1e-3)
 
 
 class CountingCalls(keras.layers.Layer):

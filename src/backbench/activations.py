@@ -15,6 +15,7 @@ from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import preprocess
 from backbench.config import AugmentationConfig
 from backbench.data.augment import augmented, resized
+from backbench.out_of_memory import is_out_of_memory
 
 EVALUATION_BATCH_SIZE = 128
 # So many that a view is never seen twice: a view drawn at random is a new one.
@@ -147,6 +148,16 @@ def in_order(source: ActivationSource, *, view: int = 0) -> Iterator[tuple[int, 
         yield num_real, source.take(np.full(len(examples), view), examples)
 
 
+def _predicted(model: keras.Model, batch: np.ndarray) -> np.ndarray:
+    """Return the outputs for a batch, in halves where it does not fit into memory whole."""
+    try:
+        return single(model.predict_on_batch(batch))
+    except Exception as error:
+        if len(batch) == 1 or not is_out_of_memory(error):
+            raise
+    return np.concatenate([_predicted(model, half) for half in np.array_split(batch, 2)])
+
+
 def outputs(
     model: keras.Model,
     values: np.ndarray | ActivationSource,
@@ -168,5 +179,5 @@ def outputs(
         batches = ((num_real, np.asarray(values[indices])) for num_real, indices in rows)
     else:
         batches = ((num_real, batch) for num_real, batch in in_order(values, view=view))
-    made = (single(model.predict_on_batch(prepared(batch)))[:num_real] for num_real, batch in batches)
+    made = (_predicted(model, prepared(batch))[:num_real] for num_real, batch in batches)
     return np.concatenate(list(made))

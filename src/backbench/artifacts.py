@@ -145,6 +145,12 @@ def write_array(path: Path, array: np.ndarray) -> None:
         np.save(file, array)
 
 
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write several arrays under their names, as NumPy's npz without pickle."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **dict(arrays))
+
+
 def _existing(path: Path, made_by: str) -> Path:
     if not path.is_file():
         raise ArtifactError(f"expected {path}, found nothing there; run `dvc repro {made_by}` first")

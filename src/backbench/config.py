@@ -43,6 +43,9 @@ class BenchmarkConfig:
     `threads` of each process decides the order of sums, and with it the last bits; 0 leaves it to the backend.
     `precision` is what backbones compute in; weights, heads and losses are float32 whatever it says.
     `workers` says who runs the trials of a sweep, and changes no result.
+    `xla` compiles what trains by XLA where TensorFlow computes; JAX always does. It changes the last bits, and which
+    random numbers dropout draws. `memory_growth` lets TensorFlow take a GPU's memory as it needs it, not all at once;
+    it changes no result.
     """
 
     dataset: str
@@ -54,6 +57,8 @@ class BenchmarkConfig:
     workers: str = "one"
     threads: int = 0
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    xla: bool = False
+    memory_growth: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -315,4 +320,5 @@ def resolved(config: CellConfig) -> dict[str, Any]:
     for place in (plain["weights"], plain["backbone"]["pretrained"] or {}):
         if place.get("url"):
             place["url"] = public_url(place["url"])
-    return {**plain, "threads": config.benchmark.threads, "precision": config.benchmark.precision}
+    benchmark = config.benchmark
+    return {**plain, "threads": benchmark.threads, "precision": benchmark.precision, "xla": benchmark.xla}

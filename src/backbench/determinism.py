@@ -9,14 +9,17 @@ import keras
 from keras.src.utils import rng_utils
 
 
-def make_deterministic(seed: int, *, num_threads: int = 0) -> None:
+def make_deterministic(seed: int, *, num_threads: int = 0, memory_growth: bool = False) -> None:
     """Seed Python, NumPy and the Keras backend, and ask the backend for deterministic operations.
 
     Args:
         seed: Any int of at least 0; 0 is honoured.
         num_threads: As `limit_threads` takes it.
+        memory_growth: As `grow_gpu_memory` does it; else all of it is taken at once.
     """
     limit_threads(num_threads)
+    if memory_growth:
+        grow_gpu_memory()
     seed_everything(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -50,6 +53,29 @@ def limit_threads(num_threads: int) -> None:
 
         tf.config.threading.set_intra_op_parallelism_threads(num_threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def grow_gpu_memory() -> None:
+    """Let TensorFlow take memory of every visible GPU as it needs it, so that others can compute there too.
+
+    Raises:
+        RuntimeError: the backend has made a tensor already.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+@contextmanager
+def allowing_xla() -> Iterator[None]:
+    """Let Keras compile a model of TensorFlow's by XLA while operations are deterministic.
+
+    Keras would not, because XLA lacks some of these; TensorFlow itself raises where one is missing.
+    """
+    with patch("tensorflow.python.framework.config.is_op_determinism_enabled", return_value=False):
+        yield
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,6 +21,7 @@ from backbench.backbones.weights import save_weights
 from backbench.console import progress_bar
 from backbench.data.augment import resized
 from backbench.determinism import make_deterministic
+from backbench.fit_state import model_arrays, restore_model
 from backbench.formula import mixture
 from backbench.formula.cache import SourceImages, source_digest, source_images
 from backbench.pretrain_config import PretrainConfig
@@ -91,14 +91,6 @@ def build_classifier(backbone: keras.Model, config: PretrainConfig, num_classes:
     return model
 
 
-def _state_variables(model: keras.Model) -> list[keras.Variable]:
-    """List everything a step changes: weights, random generators, optimizer."""
-    metrics = {id(variable) for variable in model.metrics_variables}
-    optimizer = {id(variable) for variable in model.optimizer.variables}
-    own = [v for v in model.variables if id(v) not in metrics and id(v) not in optimizer]
-    return [*own, *model.optimizer.variables]
-
-
 @dataclass
 class _Run:
     """A run under way: what a checkpoint holds, and how it is kept."""
@@ -110,20 +102,15 @@ class _Run:
     curve: tuple[SourceRecord, ...] = ()
 
     def save(self) -> None:
-        arrays: dict[str, Any] = {
-            f"v{index}": np.asarray(variable) for index, variable in enumerate(_state_variables(self.model))
-        }
         rows = [(r.step, r.train_loss, np.nan if r.val_accuracy is None else r.val_accuracy) for r in self.curve]
-        arrays |= {"step": np.int64(self.step), "seconds": np.float64(self.seconds), "curve": np.array(rows)}
-        with artifacts.replacing(self.checkpoint) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        own = {"step": np.array(self.step), "seconds": np.array(self.seconds), "curve": np.array(rows)}
+        artifacts.write_arrays(self.checkpoint, {**model_arrays(self.model), **own})
 
     def restore(self) -> None:
         if not self.checkpoint.is_file():
             return
         with np.load(self.checkpoint, allow_pickle=False) as state:
-            for index, variable in enumerate(_state_variables(self.model)):
-                variable.assign(state[f"v{index}"])
+            restore_model(self.model, state)
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
             self.curve = tuple(
                 SourceRecord(int(step), float(loss), None if np.isnan(accuracy) else float(accuracy))

@@ -86,11 +86,16 @@ def shuffled_batches(num_examples: int, batch_size: int, seed: int) -> Iterator[
         waiting = waiting[batch_size:]
 
 
-def training_batches(data: ActivationSource, batch_size: int, seed: int) -> Iterator[Batch]:
-    """Yield activations `(batch_size, *boundary_shape)` float32 and labels, each example in a view drawn anew."""
-    views = np.random.default_rng([seed, 1])
-    for examples in shuffled_batches(data.num_examples, batch_size, seed):
-        yield data.take(views.integers(data.num_views, size=batch_size), examples), data.labels[examples]
+def training_batches(data: ActivationSource, batch_size: int, seed: int, *, num_skipped: int = 0) -> Iterator[Batch]:
+    """Yield activations `(batch_size, *boundary_shape)` float32 and labels, each example in a view drawn anew.
+
+    The first `num_skipped` batches are drawn, and not read.
+    """
+    random = np.random.default_rng([seed, 1])
+    for number, examples in enumerate(shuffled_batches(data.num_examples, batch_size, seed)):
+        views = random.integers(data.num_views, size=batch_size)
+        if number >= num_skipped:
+            yield data.take(views, examples), data.labels[examples]
 
 
 @contextmanager
@@ -129,8 +134,8 @@ class Course:
     num_examples: int
     history: list[EpochRecord] = field(default_factory=list)
     reason: str = ""
+    best_weights: Weights = field(default_factory=list)
     _best: EpochRecord | None = None
-    _weights: Weights = field(default_factory=list)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -166,11 +171,16 @@ class Course:
         record = EpochRecord(len(self.history), rate, train_loss, *val)
         self.history.append(record)
         if self._best is None or record.val_loss < self._best.val_loss:
-            self._best, self._weights = record, weights()
+            self._best, self.best_weights = record, weights()
         for split, loss in (("training", record.train_loss), ("validation", record.val_loss)):
             if not math.isfinite(loss) and not self.reason:
                 self.reason = f"diverged: {split} loss {loss} in epoch {record.epoch}"
         return record
+
+    def go_on(self, history: list[EpochRecord], best_weights: Weights) -> None:
+        """Stand where a course stood that left after these epochs, the best of which had these weights."""
+        self.history, self.best_weights = history, best_weights
+        self._best = min(history, key=lambda epoch: epoch.val_loss)  # of equals the first, as `end_epoch` has it
 
     def prune(self) -> None:
         """End the course, because others did better after as many epochs."""
@@ -178,7 +188,7 @@ class Course:
 
     def fit(self) -> Fit:
         assert self._best is not None
-        return Fit(self._best, tuple(self.history), self._weights, self.reason)
+        return Fit(self._best, tuple(self.history), self.best_weights, self.reason)
 
 
 def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from backbench.activations import ActivationSource, outputs
 from backbench.config import HeadConfig
+from backbench.fit_state import assign_all, values_of
 from backbench.schedule import (
     Batch,
     Candidate,
@@ -21,7 +22,7 @@ from backbench.schedule import (
     training_batches,
 )
 from backbench.stacked_heads import StackedDropout, build_stack, slice_values, stacked_values
-from backbench.training import JIT_COMPILE, NO_DECAY, assign_all, optimizer_values
+from backbench.training import NO_DECAY, compile_model
 
 
 def cross_entropies(labels: Any, logits: Any) -> Any:
@@ -88,6 +89,7 @@ class StackedFitter:
         *,
         num_slices: int,
         shared_batches: bool,
+        xla: bool = False,
     ) -> None:
         """Build and compile the stack once.
 
@@ -98,6 +100,7 @@ class StackedFitter:
             schedule: The same for every candidate.
             num_slices: How many candidates are fitted at once.
             shared_batches: All candidates have the same seed, and so the same batches.
+            xla: As `compile_model` takes it.
         """
         self._schedule = schedule
         self._shared_batches = shared_batches
@@ -109,9 +112,9 @@ class StackedFitter:
         self._weight_decays = self._optimizer.add_variable((num_slices,), "zeros", name="weight_decays")
         self._optimizer.weight_decay = self._weight_decays
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
-        self._model.compile(self._optimizer, summed_cross_entropy, metrics=[self._losses], jit_compile=JIT_COMPILE)
+        compile_model(self._model, self._optimizer, summed_cross_entropy, xla=xla, metrics=[self._losses])
         self._optimizer.build(self._model.trainable_variables)
-        self._pristine = optimizer_values(self._optimizer)
+        self._pristine = values_of(self._optimizer.variables)
 
     def fit(
         self,

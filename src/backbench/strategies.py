@@ -1,5 +1,8 @@
 """What trains, from which start, with which schedule: a strategy, as a trainable model and its initial values."""
 
+import gc
+import math
+import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -7,9 +10,11 @@ import numpy as np
 from backbench.activations import Activations, ActivationSource, kept_views, outputs
 from backbench.backbone_config import BackboneConfig
 from backbench.config import StrategyConfig
-from backbench.errors import DivergedError
+from backbench.errors import DivergedError, MemoryLimitError
 from backbench.freezing import CutModel, freeze_batch_norm
 from backbench.heads import above_boundary, build_head, standardise
+from backbench.interruption import Pause
+from backbench.out_of_memory import is_out_of_memory
 from backbench.records import EpochRecord
 from backbench.schedule import Candidate, Fit, Schedule, Weights
 from backbench.stacked_training import StackedFitter
@@ -30,14 +35,22 @@ class Adapter:
     """The part of a cell that trains: the suffix, if the boundary leaves one, and a head on its features."""
 
     def __init__(
-        self, cut_model: CutModel, backbone: BackboneConfig, strategy: StrategyConfig, *, num_classes: int
+        self,
+        cut_model: CutModel,
+        backbone: BackboneConfig,
+        strategy: StrategyConfig,
+        *,
+        num_classes: int,
+        xla: bool = False,
     ) -> None:
         self._suffix = cut_model.suffix
         self._feature_dim = backbone.feature_dim
         self._num_classes = num_classes
         self._strategy = strategy
+        self._xla = xla
         self._features: dict[ActivationSource, ActivationSource] = {}
         self._stacks: dict[tuple[Schedule, int, bool], StackedFitter] = {}
+        self._most_heads = sys.maxsize
         self._head = build_head(self._feature_dim, num_classes, strategy.head, seed=0)
         if self._suffix is not None and not strategy.train_batch_norm:
             freeze_batch_norm(self._suffix)
@@ -45,7 +58,7 @@ class Adapter:
         self._fitter: Fitter | None = None
         if self._suffix is not None:
             self._pretrained = self._suffix.get_weights()
-            self._fitter = Fitter(self.model, schedule_of(strategy))
+            self._fitter = Fitter(self.model, schedule_of(strategy), xla=xla)
 
     @property
     def num_trainable_parameters(self) -> int:
@@ -77,9 +90,7 @@ class Adapter:
             schedule = Schedule(config.epochs, self._strategy.batch_size, self._strategy.warmup_fraction, config.epochs)
             candidates = [Candidate(rate, config.weight_decay, seed) for rate in config.learning_rates]
             starts = [start] * len(candidates)
-            fits = self._stacked(schedule, candidates).fit(
-                candidates, starts, train_features, self.frozen_features(val)
-            )
+            fits = self._fit_heads(schedule, candidates, starts, train_features, self.frozen_features(val))
             start = self._best_start(fits).weights
         self._head.set_weights(start)
         if self._suffix is not None:
@@ -94,6 +105,7 @@ class Adapter:
         val: ActivationSource,
         *,
         should_stop: Callable[[int, Sequence[EpochRecord]], bool] | None = None,
+        pauses: Callable[[int], Pause | None] = lambda place: None,
     ) -> list[Fit]:
         """Fit every candidate from its initial values: heads all at once, suffixes one after another.
 
@@ -104,13 +116,19 @@ class Adapter:
             val: The same, of the validation split.
             should_stop: Told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
                 pruned. Others never end a head: a slice that stops saves nothing.
+            pauses: Told the candidate's place, gives what may ask its fit to leave. Heads are not asked: all of them
+                together take seconds.
+
+        Raises:
+            Interrupted: a fit was asked to leave, and did; fits that this call has finished begin again.
+            MemoryLimitError: not even one image, or one head, fits.
         """
         if self._fitter is None:
-            return self._stacked(schedule_of(self._strategy), candidates).fit(candidates, initial, train, val)
+            return self._fit_heads(schedule_of(self._strategy), candidates, initial, train, val)
         fits = []
         for place, (candidate, start) in enumerate(zip(candidates, initial, strict=True)):
             watch = None if should_stop is None else lambda history, place=place: should_stop(place, history)
-            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch))
+            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch, pause=pauses(place)))
         return fits
 
     def _best_start(self, fits: Sequence[Fit]) -> Fit:
@@ -127,6 +145,42 @@ class Adapter:
         self.model.set_weights(weights)
         return outputs(self.model, data)
 
+    def _fit_heads(
+        self,
+        schedule: Schedule,
+        candidates: Sequence[Candidate],
+        initial: Sequence[Weights],
+        train: ActivationSource,
+        val: ActivationSource,
+    ) -> list[Fit]:
+        """Fit heads as one stack, or as two where it does not fit into memory; later ones begin with what fitted.
+
+        Slices are independent, so the outcome is the same but for the order of sums.
+
+        Raises:
+            MemoryLimitError: not even one head fits.
+        """
+        if len(candidates) <= self._most_heads:
+            try:
+                return self._stacked(schedule, candidates).fit(candidates, initial, train, val)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            if len(candidates) == 1:
+                raise MemoryLimitError(
+                    "expected one head to fit into memory, found that the backend ran out of it; "
+                    "lower batch_size in conf/strategy, or take a smaller backbone"
+                )
+            self._most_heads = math.ceil(len(candidates) / 2)
+            self._stacks.clear()
+            gc.collect()  # a model and its traced step refer to each other
+        half = math.ceil(len(candidates) / 2)
+        return [
+            fit
+            for part in (slice(half), slice(half, None))
+            for fit in self._fit_heads(schedule, candidates[part], initial[part], train, val)
+        ]
+
     def _stacked(self, schedule: Schedule, candidates: Sequence[Candidate]) -> StackedFitter:
         """Return the stack of that form, built and traced once."""
         shared = len({candidate.seed for candidate in candidates}) == 1
@@ -139,6 +193,7 @@ class Adapter:
                 schedule,
                 num_slices=len(candidates),
                 shared_batches=shared,
+                xla=self._xla,
             )
         return self._stacks[form]
 

@@ -22,6 +22,7 @@ from backbench.stages.train import train
 from backbench.strategies import Adapter
 from tests.conftest import strategy_config
 from tests.image_folders import config_for
+from tests.limited_memory import limit_memory
 from tests.test_strategies import BACKBONE
 
 STRATEGIES = {
@@ -206,6 +207,20 @@ def test_where_every_trial_or_a_final_model_diverges_the_stage_says_so_in_one_li
     with pytest.raises(DivergedError, match="seed 0, found that it diverged: .* conf/strategy/feature_extraction.yaml"):
         train(config)
     assert not cell.metrics.exists()
+
+
+def test_where_memory_runs_out_the_study_goes_on_in_more_parts_and_records_it(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = replace(STRATEGIES["fine_tuning"], head_start=None)
+    config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
+    embed(config)
+    limit_memory(monkeypatch, "train_on_batch", strategy.batch_size // 2)
+    sweep(config)
+    train(config)
+    record = read_cell(Cell("tiny", "fine_tuning"))
+    assert [trial.accumulation_steps for trial in record.trials] == [2, 2, 2]
+    assert {trial.state for trial in record.trials} == {"COMPLETE"}
 
 
 def test_a_cell_that_cannot_fit_into_memory_is_refused_before_its_first_trial(

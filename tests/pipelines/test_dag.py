@@ -60,6 +60,8 @@ NO_RESULT = {
     "backbone_config",
     "memory",
     "hardware",
+    "out_of_memory",
+    "interruption",
     "environment",
     "installation",
     "web_address",
@@ -86,6 +88,13 @@ def test_a_backbone_belongs_to_its_own_cells_alone(stage: str) -> None:
     parameters = names(STAGES[stage]["params"])
     assert "conf/backbone/${item.backbone}.yaml" in parameters
     assert not [path for path in names(STAGES[stage]["deps"]) if path.startswith("conf")]
+
+
+@pytest.mark.parametrize("stage", NETWORK_STAGES)
+def test_what_changes_a_bit_of_every_stage_reruns_it(stage: str) -> None:
+    (keys,) = [entry["conf/benchmark.yaml"] for entry in STAGES[stage]["params"] if "conf/benchmark.yaml" in entry]
+    assert {"precision", "threads", "xla"} <= set(keys)
+    assert "memory_growth" not in keys
 
 
 def test_what_was_measured_is_never_brought_back_without_its_numbers() -> None:

@@ -20,6 +20,7 @@ search: quasi_random
 seeds: [0, 1]
 threads: 1
 precision: float32
+xla: false
 """
 
 

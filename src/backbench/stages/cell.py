@@ -86,7 +86,7 @@ class CellInputs:
 
     def adapter(self, boundary: str | None = None) -> Adapter:
         """Build the model that trains; the backbone itself only where a part of it trains."""
-        make_deterministic(self.config.search.seed, num_threads=self.config.benchmark.threads)
+        self._make_deterministic(self.config.search.seed)
         record = self.boundary_record(boundary)
         if record.boundary == OUTPUT:
             cut_model = CutModel(OUTPUT, prefix=None, suffix=None)
@@ -94,7 +94,17 @@ class CellInputs:
             cut_model = self._cut(self._loaded_backbone(), record)
             if cut_model.suffix is not None:
                 require_memory(cut_model.suffix, self.config.strategy, available_bytes())
-        return Adapter(cut_model, self.config.backbone, self.config.strategy, num_classes=len(self.dataset.classes))
+        return Adapter(
+            cut_model,
+            self.config.backbone,
+            self.config.strategy,
+            num_classes=len(self.dataset.classes),
+            xla=self.config.benchmark.xla,
+        )
+
+    def _make_deterministic(self, seed: int) -> None:
+        benchmark = self.config.benchmark
+        make_deterministic(seed, num_threads=benchmark.threads, memory_growth=benchmark.memory_growth)
 
     def _loaded_backbone(self) -> keras.Model:
         with computing_in(self.config.benchmark.precision):
@@ -107,7 +117,7 @@ class CellInputs:
     @cached_property
     def _frozen_backbone(self) -> keras.Model:
         """The backbone that computes what is not stored: never one whose layers an adapter trains."""
-        make_deterministic(self.config.weights.seed, num_threads=self.config.benchmark.threads)
+        self._make_deterministic(self.config.weights.seed)
         return self._loaded_backbone()
 
     def _num_views(self, split: str) -> int:

@@ -46,7 +46,8 @@ def embed(config: CellConfig) -> str:
     cell = Cell(config.backbone.name, config.strategy.name)
     state = artifacts.STATE / "embed" / str(cell)
     dataset = open_dataset(artifacts.DATASET)
-    make_deterministic(config.weights.seed, num_threads=config.benchmark.threads)
+    benchmark = config.benchmark
+    make_deterministic(config.weights.seed, num_threads=benchmark.threads, memory_growth=benchmark.memory_growth)
     with computing_in(config.benchmark.precision):
         backbone = load_backbone(config.backbone, config.weights)
     digest = weights_digest(backbone)

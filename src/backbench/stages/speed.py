@@ -5,7 +5,7 @@ import keras
 from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph
 from backbench.config import BenchmarkConfig
-from backbench.determinism import computing_in, limit_threads
+from backbench.determinism import computing_in, grow_gpu_memory, limit_threads
 from backbench.hardware import gpus
 from backbench.latency import Patience, speed_of
 from backbench.memory import computes_on_gpu
@@ -21,6 +21,8 @@ def measured(backbone: BackboneConfig, benchmark: BenchmarkConfig, patience: Pat
         ConfigError: the backbone cannot be built as its configuration says.
     """
     limit_threads(benchmark.threads)
+    if benchmark.memory_growth:
+        grow_gpu_memory()
     keras.utils.clear_session()
     with computing_in(benchmark.precision):
         model = build_graph(backbone)
