@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backbench.config import SearchConfig
 from backbench.errors import BackbenchError
+from backbench.interruption import Interrupted
 from backbench.owners import SignsOfLife
 from backbench.records import EpochRecord, TrialRecord
 from backbench.search import Proposal, Pruning, Space, rounds
@@ -51,7 +52,11 @@ class Worker:
         self._pruning_of = cache(self._pruning)
 
     def run_next(self) -> bool:
-        """Run a batch; false where none waits."""
+        """Run a batch; false where none waits.
+
+        Raises:
+            Interrupted: the objective was asked to leave; the batch waits for another worker.
+        """
         claim = self._study.claim()
         if claim is None:
             return False
@@ -60,6 +65,9 @@ class Worker:
         with _giving_signs(self._study, claim, self._heartbeat_seconds):
             try:
                 records = self._objective(claim.proposals, lambda place, history: pruning(history))
+            except Interrupted:
+                self._study.give_back(claim)
+                raise
             except BackbenchError as error:
                 self._study.refuse(claim, str(error))
                 raise
@@ -74,11 +82,17 @@ class Worker:
         earlier = [record for record in self._study.records() if record.index < positions.start]
         return Pruning(self._pruner, self._space, earlier)
 
-    def run_all(self, *, lost_after_seconds: float) -> int:
-        """Run batches until all are proposed and none waits, or nobody coordinates any more; returns how many."""
+    def run_all(self, *, lost_after_seconds: float, is_asked_to_leave: Callable[[], bool] = lambda: False) -> int:
+        """Run batches until all are proposed and none waits, or nobody coordinates any more; returns how many.
+
+        Raises:
+            Interrupted: this worker was asked to leave.
+        """
         num_run, pause = 0, SHORTEST_PAUSE_SECONDS
         coordinator = SignsOfLife(lost_after_seconds)
         while (phase := self._study.phase()) != STOPPED:
+            if is_asked_to_leave():
+                raise Interrupted("between two batches")
             if self.run_next():
                 num_run, pause = num_run + 1, SHORTEST_PAUSE_SECONDS
                 coordinator.forget()

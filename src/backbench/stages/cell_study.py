@@ -1,12 +1,13 @@
 """The study of one cell: what is searched, where its trials are shared, how they run. It sees train and val only."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from backbench import artifacts
 from backbench.activations import ActivationSource
 from backbench.config import OUTPUT, WorkersConfig
+from backbench.interruption import Pause
 from backbench.records import COMPLETE, PRUNED, TrialRecord
 from backbench.schedule import Candidate, Fit, Weights
 from backbench.search import Proposal, Space
@@ -54,13 +55,14 @@ class CellStudy:
         name = artifacts.read_json(name_file, made_by=f"sweep@{self._inputs.cell}")["name"]
         return SharedStudy(open_storage(self._workers, folder, creating=creating), name, creating=creating)
 
-    def worker(self, study: SharedStudy) -> Worker:
-        """Make a worker in this process."""
+    def worker(self, study: SharedStudy, is_asked_to_leave: Callable[[], bool]) -> Worker:
+        """Make a worker in this process; a fit that is asked to leave keeps its epochs for whoever goes on."""
+        pause = Pause(self._inputs.state_folder("sweep") / "paused", is_asked_to_leave)
         return Worker(
             study,
             self._inputs.config.search,
             self.space,
-            CellTrials(self._inputs).run,
+            CellTrials(self._inputs, pause).run,
             prunes=self.prunes,
             heartbeat_seconds=self._workers.heartbeat_seconds,
         )
@@ -69,8 +71,8 @@ class CellStudy:
 class CellTrials:
     """Runs the trials of one cell; a boundary's model and data are made when its first trial comes."""
 
-    def __init__(self, inputs: CellInputs) -> None:
-        self._inputs = inputs
+    def __init__(self, inputs: CellInputs, pause: Pause) -> None:
+        self._inputs, self._pause = inputs, pause
         self._seed = inputs.config.search.seed
         self._of_boundary = cache(self._opened)
 
@@ -93,6 +95,7 @@ class CellTrials:
                 [initial] * len(candidates),
                 train,
                 val,
+                pauses=lambda at: self._pause,
                 should_stop=lambda at, history, places=places: should_stop(places[at], history),  # type: ignore[misc]
             )
             fits |= zip(places, found, strict=True)

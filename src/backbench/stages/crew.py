@@ -1,7 +1,9 @@
 """Who runs a cell's trials while the sweep stage waits: this process, workers that it starts, or somebody else's."""
 
 import shlex
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.config import WorkersConfig
+from backbench.interruption import Interrupted, StopSignals
 from backbench.study_storage import StudyError
 from backbench.worker import Worker
 
@@ -25,7 +28,7 @@ Wait = Callable[[int], None]
 
 @contextmanager
 def crew(
-    cell: Cell, workers: WorkersConfig, command: Command | None, own_worker: Callable[[], Worker]
+    cell: Cell, workers: WorkersConfig, command: Command | None, own_worker: Callable[[Callable[[], bool]], Worker]
 ) -> Iterator[Wait]:
     """Yield what the coordinating process does while trials wait or run.
 
@@ -33,14 +36,22 @@ def crew(
         cell: Names the folder of the workers' logs.
         workers: How many there are, and what starts them.
         command: Spells what starts the workers.
-        own_worker: Makes a worker in this process, where it is the only one.
+        own_worker: Makes a worker in this process, where it is the only one, given what says that it should leave.
 
     Raises:
         StudyError: workers that were started end again and again without finishing a trial.
     """
     logs = artifacts.workers_folder(cell)
     if command is None or (workers.num_workers == 1 and workers.launcher is None):
-        yield _Alone(own_worker()).wait
+        with StopSignals() as signals:
+            worker = own_worker(signals.came)
+            try:
+                yield lambda num_finished: _run_or_wait(worker)
+            except Interrupted:
+                print(f"{cell}: was asked to leave, and kept its epochs; start this again and it goes on", flush=True)
+        if signals.received is not None:
+            signal.raise_signal(signals.received)
+            sys.exit(128 + signals.received)
     elif workers.launcher is None:
         print(f"{cell}: start {workers.num_workers} workers: {shlex.join(command(logs))}", flush=True)
         yield lambda num_finished: time.sleep(POLL_SECONDS)
@@ -51,16 +62,10 @@ def crew(
             yield launched.wait
 
 
-class _Alone:
-    """One worker, in this process."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    def wait(self, num_finished: int) -> None:
-        # Where nothing waits, an earlier process's worker is still at it.
-        if not self._worker.run_next():
-            time.sleep(POLL_SECONDS)
+def _run_or_wait(worker: Worker) -> None:
+    # Where nothing waits, an earlier process's worker is still at it.
+    if not worker.run_next():
+        time.sleep(POLL_SECONDS)
 
 
 class _Launched:

@@ -48,7 +48,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, command: Command |
     )
     with (
         progress_bar(f"sweep {inputs.cell}", search.num_trials, "trials") as advance,
-        crew(inputs.cell, workers, command, lambda: cell.worker(study)) as wait,
+        crew(inputs.cell, workers, command, lambda is_asked: cell.worker(study, is_asked)) as wait,
         coordination.going_on(),
     ):
 

@@ -1,8 +1,15 @@
 """What a worker does: run trials of a cell's study that the sweep stage coordinates."""
 
+import os
+import signal
+import time
+
 from backbench.config import CellConfig, WorkersConfig
+from backbench.interruption import Interrupted, StopSignals
 from backbench.stages.cell import cell_inputs
 from backbench.stages.cell_study import CellStudy
+
+LONGEST_GRACE_SECONDS = 3600.0
 
 
 def work(config: CellConfig, workers: WorkersConfig, *, number: int) -> str:
@@ -13,6 +20,22 @@ def work(config: CellConfig, workers: WorkersConfig, *, number: int) -> str:
     """
     inputs = cell_inputs(config)
     cell = CellStudy(inputs, workers)
-    worker = cell.worker(cell.open(creating=False))
-    num_run = worker.run_all(lost_after_seconds=workers.lost_after_seconds)
+    with StopSignals() as signals:
+        worker = cell.worker(cell.open(creating=False), signals.came)
+        try:
+            num_run = worker.run_all(lost_after_seconds=workers.lost_after_seconds, is_asked_to_leave=signals.came)
+        except Interrupted:
+            num_run = None
+    if num_run is None:
+        leave(signals)
+        return f"worker {number} of {inputs.cell}: was asked to leave; others go on"
     return f"worker {number} of {inputs.cell}: ran {num_run} batches; the sweep stage writes what they found"
+
+
+def leave(signals: StopSignals) -> None:
+    """Let the signal do what it does where nobody minds it: submitit sends its job back to the queue, others end."""
+    assert signals.received is not None
+    signal.raise_signal(signals.received)
+    if "SLURM_JOB_ID" in os.environ:
+        # If it ended now, the job would be done. Who sent the signal ends it; what was preempted, SLURM starts again.
+        time.sleep(LONGEST_GRACE_SECONDS)
