@@ -35,3 +35,11 @@ class ArtifactError(BackbenchError):
 
 class MemoryLimitError(BackbenchError):
     """What is asked for does not fit into the memory that is there."""
+
+
+class TrackingError(BackbenchError):
+    """The MLflow store cannot be reached, or refuses what is written."""
+
+
+class StoreAwayError(TrackingError):
+    """The MLflow store cannot be reached now, and may be back later: what was refused can be repeated then."""
