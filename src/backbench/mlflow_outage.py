@@ -1,13 +1,13 @@
 """Whether an MLflow store that fails is away or refuses, and how to wait for one that is away."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain, repeat
 from typing import TypeVar
 
 import requests
 
-from backbench.errors import StoreAwayError
+from backbench.errors import StoreAwayError, causes
 
 Returned = TypeVar("Returned")
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)  # the last one again and again
@@ -65,14 +65,6 @@ def is_away(error: BaseException) -> bool:
 
 def _passes(status: int) -> bool:
     return status >= 500 or status == TOO_MANY_REQUESTS
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, what it was raised from, and so on."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def until_back(action: Callable[[], Returned], pause: Callable[[float], bool]) -> Returned:

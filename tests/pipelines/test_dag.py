@@ -63,6 +63,7 @@ NO_RESULT = {
     "memory",
     "hardware",
     "environment",
+    "disk",
     "installation",
     "web_address",
     "digests",
