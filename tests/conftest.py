@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from backbench.backbone_config import BackboneConfig
 from backbench.config import StrategyConfig, to_typed
 
+pytest_plugins = ["tests.engines.fixtures"]
 PROJECT = Path(__file__).parents[1]
 
 

@@ -6,12 +6,6 @@ address, with its cells' runs in the MLflow experiment `BACKBENCH_EXPERIMENT`, t
 
 import json
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -23,16 +17,17 @@ from mlflow.tracking import MlflowClient
 from backbench import artifacts
 from backbench.config import TrackingConfig
 from tests.chromium import chromium
-from tests.finished_benchmark import cells, fresh_store, make_finished_benchmark
+from tests.engines.mlflow_server import MlflowServer, running_mlflow_server
+from tests.finished_benchmark import cells, make_finished_benchmark
 from tests.test_publishing import publish
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.mlflow_server,
     pytest.mark.timeout(240),
 ]
 # As a reader would choose them under `Columns`.
 COLUMNS = ("metrics.`test_accuracy_mean`", "metrics.`test_accuracy_sd`", "metrics.`learning_rate`")
-STARTS_IN_SECONDS = 120
 WAIT_MILLISECONDS = 60_000
 # The first visit opens an assistant beside the page, and shows pages for language models in place of runs.
 SETTLED = {
@@ -44,7 +39,7 @@ SETTLED = {
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A finished benchmark and an empty store, as the working folder."""
+    """A finished benchmark, as the working folder."""
     folder = tmp_path_factory.mktemp("ui")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -52,40 +47,18 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         make_finished_benchmark()
         for path in (artifacts.LEADERBOARD, artifacts.SUMMARY, artifacts.REPORT / "index.html"):
             artifacts.write_text(path, path.name)
-        Path("mlflow.db").write_bytes(fresh_store())
         yield folder
 
 
 @pytest.fixture(scope="module")
-def server(work: Path) -> Iterator[str]:
-    """The address of a real MLflow server, which keeps its runs and artifacts in the working folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    store = os.environ.get("BACKBENCH_STORE", f"sqlite:///{work}/mlflow.db")
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--workers", "1"]
-    command += ["--artifacts-destination", str(work / "served"), "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with Path("server.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        try:
-            wait_for(f"{address}/health", process)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + STARTS_IN_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urllib.request.urlopen(address, timeout=2).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"the MLflow server did not start: {Path('server.log').read_text()[-2000:]}")
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a real MLflow server."""
+    if "BACKBENCH_STORE" in os.environ:
+        with running_mlflow_server(os.environ["BACKBENCH_STORE"]) as own:
+            yield own.address
+    else:
+        shared: MlflowServer = request.getfixturevalue("mlflow_server")
+        yield shared.address
 
 
 def best_two(address: str, experiment: str) -> tuple[str, list[Run]]:
