@@ -150,9 +150,11 @@ def trials(rng: np.random.Generator) -> tuple[TrialRecord, ...]:
     made = []
     for index, rate in enumerate(float(value) for value in rates):
         curve = epochs(rng, rate)
-        state = "PRUNED" if index == NUM_TRIALS - 1 else "COMPLETE"
+        state, reason = "COMPLETE", ""
+        if index == NUM_TRIALS - 1:
+            state, reason = "PRUNED", f"worse than others after epoch {NUM_EPOCHS - 1}"
         last = curve[-1]
-        found = (last.val_loss, last.val_accuracy, NUM_EPOCHS, state, curve)
+        found = (last.val_loss, last.val_accuracy, NUM_EPOCHS, state, curve, reason)
         made.append(TrialRecord(index, "output", rate, 1e-3, *found))
     return tuple(made)
 

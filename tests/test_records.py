@@ -23,6 +23,7 @@ def test_a_cell_reads_back_whole() -> None:
     assert all(len(trial.history) == NUM_EPOCHS for trial in record.trials)
     assert all(len(seed.history) == NUM_EPOCHS for seed in record.seeds)
     assert record.trials[-1].state == "PRUNED"
+    assert record.trials[-1].reason == "worse than others after epoch 2"
     assert record.best.choice.learning_rate == record.trials[record.best.choice.trial].learning_rate
 
 

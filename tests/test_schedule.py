@@ -84,6 +84,25 @@ def test_a_course_ends_when_validation_loss_has_not_fallen_for_too_long() -> Non
     assert course.fit().weights == [np.array(0)]
 
 
+@pytest.mark.parametrize(
+    ("train_loss", "val_loss", "reason"),
+    [
+        (np.nan, np.inf, "diverged: training loss nan in epoch 1"),
+        (1.0, np.inf, "diverged: validation loss inf in epoch 1"),
+    ],
+)
+def test_a_loss_that_is_not_finite_ends_a_course_with_its_reason(
+    train_loss: float, val_loss: float, reason: str
+) -> None:
+    course = Course(Candidate(0.1, 0.0, seed=0), SCHEDULE, num_examples=16)
+    for losses in ((1.0, 0.5), (train_loss, val_loss)):
+        assert not course.is_over
+        course.end_epoch(0.1, losses[0], (losses[1], 0.0), list)
+    assert course.is_over
+    assert course.fit().reason == reason
+    assert course.fit().best.val_loss == 0.5
+
+
 def test_loss_is_that_of_the_labels_and_a_diverged_one_is_infinite() -> None:
     logits = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
     loss, accuracy = loss_and_accuracy(logits, np.array([0, 1]))

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from backbench.config import PrunerConfig, RangeConfig, SearchConfig
-from backbench.errors import ConfigError
+from backbench.errors import ConfigError, DivergedError
 from backbench.records import EpochRecord, TrialRecord
 from backbench.search import (
     Proposal,
@@ -40,7 +40,7 @@ def run_trial(place: int, proposal: Proposal, should_stop: ShouldStop) -> TrialR
     while len(history) < NUM_EPOCHS and not pruned:
         loss = end + 1 / (1 + len(history))
         history.append(EpochRecord(len(history), proposal.parameters["learning_rate"], loss, loss, 0.5))
-        pruned = should_stop(place, history[-1])
+        pruned = should_stop(place, history)
     return TrialRecord(
         proposal.position,
         proposal.boundary,
@@ -128,6 +128,13 @@ def test_a_pruned_trial_is_never_chosen(tmp_path: Path) -> None:
     trials = searched(tmp_path / "study", QUASI_RANDOM)
     pruned = replace(trials[0], state="PRUNED", val_loss=-1.0)
     assert best_of([pruned, *trials[1:]]).index != 0
+
+
+def test_where_every_trial_was_pruned_there_is_none_to_choose(tmp_path: Path) -> None:
+    reason = "diverged: training loss nan in epoch 0"
+    trials = [replace(trial, state="PRUNED", reason=reason) for trial in searched(tmp_path / "study", QUASI_RANDOM)]
+    with pytest.raises(DivergedError, match=f"found all 6 pruned, the first because it {reason}; lower the range"):
+        best_of(trials)
 
 
 @pytest.mark.parametrize("search", [QUASI_RANDOM, TPE], ids=["quasi_random", "tpe"])

@@ -18,7 +18,7 @@ HEADS = {
     "hidden_with_dropout": HeadConfig(hidden_units=16, dropout=0.5),
 }
 # The last one is stopped early, and the one before it diverges: neither may touch its neighbours.
-SEARCH = [Candidate(0.03, 0.0, 0), Candidate(0.003, 0.5, 0), Candidate(1e30, 0.0, 0), Candidate(1.0, 0.1, 0)]
+SEARCH = [Candidate(0.03, 0.0, 0), Candidate(0.003, 0.5, 0), Candidate(1e30, 1e30, 0), Candidate(1.0, 0.1, 0)]
 SEEDS = [Candidate(0.03, 0.01, 0), Candidate(0.03, 0.01, 1), Candidate(0.03, 0.01, 2)]
 
 
@@ -36,6 +36,7 @@ def stacked(config: HeadConfig, candidates: list[Candidate]) -> list[Fit]:
 
 def assert_close(one: Fit, other: Fit) -> None:
     assert len(one.history) == len(other.history)
+    assert one.reason == other.reason
     assert one.best.epoch == other.best.epoch
     for mine, theirs in zip(one.history, other.history, strict=True):
         for name in ("learning_rate", "train_loss", "val_loss", "val_accuracy"):
@@ -51,6 +52,13 @@ def test_a_slice_equals_the_same_trial_trained_alone(name: str, candidates: list
     alone = Fitter(build_head(8, 3, config, seed=0), SCHEDULE)
     for candidate, fit in zip(candidates, stacked(config, candidates), strict=True):
         assert_close(fit, alone.fit(candidate, initial_head(config, candidate.seed), TRAIN, VAL))
+
+
+def test_a_slice_that_diverges_says_so_and_its_neighbours_train_on() -> None:
+    reasons = [fit.reason for fit in stacked(HeadConfig(), SEARCH)]
+    assert reasons[2].startswith("diverged: training loss ")
+    assert reasons[:2] == ["", ""]
+    assert reasons[3] == ""
 
 
 def test_a_stack_of_one_equals_the_trial_alone() -> None:

@@ -13,8 +13,9 @@ from mlflow.tracking import MlflowClient
 
 from backbench.config import TrackingConfig
 from backbench.records import CellRecord, read_cell, results_digest
-from backbench.runs import cell_metrics, cell_parameters, cell_tags, flattened, weights_tags, without_secrets
+from backbench.runs import cell_metrics, cell_parameters, cell_tags, flattened, weights_tags
 from backbench.tracking import Tracker, TrackingError
+from backbench.web_address import without_secrets
 from tests.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cells, fresh_store, make_finished_benchmark
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.

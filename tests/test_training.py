@@ -98,19 +98,20 @@ def test_the_last_partial_batch_is_counted(fitter: Fitter) -> None:
     assert fitter.logits(Activations(VAL.values[:, :1], VAL.labels[:1])).shape == (1, 3)
 
 
-def test_a_diverged_fit_loses_every_comparison(fitter: Fitter, initial: list[np.ndarray]) -> None:
+def test_a_diverged_fit_ends_and_loses_every_comparison(fitter: Fitter, initial: list[np.ndarray]) -> None:
     broken = [np.full_like(value, np.nan) for value in initial]
     fit = fitter.fit(Candidate(0.01, 0.0, seed=0), broken, TRAIN, VAL)
     assert fit.best.val_loss == float("inf")
     assert len(fit.history) == 1
+    assert fit.reason == "diverged: training loss nan in epoch 0"
 
 
 def test_a_fit_that_is_told_to_stop_is_pruned(fitter: Fitter, initial: list[np.ndarray]) -> None:
-    fit = fitter.fit(Candidate(0.03, 0.0, seed=0), initial, TRAIN, VAL, should_stop=lambda epoch: epoch.epoch == 1)
-    whole = fitter.fit(Candidate(0.03, 0.0, seed=0), initial, TRAIN, VAL, should_stop=lambda epoch: False)
-    assert fit.pruned
+    fit = fitter.fit(Candidate(0.03, 0.0, seed=0), initial, TRAIN, VAL, should_stop=lambda history: len(history) == 2)
+    whole = fitter.fit(Candidate(0.03, 0.0, seed=0), initial, TRAIN, VAL, should_stop=lambda history: False)
+    assert fit.reason == "worse than others after epoch 1"
     assert fit.history == whole.history[:2]
-    assert not whole.pruned
+    assert not whole.reason
     assert len(whole.history) == SCHEDULE.epochs
 
 

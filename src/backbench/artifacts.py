@@ -36,6 +36,7 @@ PLOTS_TEMPLATE = Path("work/plots/template.html")
 REPORT = Path("report")
 STATE = Path("work/state")
 LOCKS = Path("work/locks")
+WORKERS = Path("work/workers")
 TIMINGS = Path("work/timings")
 COSTS = Path("work/costs")
 MEASURED = Path("work/measured.json")
@@ -93,6 +94,11 @@ class Cell:
 def timing(stage: str) -> Path:
     """Where a stage writes what it took, such as `sweep-resnet50-fine_tuning`."""
     return TIMINGS / f"{stage}.json"
+
+
+def workers_folder(cell: Cell) -> Path:
+    """Where the workers of a cell's sweep write their logs."""
+    return WORKERS / str(cell)
 
 
 def cost(backbone: str) -> Path:

@@ -42,6 +42,7 @@ class BenchmarkConfig:
 
     `threads` of each process decides the order of sums, and with it the last bits; 0 leaves it to the backend.
     `precision` is what backbones compute in; weights, heads and losses are float32 whatever it says.
+    `workers` says who runs the trials of a sweep, and changes no result.
     """
 
     dataset: str
@@ -50,6 +51,7 @@ class BenchmarkConfig:
     strategies: list[str]
     search: str
     seeds: list[int]
+    workers: str = "one"
     threads: int = 0
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
 
@@ -198,7 +200,9 @@ class PrunerConfig:
 class SearchConfig:
     """How trials are proposed: `quasi_random` draws all ahead, `tpe` adapts after `startup_trials`.
 
-    `trials_per_batch` heads are proposed and trained at once; trials that fine-tune come one by one.
+    `trials_per_batch` heads are trained at once, as one network; trials that fine-tune are trained one by one.
+    `trials_per_round` are proposed at once and may be run side by side: sampler and pruner look at earlier rounds only,
+    so that the answer is the same for any number of workers.
     """
 
     name: str
@@ -206,8 +210,29 @@ class SearchConfig:
     num_trials: int
     startup_trials: int
     trials_per_batch: int = 1
+    trials_per_round: int = 1
     pruner: PrunerConfig | None = None
     seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WorkersConfig:
+    """Who runs the trials of a cell, and through which storage they share its study; no result depends on it.
+
+    `launcher` names one of conf/hydra/launcher/; null with one worker is the stage's own process, and with several says
+    that somebody else starts them. `storage` is a file, or PostgreSQL, whose address is in the environment variable
+    BACKBENCH_STUDIES, for it may hold a password.
+    A worker says that it lives every `heartbeat_seconds`; where nothing was heard for `lost_after_seconds`, its trial
+    is run again. While the storage is away, all wait for `patience_seconds`.
+    """
+
+    name: str
+    num_workers: int = Field(default=1, ge=1)
+    launcher: str | None = None
+    storage: Literal["journal", "sqlite", "postgresql"] = "journal"
+    heartbeat_seconds: float = Field(default=10.0, gt=0)
+    lost_after_seconds: float = Field(default=60.0, gt=0)
+    patience_seconds: float = Field(default=600.0, ge=0)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

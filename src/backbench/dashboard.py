@@ -6,15 +6,13 @@ from them: each cell one study, each trial with its parameters, epochs and end.
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.trial import FrozenTrial, TrialState
 
 from backbench.artifacts import Cell
 from backbench.records import BestRecord, TrialRecord
-from backbench.search import BOUNDARY
+from backbench.search import BOUNDARY, finished_trial
 
 SEARCHED = ("learning_rate", "weight_decay")
 
@@ -38,7 +36,12 @@ def add_study(database: Path, cell: Cell, best: BestRecord, trials: tuple[TrialR
     study.set_user_attr("chosen trial", best.choice.trial)
     study.set_user_attr("learning rate at edge", best.learning_rate_at_edge)
     distributions = distributions_of(best, trials)
-    study.add_trials([_trial(record, distributions) for record in trials])
+    study.add_trials(
+        [
+            finished_trial(record, distributions, val_accuracy=record.val_accuracy, epochs=record.epochs)
+            for record in trials
+        ]
+    )
 
 
 def distributions_of(best: BestRecord, trials: tuple[TrialRecord, ...]) -> dict[str, BaseDistribution]:
@@ -46,15 +49,3 @@ def distributions_of(best: BestRecord, trials: tuple[TrialRecord, ...]) -> dict[
     ranges = {name: best.configuration["strategy"][name] for name in SEARCHED}
     floats = {name: FloatDistribution(bounds["low"], bounds["high"], log=True) for name, bounds in ranges.items()}
     return {**floats, BOUNDARY: CategoricalDistribution(tuple(dict.fromkeys(trial.boundary for trial in trials)))}
-
-
-def _trial(record: TrialRecord, distributions: dict[str, BaseDistribution]) -> FrozenTrial:
-    parameters: dict[str, Any] = {name: getattr(record, name) for name in distributions}
-    return optuna.trial.create_trial(
-        state=TrialState[record.state],
-        value=record.val_loss,
-        params=parameters,
-        distributions=distributions,
-        user_attrs={"val_accuracy": record.val_accuracy, "epochs": record.epochs, BOUNDARY: record.boundary},
-        intermediate_values={epoch.epoch: epoch.val_loss for epoch in record.history},
-    )

@@ -6,14 +6,14 @@ Hydra is imported here, in `config.py` and in `pipelines/` only.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from backbench import artifacts, disk
 from backbench.errors import BackbenchError
@@ -66,14 +66,34 @@ def _write_spent(name: str, started: float) -> None:
     artifacts.write_json(artifacts.timing(name), spent)
 
 
-def run_stage(stage: Callable[[DictConfig], str], *, lock_name: Callable[[DictConfig], str]) -> None:
+def _with_choice(arguments: Sequence[str], group: str) -> list[str]:
+    """Add what conf/benchmark.yaml chooses of a group, unless the command line chooses.
+
+    DVC does not pass it: the command of a stage would change, and the stage be run again.
+    """
+    if any(argument.startswith(f"{group}=") for argument in arguments):
+        return list(arguments)
+    benchmark = OmegaConf.load(Path(CONF) / "benchmark.yaml")
+    choice = OmegaConf.select(benchmark, group)
+    return list(arguments) if choice is None else [*arguments, f"{group}={choice}"]
+
+
+def run_stage(
+    stage: Callable[[DictConfig], str],
+    *,
+    lock_name: Callable[[DictConfig], str],
+    chosen_by_benchmark: str | None = None,
+) -> None:
     """Compose `conf/config.yaml` with the command line, run a stage as the only writer, print its last line.
 
     Args:
         stage: Does the work; returns the line that says where to look next.
         lock_name: Names the outputs that the stage writes, such as `sweep-resnet50-fine_tuning`.
+        chosen_by_benchmark: A group of `conf/` that conf/benchmark.yaml chooses from and DVC does not pass.
     """
     quiet_libraries()
+    if chosen_by_benchmark is not None:
+        sys.argv[1:] = _with_choice(sys.argv[1:], chosen_by_benchmark)
 
     @hydra.main(version_base=None, config_path=CONF, config_name="config")
     def composed(config: DictConfig) -> None:

@@ -47,6 +47,10 @@ class StoreAwayError(TrackingError):
     """The MLflow store cannot be reached now, and may be back later: what was refused can be repeated then."""
 
 
+class DivergedError(BackbenchError):
+    """Training ended in losses that are not finite, and there is nothing else to choose from."""
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error, what it was raised from, and so on."""
     cause: BaseException | None = error

@@ -6,6 +6,7 @@ import platform
 import re
 import resource
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,19 @@ def gpus(driver: Path = DRIVER) -> tuple[Gpu, ...]:
         return ()
     rows = (row for row in csv.reader(done.stdout.splitlines(), skipinitialspace=True) if len(row) == 3)
     return tuple(Gpu(name, _mebibytes(total), _mebibytes(free)) for name, total, free in rows)
+
+
+def own_gpu(worker: int, environment: Mapping[str, str]) -> str | None:
+    """Name the GPU that a worker computes on where a machine has several; None where there is no choice.
+
+    Args:
+        worker: Its number; workers take GPUs in turn.
+        environment: SLURM and others say in CUDA_VISIBLE_DEVICES what is whose: then that holds.
+    """
+    if "CUDA_VISIBLE_DEVICES" in environment:
+        return None
+    num_gpus = len(gpus())
+    return str(worker % num_gpus) if num_gpus > 1 else None
 
 
 def _mebibytes(text: str) -> int | None:

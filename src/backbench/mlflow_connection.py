@@ -11,7 +11,7 @@ from backbench.config import TrackingConfig
 from backbench.errors import StoreAwayError, TrackingError
 from backbench.mlflow_outage import is_away, store_errors
 from backbench.mlflow_store import artifact_folder, create_store, sqlite_file
-from backbench.runs import without_secrets
+from backbench.web_address import without_secrets
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run

@@ -12,7 +12,18 @@ from backbench.statistics import mean_over_seeds, sd_over_seeds
 
 Edge = Literal["none", "low", "high"]
 EPOCH_COLUMNS = ("epoch", "learning_rate", "train_loss", "val_loss", "val_accuracy")
-TRIAL_COLUMNS = ("trial", "boundary", "learning_rate", "weight_decay", "val_loss", "val_accuracy", "epochs", "state")
+TRIAL_COLUMNS = (
+    "trial",
+    "boundary",
+    "learning_rate",
+    "weight_decay",
+    "val_loss",
+    "val_accuracy",
+    "epochs",
+    "accumulation_steps",
+    "state",
+    "reason",
+)
 COMPLETE, PRUNED = "COMPLETE", "PRUNED"
 
 
@@ -31,7 +42,8 @@ class EpochRecord:
 class TrialRecord:
     """One trial of a study; `val_loss` and `val_accuracy` are those of its best epoch.
 
-    `state` is COMPLETE, or PRUNED where others did better after equally many epochs.
+    `state` is COMPLETE, or PRUNED where it ended before its time: `reason` says why, and is empty otherwise.
+    `accumulation_steps` is in how many parts its batches passed, more than configured where memory ran out.
     """
 
     index: int
@@ -43,16 +55,20 @@ class TrialRecord:
     epochs: int
     state: str
     history: tuple[EpochRecord, ...]
+    reason: str = ""
+    accumulation_steps: int = 1
 
     @property
     def parameters(self) -> dict[str, float | str]:
         """What was tried, as tracking shows it."""
-        return {
+        parameters: dict[str, float | str] = {
             "boundary": self.boundary,
             "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay,
+            "accumulation_steps": self.accumulation_steps,
             "state": self.state,
         }
+        return {**parameters, "reason": self.reason} if self.reason else parameters
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -224,6 +240,8 @@ def read_trials(cell: Cell) -> tuple[TrialRecord, ...]:
             epochs=int(row["epochs"]),
             state=row["state"],
             history=histories.get(int(row["trial"]), ()),
+            reason=row["reason"],
+            accumulation_steps=int(row["accumulation_steps"]),
         )
         for row in artifacts.read_csv(cell.trials, made_by=made_by)
     )

@@ -1,7 +1,6 @@
 """What an MLflow run says of a cell: parameters, tags and metrics, without secrets."""
 
 import json
-import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,16 +8,11 @@ from typing import Any
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.records import CellRecord, EpochRecord
+from backbench.web_address import without_secrets
 
 MAX_PARAMETER_CHARACTERS = 500
 MAX_DATASET_DIGEST_CHARACTERS = 36
 MAX_NOTE_CHARACTERS = 5000
-SECRETS = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=password=)[^&\s]+|(?<=token=)[^&\s]+", re.IGNORECASE)
-
-
-def without_secrets(text: str) -> str:
-    """Replace user, password and token of every URI in a text by `***`."""
-    return SECRETS.sub("***", text)
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -43,13 +43,20 @@ class Candidate:
 class Fit:
     """The outcome of one fit: the epoch with the lowest validation loss, and the way there.
 
-    `weights` are the model's values after that epoch; `pruned` says that it was stopped because others did better.
+    `weights` are the model's values after that epoch. `reason` says why the fit ended before its time, and is empty
+    where it went its way. `accumulation_steps` is in how many parts each batch passed.
     """
 
     best: EpochRecord
     history: tuple[EpochRecord, ...]
     weights: Weights
-    pruned: bool = False
+    reason: str = ""
+    accumulation_steps: int = 1
+
+    @property
+    def pruned(self) -> bool:
+        """Whether it ended before its time: it diverged, or others did better."""
+        return bool(self.reason)
 
 
 def learning_rate_at(step: int, *, num_steps: int, warmup_steps: int, peak: float) -> float:
@@ -121,7 +128,7 @@ class Course:
     schedule: Schedule
     num_examples: int
     history: list[EpochRecord] = field(default_factory=list)
-    pruned: bool = False
+    reason: str = ""
     _best: EpochRecord | None = None
     _weights: Weights = field(default_factory=list)
 
@@ -131,15 +138,13 @@ class Course:
 
     @property
     def is_over(self) -> bool:
-        """True once the schedule ended, validation loss has not fallen for too long, or training diverged."""
+        """True once the schedule ended, validation loss has not fallen for too long, or there is a reason to end."""
         if not self.history or self._best is None:
             return False
-        last = self.history[-1]
         return (
-            self.pruned
+            bool(self.reason)
             or len(self.history) >= self.schedule.epochs
-            or last.epoch - self._best.epoch >= self.schedule.early_stopping_patience
-            or not math.isfinite(last.train_loss)
+            or self.history[-1].epoch - self._best.epoch >= self.schedule.early_stopping_patience
         )
 
     def rates(self, epoch: int) -> list[float]:
@@ -154,16 +159,26 @@ class Course:
     def end_epoch(
         self, rate: float, train_loss: float, val: tuple[float, float], weights: Callable[[], Weights]
     ) -> EpochRecord:
-        """Note an epoch: its last learning rate, its losses, and the weights if validation loss is the lowest yet."""
+        """Note an epoch: its last learning rate, its losses, and the weights if validation loss is the lowest yet.
+
+        A loss that is not finite ends the course: no later step could make anything of such weights.
+        """
         record = EpochRecord(len(self.history), rate, train_loss, *val)
         self.history.append(record)
         if self._best is None or record.val_loss < self._best.val_loss:
             self._best, self._weights = record, weights()
+        for split, loss in (("training", record.train_loss), ("validation", record.val_loss)):
+            if not math.isfinite(loss) and not self.reason:
+                self.reason = f"diverged: {split} loss {loss} in epoch {record.epoch}"
         return record
+
+    def prune(self) -> None:
+        """End the course, because others did better after as many epochs."""
+        self.reason = f"worse than others after epoch {self.history[-1].epoch}"
 
     def fit(self) -> Fit:
         assert self._best is not None
-        return Fit(self._best, tuple(self.history), self._weights, self.pruned)
+        return Fit(self._best, tuple(self.history), self._weights, self.reason)
 
 
 def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

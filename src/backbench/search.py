@@ -1,32 +1,28 @@
-"""The Optuna study of one cell: the same trials after any interruption.
+"""What to try next, and when to stop trying it: pure functions of a search's configuration and of finished trials.
 
-Optuna is asked for a batch of trials and told a batch. A trial is known by its position among all, not by Optuna's
-number. What a batch found is written in one step before its trials are told; a batch that was in flight when the
-process died leaves failed trials behind and is run again whole. Samplers are seeded afresh for every batch, so that a
-resumed study proposes what an uninterrupted one would.
+Trials come in rounds. Those of a round are proposed together and know nothing of each other: neither the sampler nor
+the pruner looks at a trial of its own round. So it does not matter in which order, in which process and by how many
+workers a round is run. Samplers are seeded afresh for every round, so that a resumed study proposes what an
+uninterrupted one would.
 """
 
-import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
 from backbench.config import PrunerConfig, RangeConfig, SearchConfig
-from backbench.errors import ConfigError
-from backbench.records import COMPLETE, PRUNED, Edge, EpochRecord, TrialRecord
+from backbench.errors import ConfigError, DivergedError
+from backbench.records import COMPLETE, Edge, EpochRecord, TrialRecord
 
 QUASI_RANDOM, TPE = "quasi_random", "tpe"
-BOUNDARY, BATCH = "boundary", "batch"
+BOUNDARY = "boundary"
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,12 @@ class Space:
 
     ranges: dict[str, RangeConfig]
     boundaries: tuple[str, ...]
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The same in Optuna's words."""
+        floats = {name: FloatDistribution(bounds.low, bounds.high, log=True) for name, bounds in self.ranges.items()}
+        return {**floats, BOUNDARY: CategoricalDistribution(self.boundaries)}
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,80 @@ class Proposal:
     parameters: dict[str, float]
 
 
-# Told the trial's place in its batch, and an epoch; true ends the trial as pruned.
-ShouldStop = Callable[[int, EpochRecord], bool]
-Objective = Callable[[Sequence[Proposal], ShouldStop], Sequence[TrialRecord]]
+def checked(search: SearchConfig) -> SearchConfig:
+    """Return a search that can be run.
+
+    Raises:
+        ConfigError: the sampler is unknown, or there is nothing to run.
+    """
+    where = f"conf/search/{search.name}.yaml"
+    if search.sampler not in (QUASI_RANDOM, TPE):
+        allowed = f"{QUASI_RANDOM} or {TPE}"
+        raise ConfigError(f"{where}: expected sampler {allowed}, found {search.sampler}; correct it")
+    for name in ("num_trials", "trials_per_batch", "trials_per_round"):
+        if getattr(search, name) < 1:
+            raise ConfigError(f"{where}: expected {name} of at least 1, found {getattr(search, name)}; raise it")
+    return search
+
+
+def rounds(search: SearchConfig, *, prunes: bool) -> list[range]:
+    """Split the positions of a study into rounds; all of them are one where nothing learns from earlier trials.
+
+    Args:
+        search: How many trials there are, and how many are proposed at once.
+        prunes: Trials of this cell may be pruned.
+    """
+    size = search.trials_per_round if prunes or search.sampler == TPE else search.num_trials
+    return [range(start, min(start + size, search.num_trials)) for start in range(0, search.num_trials, size)]
+
+
+def proposals(search: SearchConfig, space: Space, positions: range, earlier: Sequence[TrialRecord]) -> list[Proposal]:
+    """Propose the trials of a round.
+
+    Args:
+        search: The sampler and its seed.
+        space: Names the parameters and their ranges.
+        positions: Of the round.
+        earlier: Every trial of the rounds before, by position.
+    """
+    num_drawn = search.num_trials if search.sampler == QUASI_RANDOM else min(search.startup_trials, search.num_trials)
+    drawn = quasi_random_points(space, num_drawn, search.seed)
+    if positions.stop <= num_drawn:
+        return [_proposal(position, drawn[position]) for position in positions]
+    study = _study_of(space, earlier)
+    seed = int(np.random.SeedSequence([search.seed, positions.start]).generate_state(1)[0])
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(1, min(num_drawn, len(earlier))))
+    proposed = []
+    for position in positions:
+        if position < num_drawn:
+            study.enqueue_trial(drawn[position])
+        # It stays running, so that the sampler keeps away from what is in flight.
+        proposed.append(_proposal(position, study.ask(space.distributions).params))
+    return proposed
+
+
+def _proposal(position: int, point: dict[str, Any]) -> Proposal:
+    parameters = dict(point)
+    return Proposal(position, str(parameters.pop(BOUNDARY)), parameters)
+
+
+def _study_of(space: Space, records: Sequence[TrialRecord]) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="minimize")
+    study.add_trials([finished_trial(record, space.distributions) for record in records])
+    return study
+
+
+def finished_trial(record: TrialRecord, distributions: dict[str, BaseDistribution], **attributes: Any) -> FrozenTrial:
+    """Spell a finished trial as Optuna stores one, its epochs and further attributes with it."""
+    return optuna.trial.create_trial(
+        state=TrialState[record.state],
+        value=record.val_loss,
+        params={name: getattr(record, name) for name in distributions},
+        distributions=distributions,
+        user_attrs=attributes,
+        intermediate_values={epoch.epoch: epoch.val_loss for epoch in record.history},
+    )
 
 
 def quasi_random_points(space: Space, num_points: int, seed: int) -> list[dict[str, Any]]:
@@ -72,149 +145,38 @@ def _point(space: Space, shares: Sequence[float]) -> dict[str, Any]:
     return {**point, BOUNDARY: space.boundaries[chosen]}
 
 
-class _Drawn(optuna.samplers.BaseSampler):
-    """Proposes one point that was drawn ahead. An enqueued trial would outlive the process that enqueued it."""
+class Pruning:
+    """Says whether a trial of one round is worth going on with, by the completed trials of the rounds before."""
 
-    def __init__(self, point: dict[str, Any]) -> None:
-        self._point = point
+    def __init__(self, config: PrunerConfig | None, space: Space, earlier: Sequence[TrialRecord]) -> None:
+        self._pruner = None
+        if config is not None:
+            self._pruner = optuna.pruners.PercentilePruner(
+                config.percentile, n_startup_trials=config.startup_trials, n_warmup_steps=config.warmup_epochs
+            )
+            self._study = _study_of(space, earlier)
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._point[param_name]
-
-
-def _checked(search: SearchConfig) -> None:
-    where = f"conf/search/{search.name}.yaml"
-    if search.sampler not in (QUASI_RANDOM, TPE):
-        allowed = f"{QUASI_RANDOM} or {TPE}"
-        raise ConfigError(f"{where}: expected sampler {allowed}, found {search.sampler}; correct it")
-    for name in ("num_trials", "trials_per_batch"):
-        if getattr(search, name) < 1:
-            raise ConfigError(f"{where}: expected {name} of at least 1, found {getattr(search, name)}; raise it")
-
-
-def _pruner(config: PrunerConfig | None) -> optuna.pruners.BasePruner:
-    if config is None:
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.PercentilePruner(
-        config.percentile, n_startup_trials=config.startup_trials, n_warmup_steps=config.warmup_epochs
-    )
-
-
-def open_study(storage: Path, name: str) -> optuna.Study:
-    """Open the study in a journal file, or create it; what a dead process left running is told how it ended."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage.parent.mkdir(parents=True, exist_ok=True)
-    backend = JournalStorage(JournalFileBackend(str(storage)))
-    study = optuna.create_study(storage=backend, study_name=name, direction="minimize", load_if_exists=True)
-    records = {record.index: record for record in finished_trials(study)}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        record = records.get(trial.user_attrs.get("position", -1))
-        if record is None:
-            study.tell(trial.number, state=TrialState.FAIL)
-        else:
-            _tell(study, trial.number, record)
-    return study
-
-
-def _tell(study: optuna.Study, number: int, record: TrialRecord) -> None:
-    if record.state == PRUNED:
-        study.tell(number, state=TrialState.PRUNED)
-    else:
-        study.tell(number, record.val_loss)
-
-
-def _record(stored: dict[str, Any]) -> TrialRecord:
-    history = tuple(EpochRecord(**epoch) for epoch in stored.pop("history"))
-    return TrialRecord(history=history, **stored)
-
-
-def finished_trials(study: optuna.Study) -> list[TrialRecord]:
-    """Return the finished trials, pruned ones too, by position."""
-    batches = [json.loads(value) for name, value in study.user_attrs.items() if name.startswith(BATCH)]
-    return sorted((_record(stored) for batch in batches for stored in batch), key=lambda record: record.index)
-
-
-def run_search(
-    study: optuna.Study,
-    space: Space,
-    search: SearchConfig,
-    objective: Objective,
-    *,
-    batch_size: int,
-    on_trial: Callable[[TrialRecord], None],
-) -> list[TrialRecord]:
-    """Run trials until the study has `search.num_trials` finished ones.
-
-    Args:
-        study: New, or resumed.
-        space: Names the parameters and their ranges.
-        search: The sampler, its seed, the pruner and the number of trials.
-        objective: Maps a batch of proposals to their finished trials, in the same order.
-        batch_size: How many trials are proposed at once; an adaptive sampler learns between batches only.
-        on_trial: Told of every finished trial, those of an earlier process included.
-
-    Returns:
-        Exactly `num_trials` records, by position; pruned ones count.
-    """
-    _checked(search)
-    num_drawn = search.num_trials if search.sampler == QUASI_RANDOM else min(search.startup_trials, search.num_trials)
-    drawn = quasi_random_points(space, num_drawn, search.seed)
-    study.pruner = _pruner(search.pruner)
-    for record in finished_trials(study):
-        on_trial(record)
-    while (start := len(finished_trials(study))) < search.num_trials:
-        positions = range(start, min(start + batch_size, search.num_trials))
-        trials = _ask(study, space, search, positions, drawn)
-        proposals = [_proposal(space, position, trial) for position, trial in zip(positions, trials, strict=True)]
-        records = objective(proposals, lambda place, epoch, trials=trials: _is_pruned(trials[place], epoch))  # type: ignore[misc]
-        study.set_user_attr(f"{BATCH} {start}", json.dumps([asdict(record) for record in records]))
-        for trial, record in zip(trials, records, strict=True):
-            _tell(study, trial.number, record)
-            on_trial(record)
-    return finished_trials(study)
-
-
-def _ask(
-    study: optuna.Study, space: Space, search: SearchConfig, positions: range, drawn: Sequence[dict[str, Any]]
-) -> list[optuna.Trial]:
-    seed = int(np.random.SeedSequence([search.seed, positions.start]).generate_state(1)[0])
-    adaptive = optuna.samplers.TPESampler(seed=seed, n_startup_trials=len(drawn))
-    trials = []
-    for position in positions:
-        study.sampler = _Drawn(drawn[position]) if position < len(drawn) else adaptive
-        trial = study.ask()
-        trial.set_user_attr("position", position)
-        # Sampled here, before the next trial is asked for: the sampler then knows what is in flight.
-        _proposal(space, position, trial)
-        trials.append(trial)
-    return trials
-
-
-def _proposal(space: Space, position: int, trial: optuna.Trial) -> Proposal:
-    parameters = {
-        name: trial.suggest_float(name, bounds.low, bounds.high, log=True) for name, bounds in space.ranges.items()
-    }
-    return Proposal(position, str(trial.suggest_categorical(BOUNDARY, space.boundaries)), parameters)
-
-
-def _is_pruned(trial: optuna.Trial, epoch: EpochRecord) -> bool:
-    trial.report(epoch.val_loss, epoch.epoch)
-    return trial.should_prune()
+    def __call__(self, history: Sequence[EpochRecord]) -> bool:
+        """Say whether a trial with these epochs so far should stop."""
+        if self._pruner is None:
+            return False
+        losses = {epoch.epoch: epoch.val_loss for epoch in history}
+        running = optuna.trial.create_trial(state=TrialState.RUNNING, intermediate_values=losses)
+        return bool(self._pruner.prune(self._study, running))
 
 
 def best_of(trials: Sequence[TrialRecord]) -> TrialRecord:
-    """Return the completed trial with the lowest validation loss; of equals, the first."""
+    """Return the completed trial with the lowest validation loss; of equals, the first.
+
+    Raises:
+        DivergedError: there is none, for every trial was pruned.
+    """
     completed = [trial for trial in trials if trial.state == COMPLETE]
+    if not completed:
+        raise DivergedError(
+            f"expected a trial that trains with finite losses, found all {len(trials)} pruned, the first because it "
+            f"{trials[0].reason}; lower the range learning_rate in conf/strategy"
+        )
     return min(completed, key=lambda trial: (trial.val_loss, trial.index))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from backbench.activations import Activations, ActivationSource, kept_views, outputs
 from backbench.backbone_config import BackboneConfig
 from backbench.config import StrategyConfig
+from backbench.errors import DivergedError
 from backbench.freezing import CutModel, freeze_batch_norm
 from backbench.heads import above_boundary, build_head, standardise
 from backbench.records import EpochRecord
@@ -61,6 +62,9 @@ class Adapter:
         training features, and, if the strategy has a `head_start`, trained on the frozen features first:
         once per learning rate listed there, keeping the one with the lowest validation loss.
 
+        Raises:
+            DivergedError: the head trains at none of those learning rates.
+
         Source:
             LP-FT, https://arxiv.org/abs/2202.10054.
         """
@@ -76,7 +80,7 @@ class Adapter:
             fits = self._stacked(schedule, candidates).fit(
                 candidates, starts, train_features, self.frozen_features(val)
             )
-            start = min(fits, key=lambda fit: fit.best.val_loss).weights
+            start = self._best_start(fits).weights
         self._head.set_weights(start)
         if self._suffix is not None:
             self._suffix.set_weights(self._pretrained)
@@ -89,7 +93,7 @@ class Adapter:
         train: ActivationSource,
         val: ActivationSource,
         *,
-        should_stop: Callable[[int, EpochRecord], bool] | None = None,
+        should_stop: Callable[[int, Sequence[EpochRecord]], bool] | None = None,
     ) -> list[Fit]:
         """Fit every candidate from its initial values: heads all at once, suffixes one after another.
 
@@ -98,16 +102,25 @@ class Adapter:
             initial: Made by `initial_values`, one per candidate.
             train: Activations at the freeze boundary.
             val: The same, of the validation split.
-            should_stop: Told the candidate's place and an epoch; true ends its fit as pruned. Heads are never pruned:
-                a slice that stops saves nothing.
+            should_stop: Told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
+                pruned. Others never end a head: a slice that stops saves nothing.
         """
         if self._fitter is None:
             return self._stacked(schedule_of(self._strategy), candidates).fit(candidates, initial, train, val)
         fits = []
         for place, (candidate, start) in enumerate(zip(candidates, initial, strict=True)):
-            watch = None if should_stop is None else lambda epoch, place=place: should_stop(place, epoch)
+            watch = None if should_stop is None else lambda history, place=place: should_stop(place, history)
             fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch))
         return fits
+
+    def _best_start(self, fits: Sequence[Fit]) -> Fit:
+        trained = [fit for fit in fits if not fit.reason]
+        if not trained:
+            raise DivergedError(
+                f"expected a head start with finite losses, found that every one {fits[0].reason}; "
+                f"lower head_start.learning_rates in conf/strategy/{self._strategy.name}.yaml"
+            )
+        return min(trained, key=lambda fit: fit.best.val_loss)
 
     def logits(self, data: ActivationSource, weights: Weights) -> np.ndarray:
         """Return float32 logits `(num_examples, num_classes)`, in the own view; leaves the model at these weights."""

@@ -23,8 +23,8 @@ from backbench.runs import (
     flattened,
     git_commit,
     weights_tags,
-    without_secrets,
 )
+from backbench.web_address import without_secrets
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

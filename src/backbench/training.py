@@ -23,7 +23,7 @@ from backbench.schedule import (
     training_batches,
 )
 
-Watch = Callable[[EpochRecord], bool]
+Watch = Callable[[Sequence[EpochRecord]], bool]
 NO_DECAY = ["bias", "beta", "gamma"]
 # Without it JAX would run every step operation by operation; TensorFlow would ask for XLA, which is slower on a CPU.
 JIT_COMPILE = keras.backend.backend() == "jax"
@@ -86,7 +86,7 @@ class Fitter:
             initial: The model's values to start from.
             train: Every epoch sees each example about once, in a view drawn anew.
             val: Decides which epoch is best.
-            should_stop: Told of every epoch; true ends the fit as pruned.
+            should_stop: Told, after every epoch, of all epochs so far; true ends the fit as pruned.
         """
         self._reset(candidate, initial)
         course = Course(candidate, self.schedule, train.num_examples)
@@ -95,8 +95,9 @@ class Fitter:
             while not course.is_over:
                 rates = course.rates(len(course.history))
                 train_loss = self.train_epoch(rates, ready)
-                epoch = course.end_epoch(rates[-1], train_loss, self.loss_and_accuracy(val), self.model.get_weights)
-                course.pruned = should_stop is not None and not course.is_over and should_stop(epoch)
+                course.end_epoch(rates[-1], train_loss, self.loss_and_accuracy(val), self.model.get_weights)
+                if should_stop is not None and not course.is_over and should_stop(course.history):
+                    course.prune()
         return course.fit()
 
     def train_epoch(self, rates: Sequence[float], batches: Iterator[Batch]) -> float:

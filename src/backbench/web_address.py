@@ -1,7 +1,15 @@
 """What may be said of a web address, and the name of the file that it leads to."""
 
+import re
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+SECRETS = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=password=)[^&\s]+|(?<=token=)[^&\s]+", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """Replace user, password and token of every URI in a text by `***`."""
+    return SECRETS.sub("***", text)
 
 
 def public_url(url: str) -> str:

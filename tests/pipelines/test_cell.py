@@ -12,10 +12,10 @@ import pytest
 from backbench import artifacts
 from backbench.artifacts import Cell, file_sha256
 from backbench.backbone_config import WeightsConfig
-from backbench.config import BenchmarkConfig, CellConfig, SearchConfig, TrackingConfig
-from backbench.errors import ArtifactError, MemoryLimitError
+from backbench.config import BenchmarkConfig, CellConfig, RangeConfig, SearchConfig, TrackingConfig
+from backbench.errors import ArtifactError, DivergedError, MemoryLimitError
 from backbench.predictions import read_predictions
-from backbench.records import read_cell, read_trials
+from backbench.records import read_best, read_cell, read_trials, write_best
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
@@ -190,6 +190,22 @@ def test_mixed_precision_computes_in_half_and_ends_near_single(workplace: Path) 
         assert keras.config.dtype_policy().name == "float32"
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_where_every_trial_or_a_final_model_diverges_the_stage_says_so_in_one_line(workplace: Path) -> None:
+    config = cell_config_for("feature_extraction", seeds=[0])
+    far_too_high = RangeConfig(low=1e30, high=1e31)
+    strategy = replace(config.strategy, learning_rate=far_too_high, weight_decay=far_too_high)
+    cell = Cell("tiny", "feature_extraction")
+    embed(config)
+    with pytest.raises(DivergedError, match="found all 3 pruned, the first because it diverged: "):
+        sweep(replace(config, strategy=strategy))
+    sweep(config)
+    best = read_best(cell)
+    write_best(cell, replace(best, choice=replace(best.choice, learning_rate=1e30, weight_decay=1e30)))
+    with pytest.raises(DivergedError, match="seed 0, found that it diverged: .* conf/strategy/feature_extraction.yaml"):
+        train(config)
+    assert not cell.metrics.exists()
 
 
 def test_a_cell_that_cannot_fit_into_memory_is_refused_before_its_first_trial(

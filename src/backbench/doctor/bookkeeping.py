@@ -12,7 +12,7 @@ from backbench.config import TrackingConfig
 from backbench.doctor.finding import Finding, missing, ready, warning
 from backbench.installation import installed
 from backbench.mlflow_store import sqlite_file
-from backbench.runs import without_secrets
+from backbench.web_address import without_secrets
 
 SERVERS = ("http", "https", "postgresql", "mysql", "mssql", "databricks")
 PATIENCE_SECONDS = 30

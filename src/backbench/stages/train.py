@@ -11,6 +11,7 @@ from backbench.artifacts import Cell, replacing
 from backbench.backbones.weights import save_weights
 from backbench.config import OUTPUT, CellConfig
 from backbench.console import progress_bar
+from backbench.errors import DivergedError
 from backbench.evaluation import evaluate, probabilities_of
 from backbench.logbook import Logbook
 from backbench.model_folder import FROZEN, seed_file
@@ -26,7 +27,7 @@ from backbench.records import (
     write_metrics,
 )
 from backbench.runs import cell_labels, cell_parameters
-from backbench.schedule import Candidate
+from backbench.schedule import Candidate, Fit
 from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import SeedState
@@ -114,6 +115,7 @@ class _FinalModel:
         candidates = [Candidate(choice.learning_rate, choice.weight_decay, seed) for seed in seeds]
         fits = adapter.fit(candidates, initial, train, val)
         for seed, fit in zip(seeds, fits, strict=True):
+            _require_finite(fit, seed, self._inputs.cell)
             predicted = {
                 split: probabilities_of(adapter.logits(self._data[split], fit.weights)) for split in PREDICTED_SPLITS
             }
@@ -126,6 +128,15 @@ class _FinalModel:
             )
             record = SeedRecord(seed, metrics, len(fit.history), fit.history)
             state.keep(record, predicted, partial(save_weights, adapter.model))
+
+
+def _require_finite(fit: Fit, seed: int, cell: Cell) -> None:
+    """Refuse a final model that diverged, for unlike a trial it has no other beside it to choose."""
+    if fit.reason:
+        raise DivergedError(
+            f"{cell}: expected finite losses of seed {seed}, found that it {fit.reason}; "
+            f"lower the range learning_rate in conf/strategy/{cell.strategy}.yaml"
+        )
 
 
 def _write_models(inputs: CellInputs, best: BestRecord, state: SeedState) -> None:

@@ -1,0 +1,31 @@
+"""A worker of one cell's sweep: `python pipelines/worker.py workers=elsewhere backbone=… strategy=… worker=3`."""
+
+import os
+
+import hydra
+from omegaconf import DictConfig
+
+from backbench.config import WorkersConfig, cell_config, to_typed
+from backbench.entry import quiet_libraries, refusing
+from backbench.hardware import own_gpu
+
+
+@hydra.main(version_base=None, config_path="../conf", config_name="worker_entry")
+def main(config: DictConfig) -> None:
+    quiet_libraries()  # a launcher may have brought this function into a process of its own
+    with refusing():
+        cell = cell_config(config)
+        workers = to_typed(config.workers, WorkersConfig, where="conf/workers")
+        gpu = own_gpu(int(config.worker), os.environ)
+        if gpu is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        # Imported here, so that TensorFlow sees one GPU.
+        from backbench.stages.work import work
+
+        print(work(cell, workers, number=int(config.worker)), flush=True)
+
+
+if __name__ == "__main__":
+    quiet_libraries()
+    with refusing():
+        main()

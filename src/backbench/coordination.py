@@ -1,0 +1,222 @@
+"""What the one process does that coordinates a shared study: propose rounds, and again what was lost."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from backbench.config import SearchConfig
+from backbench.owners import SignsOfLife, is_gone
+from backbench.records import TrialRecord
+from backbench.search import BOUNDARY, Proposal, Space, proposals, rounds
+from backbench.shared_study import (
+    ALL_PROPOSED,
+    BATCH,
+    COORDINATOR,
+    FAILED,
+    LOST,
+    OPEN,
+    OWNER,
+    PHASE,
+    POSITION,
+    REASON,
+    RECORD,
+    SIGN,
+    STOPPED,
+    SharedStudy,
+    record_of,
+)
+from backbench.study_storage import StudyError
+
+LIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+MOST_TIMES_LOST = 3
+
+
+class Coordination:
+    """A shared study, as the one that coordinates it sees it."""
+
+    def __init__(
+        self, study: SharedStudy, space: Space, *, heartbeat_seconds: float, lost_after_seconds: float
+    ) -> None:
+        """Take over a study, new or as a killed process left it.
+
+        Args:
+            study: To be coordinated by nobody else.
+            space: Names the parameters and their ranges.
+            heartbeat_seconds: How often to say that somebody coordinates.
+            lost_after_seconds: After how long a worker of another machine that says nothing is lost.
+        """
+        self._study, self._space = study, space
+        self._heartbeat_seconds, self._said = heartbeat_seconds, -math.inf
+        self._num_said = 0
+        self._signs = SignsOfLife(lost_after_seconds)
+        # What went wrong before is over: it counts neither as an error nor as a loss.
+        ended_before = study.trials(TrialState.RUNNING, TrialState.FAIL)
+        self._earlier = {trial._trial_id for trial in ended_before}
+        self._phase(OPEN)
+
+    def run(
+        self,
+        search: SearchConfig,
+        *,
+        prunes: bool,
+        batch_size: int,
+        on_trial: Callable[[TrialRecord], None],
+        wait: Callable[[int], None],
+    ) -> list[TrialRecord]:
+        """Propose trials until the study has `search.num_trials` finished ones.
+
+        Args:
+            search: The sampler, its seed, and the number of trials.
+            prunes: Trials of this cell may be pruned.
+            batch_size: How many trials a worker takes at once.
+            on_trial: Told of every finished trial, those of an earlier process included.
+            wait: Called while trials wait or run, and told how many are finished; it may run some.
+
+        Returns:
+            Exactly `num_trials` records, by position; pruned ones count.
+
+        Raises:
+            StudyError: a trial cannot be run, or takes its worker down again and again.
+        """
+        told: set[int] = set()
+        all_rounds = rounds(search, prunes=prunes)
+        while True:
+            self._say()
+            self._end_what_was_told()
+            self._give_up_lost()
+            records = self._study.records()
+            for record in records:
+                if record.index not in told:
+                    told.add(record.index)
+                    on_trial(record)
+            now = next((positions for positions in all_rounds if not told.issuperset(positions)), None)
+            if now is None:
+                return records
+            self._propose(search, now, records, batch_size)
+            if now == all_rounds[-1]:
+                self._phase(ALL_PROPOSED)
+            wait(len(told))
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Let workers leave, each after the batch that it is at, when this process gives up."""
+        try:
+            yield
+        except BaseException:
+            self._phase(STOPPED)
+            raise
+
+    def remove(self) -> None:
+        """Delete the study: its trials are in `results/` now."""
+
+        def removed() -> None:
+            try:
+                self._study.storage.delete_study(self._study.study_id)
+            except KeyError:  # deleted before it failed
+                return
+
+        self._study.patiently(removed)
+
+    def _phase(self, phase: str) -> None:
+        if self._study.phase() != phase:
+            self._set(PHASE, phase)
+
+    def _say(self) -> None:
+        now = time.monotonic()
+        if now - self._said >= self._heartbeat_seconds:
+            self._num_said, self._said = self._num_said + 1, now
+            self._set(COORDINATOR, f"{self._study.owner}:{self._num_said}")
+
+    def _set(self, name: str, value: str) -> None:
+        self._study.patiently(lambda: self._study.storage.set_study_user_attr(self._study.study_id, name, value))
+
+    def _propose(self, search: SearchConfig, positions: range, records: Sequence[TrialRecord], batch_size: int) -> None:
+        """Let what a round lacks wait for a worker, whatever is there already."""
+        missing = set(positions) - self._live_positions()
+        if not missing:
+            return
+        earlier = [record for record in records if record.index < positions.start]
+        for proposal in proposals(search, self._space, positions, earlier):
+            if proposal.position in missing:
+                batch = positions.start + (proposal.position - positions.start) // batch_size * batch_size
+                self._enqueue(_waiting(proposal, batch, self._space))
+
+    def _live_positions(self) -> set[int]:
+        """Return the positions that wait, run or are finished.
+
+        Raises:
+            StudyError: of the others, one cannot be run, or takes its worker down again and again.
+        """
+        trials = self._study.trials(*TrialState)
+        failed = [trial for trial in trials if trial.state == TrialState.FAIL and trial._trial_id not in self._earlier]
+        for trial in failed:
+            if str(trial.user_attrs.get(REASON, "")).startswith(FAILED):
+                raise StudyError(trial.user_attrs[REASON].removeprefix(FAILED))
+        losses = Counter(trial.user_attrs[POSITION] for trial in failed if trial.user_attrs.get(REASON) == LOST)
+        for position, times in losses.most_common(1):
+            if times >= MOST_TIMES_LOST:
+                raise StudyError(
+                    f"expected trial {position} to end, found its worker dead {times} times; "
+                    "look into the workers' logs for what kills it, which often is memory"
+                )
+        return {int(trial.user_attrs[POSITION]) for trial in trials if trial.state in LIVE}
+
+    def _enqueue(self, trial: FrozenTrial) -> None:
+        position, tries = trial.user_attrs[POSITION], 0
+
+        def enqueue() -> None:
+            nonlocal tries
+            tries += 1
+            # Where it failed it may have been stored.
+            if tries > 1 and any(live.user_attrs[POSITION] == position for live in self._study.trials(*LIVE)):
+                return
+            self._study.storage.create_new_trial(self._study.study_id, template_trial=trial)
+
+        self._study.patiently(enqueue)
+
+    def _running(self) -> dict[int, list[FrozenTrial]]:
+        """Return what runs, by batch."""
+        batches: dict[int, list[FrozenTrial]] = {}
+        for trial in self._study.trials(TrialState.RUNNING):
+            batches.setdefault(trial.user_attrs[BATCH], []).append(trial)
+        return batches
+
+    def _end_what_was_told(self) -> None:
+        """Finish batches whose worker died between keeping what it found and ending their trials."""
+        for batch in self._running().values():
+            if all(RECORD in trial.user_attrs for trial in batch):
+                for trial in batch:
+                    self._study.tell(trial._trial_id, record_of(trial))
+
+    def _give_up_lost(self) -> None:
+        """End the trials whose worker is gone or silent."""
+        if self._study.patiently.num_outages:
+            self._study.patiently.num_outages = 0
+            self._signs.forget()
+        running = self._running()
+        silent = self._signs.silent({batch: tuple(map(_sign, trials)) for batch, trials in running.items()})
+        for batch, trials in running.items():
+            owners = [str(trial.user_attrs[OWNER]) for trial in trials if OWNER in trial.user_attrs]
+            if batch in silent or any(map(partial(is_gone, own=self._study.owner), owners)):
+                print(f"trial {batch}: its worker is gone; it is run again", flush=True)
+                for trial in trials:
+                    self._study.fail(trial._trial_id, LOST)
+
+
+def _sign(trial: FrozenTrial) -> tuple[object, ...]:
+    return trial._trial_id, trial.user_attrs.get(OWNER), trial.user_attrs.get(SIGN)
+
+
+def _waiting(proposal: Proposal, batch: int, space: Space) -> FrozenTrial:
+    return optuna.trial.create_trial(
+        state=TrialState.WAITING,
+        params={**proposal.parameters, BOUNDARY: proposal.boundary},
+        distributions=space.distributions,
+        user_attrs={POSITION: proposal.position, BATCH: batch},
+    )

@@ -1,0 +1,165 @@
+"""One Optuna study that any number of workers run, as a worker sees it.
+
+Every trial that is to run waits in the storage with its parameters and its position. A worker claims a batch, which the
+storage gives to one of them only, and tells what it found. `coordination.py` proposes trials, and proposes again what a
+dead worker had claimed. What is told of a trial that was given up meanwhile is dropped: a position is finished once.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from backbench.owners import Owner
+from backbench.records import EpochRecord, TrialRecord
+from backbench.search import BOUNDARY, Proposal
+from backbench.study_storage import StudyError, StudyStorage
+
+# What is kept on a trial; BATCH is the position of the first of its batch.
+POSITION, BATCH, OWNER, SIGN, RECORD, REASON = "position", "batch", "owner", "sign of life", "record", "reason"
+# What is kept on the study.
+PHASE, COORDINATOR = "phase", "coordinator's sign of life"
+OPEN, ALL_PROPOSED, STOPPED = "open", "all proposed", "stopped"
+# Why a trial ended without a result.
+LOST, GIVEN_BACK, FAILED = "its worker was lost", "its worker was asked to leave", "failed: "
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A batch that a worker runs: its proposals, and the storage's ids of their trials."""
+
+    proposals: tuple[Proposal, ...]
+    trial_ids: tuple[int, ...]
+
+
+class SharedStudy:
+    """A study in a storage, as one process sees it. Every method but `give_sign` waits where the storage is away."""
+
+    def __init__(self, opened: StudyStorage, name: str, *, creating: bool) -> None:
+        """Open the study, or create it.
+
+        Raises:
+            StudyError: the storage stays away, or there is no such study and it is not to be created.
+        """
+        self.storage, self.patiently = opened.storage, opened.patiently
+        self.owner = Owner().name
+        self._claiming, self._name, self._shown = opened.claiming, name, opened.shown
+        self.study_id = self.patiently(lambda: self._opened(creating))
+        self._sign = 0
+
+    def _opened(self, creating: bool) -> int:
+        try:
+            return self.storage.get_study_id_from_name(self._name)
+        except KeyError:
+            if not creating:
+                raise StudyError(
+                    f"expected the study {self._name} in {self._shown}, found none: it has ended, or has not begun; "
+                    "start the sweep, which starts its workers"
+                ) from None
+        try:
+            return self.storage.create_new_study([StudyDirection.MINIMIZE], self._name)
+        except DuplicatedStudyError:  # stored before it failed
+            return self.storage.get_study_id_from_name(self._name)
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """Return Optuna's trials of these states, by number."""
+        return self.patiently(lambda: self.storage.get_all_trials(self.study_id, deepcopy=False, states=states))
+
+    def records(self) -> list[TrialRecord]:
+        """Return every finished trial, pruned ones too, by position."""
+        finished = self.trials(TrialState.COMPLETE, TrialState.PRUNED)
+        return sorted(map(record_of, finished), key=lambda record: record.index)
+
+    def claim(self) -> Claim | None:
+        """Take the first batch that waits, so that nobody else does; None where none waits."""
+        with self._claiming():
+            waiting = sorted(self.trials(TrialState.WAITING), key=lambda trial: int(trial.user_attrs[POSITION]))
+            for first in waiting:
+                batch = [trial for trial in waiting if trial.user_attrs[BATCH] == first.user_attrs[POSITION]]
+                # Whoever has the first of a batch has it whole.
+                if first in batch and all(map(self._is_taken, batch)):
+                    return Claim(tuple(map(_proposal, batch)), tuple(trial._trial_id for trial in batch))
+        return None
+
+    def _is_taken(self, trial: FrozenTrial) -> bool:
+        def take() -> bool:
+            try:
+                return self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+            except UpdateFinishedTrialError:
+                return False
+
+        return self.patiently(take) and self._note(trial._trial_id, OWNER, self.owner)
+
+    def give_sign(self, claim: Claim) -> None:
+        """Say that this claim's worker lives; an error of the storage is the caller's."""
+        self._sign += 1
+        self.storage.set_trial_user_attr(claim.trial_ids[0], SIGN, self._sign)
+
+    def finish(self, claim: Claim, records: Sequence[TrialRecord]) -> bool:
+        """Tell what a batch found; false where it had been given up, and is dropped."""
+        stored = [json.dumps(asdict(record)) for record in records]
+        # All of them before the first is told: a batch counts whole or not at all.
+        if not all(self._note(trial_id, RECORD, text) for trial_id, text in zip(claim.trial_ids, stored, strict=True)):
+            return False
+        return all(self.tell(trial_id, record) for trial_id, record in zip(claim.trial_ids, records, strict=True))
+
+    def give_back(self, claim: Claim) -> None:
+        """Let others run this batch: its worker was asked to leave."""
+        for trial_id in claim.trial_ids:
+            self.fail(trial_id, GIVEN_BACK)
+
+    def refuse(self, claim: Claim, error: str) -> None:
+        """Say why nobody can run this batch."""
+        for trial_id in claim.trial_ids:
+            self.fail(trial_id, FAILED + error)
+
+    def phase(self) -> str:
+        """Say whether further rounds come, or all trials are proposed, or the study was stopped."""
+        return str(self._attributes().get(PHASE, OPEN))
+
+    def sign_of_coordinator(self) -> object:
+        """Return what changes as long as somebody coordinates."""
+        return self._attributes().get(COORDINATOR)
+
+    def _attributes(self) -> dict[str, object]:
+        return self.patiently(lambda: self.storage.get_study_user_attrs(self.study_id))
+
+    def _note(self, trial_id: int, name: str, value: object) -> bool:
+        """Keep something on a trial; false where the trial has ended."""
+        try:
+            self.patiently(lambda: self.storage.set_trial_user_attr(trial_id, name, value))
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
+    def tell(self, trial_id: int, record: TrialRecord) -> bool:
+        """End a trial with what it found; false where it had ended otherwise."""
+        return self._end(trial_id, TrialState[record.state], record.val_loss)
+
+    def fail(self, trial_id: int, reason: str) -> bool:
+        """End a trial without a result; false where it had ended already."""
+        return self._note(trial_id, REASON, reason) and self._end(trial_id, TrialState.FAIL)
+
+    def _end(self, trial_id: int, state: TrialState, value: float | None = None) -> bool:
+        def end() -> bool:
+            try:
+                return self.storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+            except UpdateFinishedTrialError:  # by somebody else, or by this very call before it failed
+                return self.storage.get_trial(trial_id).state == state
+
+        return self.patiently(end)
+
+
+def _proposal(trial: FrozenTrial) -> Proposal:
+    parameters = dict(trial.params)
+    return Proposal(int(trial.user_attrs[POSITION]), str(parameters.pop(BOUNDARY)), parameters)
+
+
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    """Read what was told of a trial."""
+    stored = json.loads(trial.user_attrs[RECORD])
+    history = tuple(EpochRecord(**epoch) for epoch in stored.pop("history"))
+    return TrialRecord(history=history, **stored)
