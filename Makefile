@@ -33,9 +33,7 @@ weights: .venv/ready ## fetch the weights that conf/benchmark.yaml names, and ve
 	python pipelines/weights.py
 
 repro: .venv/ready ## run the benchmark of conf/benchmark.yaml, JOBS cells at once; what is done is not done again
-	@mkdir -p work
-	@flock --nonblock work/repro.lock true || echo "another make repro still runs here; waiting for it to end"
-	@flock work/repro.lock $(MAKE) --no-print-directory cells
+	@python -m backbench.repro_lock work/repro.lock $(MAKE) --no-print-directory cells
 
 cells:
 ifneq ($(JOBS),1)

@@ -245,10 +245,12 @@ class TrackingConfig:
     """Where MLflow records; the environment variable MLFLOW_TRACKING_URI wins over `uri`.
 
     `models` says whose models `compare` logs, as files of all their weights; only a logged champion is registered.
+    `patience_seconds` is how long the end of a stage waits for a store that is away.
     """
 
     uri: str
     experiment: str
+    patience_seconds: float = Field(default=600.0, ge=0)
     models: Literal["every_cell", "champion", "none"] = "every_cell"
 
 

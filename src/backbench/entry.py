@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from backbench import artifacts
+from backbench import artifacts, disk
 from backbench.errors import BackbenchError
 from backbench.hardware import machine_name, peak_memory_bytes
 
 CONF = str(Path(__file__).parents[2] / "conf")
+REFUSED, INTERRUPTED = 2, 130  # the second is a shell's own code for a command that was interrupted
 
 
 def quiet_libraries() -> None:
@@ -32,15 +34,26 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn a user's mistake into one line on stderr and exit code 2.
+    """Turn a user's mistake or a full disk into one line on stderr and exit code 2; an interruption into 130.
 
     Stand inside the function that Hydra calls, or Hydra adds lines of its own, and around it, for Hydra's own errors.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        _end("interrupted; start again to go on", INTERRUPTED)
     except (BackbenchError, HydraException) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _end(f"error: {disk.no_room(error) or error}", REFUSED)
+    except Exception as error:
+        refused = disk.refusal(error)
+        if refused is None:
+            raise
+        _end(f"error: {refused}", REFUSED)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
 
 
 def _write_spent(name: str, started: float) -> None:
@@ -87,7 +100,7 @@ def run_stage(
         name, started = lock_name(config), time.monotonic()
         with refusing(), artifacts.only_writer(name):
             last_line = stage(config)
-        _write_spent(name, started)
+            _write_spent(name, started)
         print(last_line, flush=True)
 
     with refusing():

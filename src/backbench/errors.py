@@ -1,5 +1,7 @@
 """The one base error. An entry point turns it into one line and exit code 2."""
 
+from collections.abc import Iterator
+
 
 class BackbenchError(Exception):
     """A user's mistake: the message says what was expected, what was found, and what to do."""
@@ -37,5 +39,21 @@ class MemoryLimitError(BackbenchError):
     """What is asked for does not fit into the memory that is there."""
 
 
+class TrackingError(BackbenchError):
+    """The MLflow store cannot be reached, or refuses what is written."""
+
+
+class StoreAwayError(TrackingError):
+    """The MLflow store cannot be reached now, and may be back later: what was refused can be repeated then."""
+
+
 class DivergedError(BackbenchError):
     """Training ended in losses that are not finite, and there is nothing else to choose from."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, what it was raised from, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -1,5 +1,6 @@
 """One MLflow experiment, opened, and what every writer of it shares: searching, logging, and a second try."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +8,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from backbench.config import TrackingConfig
-from backbench.errors import BackbenchError
+from backbench.errors import StoreAwayError, TrackingError
+from backbench.mlflow_outage import is_away, store_errors
 from backbench.mlflow_store import artifact_folder, create_store, sqlite_file
 from backbench.web_address import without_secrets
 
@@ -19,10 +21,15 @@ METRICS_PER_BATCH = 800
 PARAMETERS_PER_BATCH = 100
 MAX_RUNS = 50_000
 RETRY_SECONDS = 1.0
-
-
-class TrackingError(BackbenchError):
-    """The MLflow store cannot be reached, or refuses what is written."""
+# A call to a server that is away fails soon: whoever calls knows better when to call again.
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+}
+# They print every failed attempt, tracebacks too; what matters of it is in the error that is raised.
+TALKATIVE = ("mlflow.store.db.utils", "urllib3.connectionpool")
 
 
 class Writer(Protocol):
@@ -46,17 +53,17 @@ def repeated_once(
 
     @wraps(method)
     def repeated(writer: Self, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
-        from mlflow.exceptions import MlflowException
-
+        failures = store_errors()
         try:
             return method(writer, *args, **kwargs)
-        except MlflowException:
+        except failures:
             time.sleep(RETRY_SECONDS)
         try:
             return method(writer, *args, **kwargs)
-        except MlflowException as error:
+        except failures as error:
             reason = without_secrets(str(error)).strip().splitlines()[0]
-            raise TrackingError(
+            kind = StoreAwayError if is_away(error) else TrackingError
+            raise kind(
                 f"MLflow: expected {writer.uri_shown} to take a record, found: {reason}; "
                 "check MLFLOW_TRACKING_URI or conf/tracking"
             ) from error
@@ -74,11 +81,13 @@ class Connection:
             config: The environment variable MLFLOW_TRACKING_URI wins over `config.uri`.
 
         Raises:
-            TrackingError: the store cannot be reached, or its driver is not installed.
+            StoreAwayError: the store cannot be reached now.
+            TrackingError: the address is wrong, its driver is not installed, or the MLflow experiment is deleted.
         """
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
+        for logger in TALKATIVE:
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or config.uri
         self.experiment = config.experiment
         self.uri_shown = without_secrets(self.uri)
@@ -95,6 +104,11 @@ class Connection:
             client = MlflowClient(tracking_uri=self.uri)
         except ImportError as error:
             raise TrackingError(f"MLflow: {self.uri_shown} needs {error.name}, found none; pip install it") from error
+        except ValueError as error:
+            raise TrackingError(
+                f"MLflow: expected the address of a store, found {self.uri_shown}: {error}; "
+                "correct MLFLOW_TRACKING_URI or conf/tracking"
+            ) from error
         found = client.get_experiment_by_name(self.experiment)
         if found is None:
             folder = None if file is None else str(artifact_folder(file))

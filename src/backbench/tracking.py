@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from backbench.config import TrackingConfig
-from backbench.mlflow_connection import Connection, TrackingError, repeated_once
+from backbench.errors import TrackingError
+from backbench.mlflow_connection import Connection, repeated_once
 from backbench.records import CellRecord, EpochRecord, results_digest
 from backbench.runs import (
     cell_metrics,

@@ -3,8 +3,8 @@
 usage: python tests/faults/kill_repro.py [--kills 10] [--seed 0] [--longest-seconds 60]
 
 Works in a fresh clone, with this checkout's .venv. Each kill is a SIGKILL, in turn to the whole process
-group and to DVC alone (its stage runs on as an orphan); the last one is to make alone (DVC runs on, and
-the next `make repro` waits for it). Exit code 0: git sees no change.
+group and to DVC alone (its stage runs on as an orphan); the last one is to make alone (DVC runs on and holds
+the lock, so the next `make repro` is refused, and started again until it is not). Exit code 0: git sees no change.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 TARGETS = ("process group", "dvc")
+SECONDS_BETWEEN_STARTS = 5.0
 
 
 def clone(folder: Path) -> Path:
@@ -70,6 +71,19 @@ def kill(run: subprocess.Popen[bytes], target: str) -> str:
     return stage.strip()[-110:]
 
 
+def finish(project: Path, log: Path) -> int:
+    """Start until no orphan holds the lock, and wait for the end; returns the exit code."""
+    while True:
+        before = log.stat().st_size
+        code = start(project, log).wait()
+        said = log.read_text(encoding="utf-8", errors="replace")[before:]
+        refused = next((line for line in said.splitlines() if "expected no other run in this checkout" in line), None)
+        if refused is None:
+            return code
+        print(refused, flush=True)
+        time.sleep(SECONDS_BETWEEN_STARTS)
+
+
 def main() -> int:
     """Kill, start again, compare; prints a line per kill."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -90,7 +104,7 @@ def main() -> int:
                 target = "make" if number == options.kills - 1 else TARGETS[number % len(TARGETS)]
                 print(f"kill {number + 1}: {target} after {seconds:.0f} s in: {kill(run, target)}", flush=True)
         started = time.monotonic()
-        code = start(project, log).wait()
+        code = finish(project, log)
         print(f"left alone: exit {code} after {time.monotonic() - started:.0f} s", flush=True)
         if code:
             print(log.read_text(encoding="utf-8", errors="replace")[-3000:])

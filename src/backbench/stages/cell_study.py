@@ -7,10 +7,11 @@ from functools import cache
 from backbench import artifacts
 from backbench.activations import ActivationSource
 from backbench.config import OUTPUT, WorkersConfig
+from backbench.coordination import Coordination
 from backbench.interruption import Pause
 from backbench.records import COMPLETE, PRUNED, TrialRecord
 from backbench.schedule import Candidate, Fit, Weights
-from backbench.search import Proposal, Space
+from backbench.search import Proposal, Space, checked
 from backbench.shared_study import SharedStudy
 from backbench.stages.cell import CellInputs
 from backbench.strategies import Adapter
@@ -22,7 +23,13 @@ class CellStudy:
     """What the one that coordinates a cell's study and all who run its trials agree on."""
 
     def __init__(self, inputs: CellInputs, workers: WorkersConfig) -> None:
+        """Gather them.
+
+        Raises:
+            ConfigError: such a search cannot be run.
+        """
         self._inputs, self._workers = inputs, workers
+        checked(inputs.config.search)
         strategy = inputs.config.strategy
         ranges = {"learning_rate": strategy.learning_rate, "weight_decay": strategy.weight_decay}
         self.space = Space(ranges, inputs.boundaries)
@@ -54,6 +61,15 @@ class CellStudy:
             artifacts.write_json(name_file, {"name": f"{self._inputs.cell}-{uuid.uuid4().hex[:12]}"})
         name = artifacts.read_json(name_file, made_by=f"sweep@{self._inputs.cell}")["name"]
         return SharedStudy(open_storage(self._workers, folder, creating=creating), name, creating=creating)
+
+    def coordination(self, study: SharedStudy) -> Coordination:
+        """Take over the study, to be coordinated by this process alone."""
+        return Coordination(
+            study,
+            self.space,
+            heartbeat_seconds=self._workers.heartbeat_seconds,
+            lost_after_seconds=self._workers.lost_after_seconds,
+        )
 
     def worker(self, study: SharedStudy, is_asked_to_leave: Callable[[], bool]) -> Worker:
         """Make a worker in this process; a fit that is asked to leave keeps its epochs for whoever goes on."""

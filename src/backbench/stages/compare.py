@@ -13,8 +13,10 @@ from backbench.console import progress_bar
 from backbench.costs import read_costs
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
 from backbench.environment import look_around
+from backbench.errors import StoreAwayError
 from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, answer, comparison_rows, interval_rows, summary
 from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard
+from backbench.mlflow_outage import patience, until_back
 from backbench.mlflow_registry import registered_name
 from backbench.publishing import publish_benchmark
 from backbench.report import dvc_tables
@@ -90,6 +92,14 @@ def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig)
     records = [entry.record for entry in leaderboard.entries if entry.record is not None]
     model_name = registered_name(tracking.experiment)
     said = findings(leaderboard, answer(leaderboard), dataset=card.content, model_name=model_name)
-    if said is not None:
+    if said is None:
+        return
+
+    def publish() -> None:
         with progress_bar("publish to MLflow", len(records), "cells") as advance:
             publish_benchmark(tracking, records, said, advance)
+
+    try:
+        until_back(publish, patience(tracking.patience_seconds))
+    except StoreAwayError as error:
+        raise StoreAwayError(f"{error}; results and report are written, `make report` publishes them") from error

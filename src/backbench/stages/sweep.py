@@ -5,14 +5,13 @@ import shutil
 from backbench.artifacts import Cell
 from backbench.config import CellConfig, WorkersConfig
 from backbench.console import progress_bar
-from backbench.coordination import Coordination
+from backbench.logbook import Logbook
 from backbench.records import PRUNED, BestRecord, Choice, TrialRecord, write_best, write_trials
 from backbench.runs import cell_labels, cell_parameters
-from backbench.search import best_of, checked, position_in_range
+from backbench.search import best_of, position_in_range
 from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.crew import Command, crew
-from backbench.tracking import Tracker
 
 ALONE = WorkersConfig(name="one")
 
@@ -31,37 +30,34 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, command: Command |
         BackbenchError: an input is missing, the configuration is impossible, or no worker can run a trial.
     """
     inputs = cell_inputs(config)
-    search, cell = checked(config.search), CellStudy(inputs, workers)
+    cell = CellStudy(inputs, workers)
     study = cell.open(creating=True)
-    tracker = Tracker(config.tracking)
-    parent = tracker.begin_cell(
-        inputs.cell_key,
-        str(inputs.cell),
-        cell_parameters(inputs.configuration, inputs.digests),
-        cell_labels(inputs.cell),
-    )
-    coordination = Coordination(
-        study,
-        cell.space,
-        heartbeat_seconds=workers.heartbeat_seconds,
-        lost_after_seconds=workers.lost_after_seconds,
-    )
-    with (
-        progress_bar(f"sweep {inputs.cell}", search.num_trials, "trials") as advance,
-        crew(inputs.cell, workers, command, lambda is_asked: cell.worker(study, is_asked)) as wait,
-        coordination.going_on(),
-    ):
+    coordination = cell.coordination(study)
+    with Logbook(config.tracking) as logbook:
+        parent = logbook.begin_cell(
+            inputs.cell_key,
+            str(inputs.cell),
+            cell_parameters(inputs.configuration, inputs.digests),
+            cell_labels(inputs.cell),
+        )
+        with (
+            progress_bar(f"sweep {inputs.cell}", config.search.num_trials, "trials") as advance,
+            crew(inputs.cell, workers, command, lambda is_asked: cell.worker(study, is_asked)) as wait,
+            coordination.going_on(),
+        ):
 
-        def on_trial(record: TrialRecord) -> None:
-            tracker.log_trial(parent, record.index, record.parameters, record.metrics, record.history)
-            advance(1)
+            def on_trial(record: TrialRecord) -> None:
+                logbook.log_trial(parent, record.index, record.parameters, record.metrics, record.history)
+                advance(1)
 
-        trials = coordination.run(search, prunes=cell.prunes, batch_size=cell.batch_size, on_trial=on_trial, wait=wait)
-    write_trials(inputs.cell, trials)
-    best = _best_record(config, inputs, trials)
-    write_best(inputs.cell, best)
-    coordination.remove()
-    shutil.rmtree(inputs.state_folder("sweep").parent)
+            trials = coordination.run(
+                config.search, prunes=cell.prunes, batch_size=cell.batch_size, on_trial=on_trial, wait=wait
+            )
+        write_trials(inputs.cell, trials)
+        best = _best_record(config, inputs, trials)
+        write_best(inputs.cell, best)
+        coordination.remove()
+        shutil.rmtree(inputs.state_folder("sweep").parent)
     return _last_line(inputs.cell, best)
 
 

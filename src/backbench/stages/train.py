@@ -13,6 +13,7 @@ from backbench.config import OUTPUT, CellConfig
 from backbench.console import progress_bar
 from backbench.errors import DivergedError
 from backbench.evaluation import evaluate, probabilities_of
+from backbench.logbook import Logbook
 from backbench.model_folder import FROZEN, seed_file
 from backbench.predictions import Predictions, write_predictions
 from backbench.records import (
@@ -31,7 +32,6 @@ from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import SeedState
 from backbench.strategies import Adapter
-from backbench.tracking import Tracker
 from backbench.transferability import log_evidence
 
 PREDICTED_SPLITS = ("val", "test")
@@ -47,21 +47,21 @@ def train(config: CellConfig) -> str:
     best = read_best(inputs.cell)
     choice = best.choice
     state = SeedState(inputs.state_folder("train", choice.learning_rate, choice.weight_decay))
-    tracker = Tracker(config.tracking)
-    parent = tracker.begin_cell(
-        best.cell_key, str(inputs.cell), cell_parameters(best.configuration, best.digests), cell_labels(inputs.cell)
-    )
-    final = _FinalModel(inputs, choice)
-    with progress_bar(f"train {inputs.cell}", len(config.benchmark.seeds), "seeds") as advance:
-        for seeds in final.groups(config.benchmark.seeds):
-            if not all(state.is_done(seed) for seed in seeds):
-                final.train(seeds, state)
-            for record in map(state.record, seeds):
-                tracker.log_seed(parent, record.seed, record.metrics, record.history)
-                advance(1)
-    _write_models(inputs, best, state)
-    _write_results(inputs, best.cell_key, final, state)
-    tracker.publish(read_cell(inputs.cell))
+    with Logbook(config.tracking) as logbook:
+        parent = logbook.begin_cell(
+            best.cell_key, str(inputs.cell), cell_parameters(best.configuration, best.digests), cell_labels(inputs.cell)
+        )
+        final = _FinalModel(inputs, choice)
+        with progress_bar(f"train {inputs.cell}", len(config.benchmark.seeds), "seeds") as advance:
+            for seeds in final.groups(config.benchmark.seeds):
+                if not all(state.is_done(seed) for seed in seeds):
+                    final.train(seeds, state)
+                for record in map(state.record, seeds):
+                    logbook.log_seed(parent, record.seed, record.metrics, record.history)
+                    advance(1)
+        _write_models(inputs, best, state)
+        _write_results(inputs, best.cell_key, final, state)
+        logbook.publish(read_cell(inputs.cell))
     state.remove()
     return f"{inputs.cell}: test metrics of {len(config.benchmark.seeds)} seeds are in {inputs.cell.metrics}"
 
