@@ -12,12 +12,13 @@ from backbench.entry import run_stage
 
 def worker_command(workers: WorkersConfig, logs: Path) -> list[str]:
     """Spell what starts all workers through Hydra's launcher; where it names none, what starts one."""
-    overrides = [*HydraConfig.get().overrides.task, f"hydra.sweep.dir={logs}"]
+    given = HydraConfig.get().overrides
+    program = [sys.executable, str(Path(__file__).with_name("worker.py"))]
+    overrides = [*(override for override in given.hydra if not override.startswith("hydra.mode=")), *given.task]
     if workers.launcher is None:
-        return [sys.executable, "pipelines/worker.py", *overrides, "worker=0"]
-    numbers = f"worker=range({workers.num_workers})"
-    launcher = f"hydra/launcher={workers.launcher}"
-    return [sys.executable, "pipelines/worker.py", "--multirun", *overrides, launcher, numbers]
+        return [*program, *overrides, "worker=0"]
+    launcher = [f"hydra/launcher={workers.launcher}", f"hydra.sweep.dir={logs}"]
+    return [*program, "--multirun", *overrides, *launcher, f"worker=range({workers.num_workers})"]
 
 
 def stage(composed: DictConfig) -> str:

@@ -37,6 +37,11 @@ def is_gone(owner: str, own: str) -> bool:
     return _started(int(process)) != started
 
 
+def process_of(owner: str) -> int:
+    """Return the process id of an owner, on its own machine."""
+    return int(owner.split(":")[1])
+
+
 def _kernel() -> str:
     """Name what process ids are unique in: a boot of a kernel, and a namespace of processes in it."""
     boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
