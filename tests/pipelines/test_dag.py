@@ -39,7 +39,7 @@ def imported_modules(path: Path) -> set[Path]:
     return found
 
 
-# Code that decides no result: how stages start, speak, refuse, name their files and record themselves.
+# Code that decides no result: how stages start, speak, refuse, name their files, record themselves and share work.
 NO_RESULT = {
     "entry",
     "errors",
@@ -47,6 +47,10 @@ NO_RESULT = {
     "artifacts",
     "tracking",
     "logbook",
+    "shared_study",
+    "study_storage",
+    "owners",
+    "crew",
     "publishing",
     "run_notes",
     "mlflow_annotations",

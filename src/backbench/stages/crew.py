@@ -87,14 +87,17 @@ class _Launched:
         if self._process.poll() is not None:
             self._num_fruitless += 1
             if self._num_fruitless > MOST_FRUITLESS_STARTS:
-                said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
                 raise StudyError(
-                    f"expected workers to finish trials, found that all ended {MOST_FRUITLESS_STARTS} times without one, "
-                    f"the last time with code {self._process.returncode} ({said[-1][:200] if said else 'no word'}); "
+                    f"expected workers to finish trials, found that all ended {MOST_FRUITLESS_STARTS} times without "
+                    f"one, the last time with code {self._process.returncode} ({self._last_line()}); "
                     f"look into {self._log} and beside it"
                 )
             self._process = self._start()
         time.sleep(POLL_SECONDS)
+
+    def _last_line(self) -> str:
+        said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return said[-1][:200] if said else "without a word"
 
     def leave(self) -> None:
         """Let the launcher see its workers end, and end it where it does not."""
