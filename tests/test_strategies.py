@@ -4,6 +4,7 @@ import pytest
 
 from backbench.activations import Activations
 from backbench.backbone_config import BackboneConfig
+from backbench.errors import DivergedError
 from backbench.freezing import CutModel, cut, cut_for
 from backbench.schedule import Candidate, loss_and_accuracy
 from backbench.strategies import Adapter
@@ -90,6 +91,13 @@ def test_fine_tuning_starts_from_a_trained_head(fine_tuned: tuple, data: tuple[A
     _, adapter, _, _, initial = fine_tuned
     trained_loss, _ = loss_and_accuracy(adapter.logits(data[1], initial), data[1].labels)
     assert trained_loss < 0.9 * np.log(3)
+
+
+def test_a_head_start_that_diverges_at_every_learning_rate_is_one_line(data: tuple[Activations, Activations]) -> None:
+    far_too_high = {"epochs": 2, "learning_rates": [1e30], "weight_decay": 1e30}
+    strategy = strategy_config("fine_tuning", batch_size=8, head_start=far_too_high)
+    with pytest.raises(DivergedError, match=r"every one diverged: .*; lower head_start\.learning_rates in conf/strategy"):
+        Adapter(cut_tiny(), BACKBONE, strategy, num_classes=3).initial_values(*data, seed=0)
 
 
 def test_the_same_seed_starts_the_same_and_seeds_differ(fine_tuned: tuple, data: tuple) -> None:

@@ -136,7 +136,8 @@ class StrategyConfig:
     that do not fit are computed on the fly too.
     A fine-tuning step is taken after `accumulation_steps` parts of its batch, one after another, so that only a part of
     it need fit into memory. It is the same step, for nothing in a suffix depends on the other images of its batch while
-    BatchNormalization is frozen.
+    BatchNormalization is frozen; only dropout draws its masks anew for every part. Where memory runs out there are more
+    parts than that.
     """
 
     name: str

@@ -54,8 +54,7 @@ def compile_model(
 ) -> None:
     """Compile a model, by XLA where that is asked for and TensorFlow computes, and always on JAX.
 
-    Without it JAX would run every step operation by operation. Left alone, TensorFlow would take it on a GPU, and
-    PyTorch would take another compiler for it.
+    Without it JAX would run every step operation by operation. PyTorch has none, and Keras would take another compiler.
     """
     backend = keras.backend.backend()
     if xla and backend == "tensorflow":
