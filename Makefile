@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor weights repro cells report test test-all check ui dashboard plots bench times lock
+.PHONY: help doctor weights repro cells report test test-all faults check ui dashboard plots bench times lock
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -57,6 +57,11 @@ test-all: .venv/ready ## run the tests, and the contract over every backbone; an
 	  python -m pytest -m "" --part $$part/$(PARTS) --junitxml work/contract/$$part.xml || exit; \
 	done
 	python -m tests.contract_table work/contract/*.xml docs/backbones.md
+
+faults: .venv/ready ## break what a run leans on, and write the table of docs/reliability.md
+	@mkdir -p work/faults
+	python -m pytest tests/faults --junitxml work/faults/tests.xml
+	python -m tests.faults.table work/faults/*.xml docs/reliability.md
 
 check: .venv/ready ## lint, types and the floors of the house: what CI runs
 	ruff check .

@@ -1,3 +1,5 @@
+import errno
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +8,8 @@ import pytest
 from filelock import FileLock
 
 from backbench import artifacts
+from backbench.entry import refusing
+from backbench.errors import TrackingError
 from tests.conftest import PROJECT
 
 
@@ -45,3 +49,44 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         (temporary.write_text("half"), (tmp_path / "missing").read_text())
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_interruption_is_one_line_and_a_shells_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, refusing():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted; start again to go on\n"
+
+
+def chained(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "results/a.csv"), "found no space on the file system of "),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "found no space on the file system of "),
+        (OSError("100000 requested and 7664 written"), "found no space on the file system of "),  # NumPy's
+        (chained(TrackingError("no"), sqlite3.OperationalError("database or disk is full")), "found no space on the"),
+        (PermissionError(errno.EACCES, "Permission denied", "results"), "expected leave to use results, found: Perm"),
+        (OSError(errno.EROFS, "Read-only file system", "work"), "expected leave to use work, found: Read-only file"),
+    ],
+    ids=str,
+)
+def test_what_a_file_system_refuses_is_one_line(
+    error: Exception, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended, refusing():
+        raise error
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: expected ")
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_mistake_of_the_programme_keeps_its_traceback() -> None:
+    with pytest.raises(FileNotFoundError), refusing():
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "results/a.csv")

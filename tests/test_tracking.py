@@ -37,16 +37,24 @@ def config(name: str) -> TrackingConfig:
 
 
 def runs(name: str) -> list[Run]:
-    client = MlflowClient(tracking_uri=config(name).uri)
-    experiment = client.get_experiment_by_name("synthetic")
+    return runs_of(config(name))
+
+
+def runs_of(tracking: TrackingConfig) -> list[Run]:
+    client = MlflowClient(tracking_uri=tracking.uri)
+    experiment = client.get_experiment_by_name(tracking.experiment)
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id]))
 
 
 def table(name: str) -> list[Any]:
+    return table_of(config(name))
+
+
+def table_of(tracking: TrackingConfig) -> list[Any]:
     """Everything that a reader sees, but ids and times: tags, params, metrics, curves, inputs, the parent's name."""
-    client = MlflowClient(tracking_uri=config(name).uri)
-    by_id = {run.info.run_id: run for run in runs(name)}
+    client = MlflowClient(tracking_uri=tracking.uri)
+    by_id = {run.info.run_id: run for run in runs_of(tracking)}
     rows = []
     for run in by_id.values():
         tags = dict(run.data.tags)

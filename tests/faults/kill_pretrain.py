@@ -1,6 +1,6 @@
 """Pretrain one small backbone whole, again, and killed between checkpoints; all three must end in the same bytes.
 
-usage: python tests/faults/kill_pretrain.py [--backbone mobilenet_v2_slim] [--kills 2] [--seed 0]
+usage: python -m tests.faults.kill_pretrain [--backbone mobilenet_v2_slim] [--kills 2] [--seed 0] [--report FILE]
 
 About six minutes on an idle machine. Exit code 0: the same bytes.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from backbench.artifacts import file_sha256
+from tests.faults.table import write_report
 
 PROJECT = Path(__file__).parents[2]
 STEPS, CHECKPOINT_EVERY = 200, 25
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="mobilenet_v2_slim")
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--report", type=Path, help="for the table of docs/reliability.md")
     options = parser.parse_args()
     draws = random.Random(options.seed)
     with TemporaryDirectory() as temporary:
@@ -74,6 +76,12 @@ def main() -> None:
         digests["killed"] = finish(options.backbone, folder / "killed", cache)
     for name, digest in digests.items():
         print(f"{name:8} {digest}")
+    if options.report:
+        how = f"SIGKILL between checkpoints of {options.backbone}; the weights, compared with two runs left alone"
+        lost = [name for name, digest in digests.items() if digest != digests["first"]]
+        write_report(
+            options.report, "kill_pretrain", fault="pretraining killed", how=how, times=options.kills, lost=lost
+        )
     print("the same bytes" if len(set(digests.values())) == 1 else "DIFFERENT BYTES")
     sys.exit(len(set(digests.values())) != 1)
 

@@ -1,6 +1,6 @@
 """Kill `make repro` at random moments, start it again, and compare what it ends in with what is committed.
 
-usage: python tests/faults/kill_repro.py [--kills 10] [--seed 0] [--longest-seconds 60]
+usage: python -m tests.faults.kill_repro [--kills 10] [--seed 0] [--longest-seconds 60] [--report FILE]
 
 Works in a fresh clone, with this checkout's .venv. Each kill is a SIGKILL, in turn to the whole process
 group and to DVC alone (its stage runs on as an orphan); the last one is to make alone (DVC runs on and holds
@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from tests.faults.table import write_report
 
 PROJECT = Path(__file__).parents[2]
 TARGETS = ("process group", "dvc")
@@ -90,8 +92,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest-seconds", type=float, default=60.0)
+    parser.add_argument("--report", type=Path, help="for the table of docs/reliability.md")
     options = parser.parse_args()
     moments = random.Random(options.seed)
+    num_kills = 0
     with tempfile.TemporaryDirectory() as folder:
         project, log = clone(Path(folder)), Path(folder) / "repro.log"
         for number in range(options.kills):
@@ -101,6 +105,7 @@ def main() -> int:
                 run.wait(timeout=seconds)
                 print(f"kill {number + 1}: make repro had ended before {seconds:.0f} s", flush=True)
             except subprocess.TimeoutExpired:
+                num_kills += 1
                 target = "make" if number == options.kills - 1 else TARGETS[number % len(TARGETS)]
                 print(f"kill {number + 1}: {target} after {seconds:.0f} s in: {kill(run, target)}", flush=True)
         started = time.monotonic()
@@ -111,9 +116,13 @@ def main() -> int:
             return code
         changed = subprocess.run(
             ["git", "status", "--porcelain"], cwd=project, capture_output=True, text=True, check=True
-        )
-        print(changed.stdout or "git sees no change: the committed results, after every kill")
-        return 1 if changed.stdout else 0
+        ).stdout
+        print(changed or "git sees no change: the committed results, after every kill")
+        if options.report:
+            how = "SIGKILL at a random moment, to the process group, to `dvc` alone, to `make` alone; then left alone"
+            lost = [line[3:] for line in changed.splitlines()]
+            write_report(options.report, "kill_repro", fault="`make repro` killed", how=how, times=num_kills, lost=lost)
+        return 1 if changed else 0
 
 
 if __name__ == "__main__":

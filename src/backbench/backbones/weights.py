@@ -1,6 +1,9 @@
 """Load a backbone's weights without executing code, and only those that are pinned."""
 
+import errno
 import hashlib
+import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ from backbench.determinism import seed_everything
 from backbench.errors import WeightsError
 
 KERAS_APPLICATIONS = "keras.applications."
+HDF5_BYTES_PER_VARIABLE = 8192  # for names, more than enough
 
 
 def load_backbone(config: BackboneConfig, weights: WeightsConfig) -> keras.Model:
@@ -143,12 +147,26 @@ def save_weights(model: keras.Model, path: Path, *, half: bool = False) -> None:
         path: Ends in `.weights.h5`.
         half: Store kernels in float16; Keras casts on load. Vectors (biases, normalization parameters and
             statistics) stay float32: they are small, and a variance may lie outside float16's range.
+
+    Raises:
+        OSError: there is no room.
     """
     with TemporaryDirectory() as folder:
         named = Path(folder) / "named.weights.h5"
+        _require_room(named.parent, model)
         model.save_weights(named)
-        with h5py.File(named) as read, h5py.File(path, "w") as written:
+        # In memory, for HDF5 does not fail on a full disk: it crashes the process.
+        with h5py.File(named) as read, h5py.File(path, "w", driver="core", backing_store=False) as written:
             _copy_values(read, written, half=half)
+            written.flush()
+            image = written.id.get_file_image()
+    path.write_bytes(image)
+
+
+def _require_room(folder: Path, model: keras.Model) -> None:
+    needed = sum(value.nbytes + HDF5_BYTES_PER_VARIABLE for value in model.get_weights())
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _copy_values(read: h5py.Group, written: h5py.Group, *, half: bool) -> None:
