@@ -46,8 +46,9 @@ endif
 report: .venv/ready ## write report/index.html and what MLflow lacks, from results that are there
 	$(REPRO) --force --single-item compare
 
-test: .venv/ready ## run the tests
-	python -m pytest
+# In the order of their files, so that the long ones do not come last.
+test: .venv/ready ## run the tests, a process per core, of up to four
+	python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # In parts, a process each: what TensorFlow keeps of every model that it ever ran would not fit into memory.
 PARTS ?= 12

@@ -1,6 +1,7 @@
-"""Run as a process of its own on another Keras backend: `python -m tests.backend_process features|cell …`.
+"""Run in a folder on another Keras backend: `python -m tests.backend_process [cells] [features]`, in this order.
 
-Prints one line of JSON, and fails where TensorFlow was imported on the way.
+Prints one line of JSON. A process of its own costs seconds, so that one does both; cells fail where TensorFlow was
+imported on the way.
 """
 
 import json
@@ -20,14 +21,24 @@ class WithoutTensorFlow:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def features(folder: Path) -> dict[str, Any]:
-    """Write `<name>.npy` for every `<name>.weights.h5` in the folder: the features of `images-<size>.npy`."""
+def cells() -> dict[str, Any]:
+    """Run embed, sweep and train of a tiny cell per strategy, from `tiny.weights.h5`."""
+    from tests.test_backends import STRATEGIES, run_cell
+
+    found = {strategy: run_cell(strategy) for strategy in STRATEGIES}
+    assert "tensorflow" not in sys.modules, "TensorFlow was imported"
+    return found
+
+
+def features() -> dict[str, Any]:
+    """Write `<name>.npy` for every `features/<name>.weights.h5`: the features of `images-<size>.npy` there."""
     # KerasHub imports TensorFlow where it is installed, so it is told that it is not. PyTorch asks for it by itself.
     if os.environ["KERAS_BACKEND"] != "torch":
         sys.meta_path.insert(0, WithoutTensorFlow())
     from backbench.backbones.graph import preprocess
     from tests.test_backends import SMALLEST, built_small
 
+    folder = Path("features")
     for name in SMALLEST:
         path = folder / f"{name}.weights.h5"
         if path.is_file():
@@ -38,20 +49,13 @@ def features(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def cell(strategy: str, weights: str, sha256: str) -> dict[str, Any]:
-    """Run embed, sweep and train of a tiny cell in the working folder."""
-    from tests.test_backends import run_cell
-
-    return run_cell(strategy, Path(weights), sha256)
-
-
 def main() -> None:
-    action, *arguments = sys.argv[1:]
-    answer = features(Path(arguments[0])) if action == "features" else cell(*arguments)
     import keras
 
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
-    assert action == "features" or "tensorflow" not in sys.modules, "TensorFlow was imported"
+    answer: dict[str, Any] = {}
+    for action in sys.argv[1:]:
+        answer |= {"cells": cells, "features": features}[action]()
     print(json.dumps(answer))
 
 

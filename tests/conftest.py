@@ -40,10 +40,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep one part: the contract of every n-th backbone; tests of no backbone are all in the first."""
+    if hasattr(config, "workerinput"):
+        _keep_together(items)
     asked = config.getoption("--part")
-    if asked is None:
-        return
+    if asked is not None:
+        _keep_part(config, items, asked)
+
+
+def _keep_together(items: list[pytest.Item]) -> None:
+    """Say what one of pytest-xdist's processes runs alone: the tests of a file, and all that share the one SLURM."""
+    for item in items:
+        group = "slurm" if item.get_closest_marker("slurm") else item.path.relative_to(PROJECT).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _keep_part(config: pytest.Config, items: list[pytest.Item], asked: str) -> None:
+    """Keep one part: the contract of every n-th backbone; tests of no backbone are all in the first."""
     part, num_parts = map(int, asked.split("/"))
     backbones = sorted({name for item in items if (name := _backbone_of(item))})
     of_item = {name: place % num_parts for place, name in enumerate(backbones)}

@@ -24,8 +24,9 @@ def test_an_image_is_the_same_in_whatever_batch_it_is_drawn() -> None:
 
 
 def test_seeds_differ() -> None:
+    # A seed's scenes take seconds to draw; other tests share those of 0 and 3.
     first, _ = mixture.draw(0, range(8), 64)
-    second, _ = mixture.draw(1, range(8), 64)
+    second, _ = mixture.draw(3, range(8), 64)
     assert not any(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 

@@ -2,13 +2,21 @@ import keras
 import numpy as np
 import pytest
 
+from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.errors import BoundaryError
 from backbench.freezing import cut, cut_for, freeze_batch_norm, resolve_boundary, tapped_prefix
 from tests.conftest import backbone_config, strategy_config
 from tests.tiny import TinyNet
 
-SLIM = ["mobilenet_v2_slim", "resnet50_slim", "inception_v3_slim", "vgg16_slim", "efficientnet_b0_slim"]
+# C4 of ResNet50 is conv4_block6_out: https://arxiv.org/abs/1612.03144.
+STAGE_4 = {
+    "mobilenet_v2_slim": "block_13_expand_relu",
+    "resnet50_slim": "conv4_block6_out",
+    "inception_v3_slim": "mixed7",
+    "vgg16_slim": "block5_conv3",
+    "efficientnet_b0_slim": "block6a_expand_activation",
+}
 
 
 def tiny() -> keras.Model:
@@ -26,10 +34,16 @@ def test_prefix_and_suffix_recompose(boundary: str) -> None:
     np.testing.assert_allclose(recomposed, model.predict_on_batch(images), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", SLIM)
-def test_every_shipped_backbone_builds_and_is_cut_at_its_last_stage(name: str) -> None:
-    config = backbone_config(name)
-    model = build_graph(config)
+@pytest.fixture(scope="module", params=STAGE_4)
+def shipped(request: pytest.FixtureRequest) -> tuple[BackboneConfig, keras.Model]:
+    config = backbone_config(request.param)
+    return config, build_graph(config)
+
+
+def test_every_shipped_backbone_builds_and_is_cut_at_its_last_stage(
+    shipped: tuple[BackboneConfig, keras.Model],
+) -> None:
+    config, model = shipped
     halves = cut(model, config.last_stage_boundary)
     images = preprocess(config, np.full((1, config.input_size_pixels, config.input_size_pixels, 3), 128, "uint8"))
     assert halves.prefix is not None
@@ -83,20 +97,11 @@ def test_what_cannot_be_resolved_names_layers_and_stages_in_one_line(boundary: s
         resolve_boundary(tiny(), TINY, boundary)
 
 
-@pytest.mark.parametrize(
-    ("name", "place"),
-    [
-        ("mobilenet_v2_slim", "block_13_expand_relu"),
-        ("resnet50_slim", "conv4_block6_out"),
-        ("inception_v3_slim", "mixed7"),
-        ("vgg16_slim", "block5_conv3"),
-        ("efficientnet_b0_slim", "block6a_expand_activation"),
-    ],
-)
-def test_stage_4_of_a_shipped_backbone_is_the_last_place_at_a_sixteenth(name: str, place: str) -> None:
-    """C4 of ResNet50 is conv4_block6_out: https://arxiv.org/abs/1612.03144."""
-    config = backbone_config(name)
-    assert resolve_boundary(build_graph(config), config, "stage_4") == place
+def test_stage_4_of_a_shipped_backbone_is_the_last_place_at_a_sixteenth(
+    shipped: tuple[BackboneConfig, keras.Model],
+) -> None:
+    config, model = shipped
+    assert resolve_boundary(model, config, "stage_4") == STAGE_4[config.name]
 
 
 def test_a_strategy_is_cut_where_its_share_lies() -> None:

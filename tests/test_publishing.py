@@ -32,16 +32,50 @@ DESCRIPTION = {
 WINNER = "vgg16_slim-fine_tuning"
 
 
+def make_benchmark_without_a_store(folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        make_finished_benchmark()
+        for path in (artifacts.LEADERBOARD, artifacts.SUMMARY, artifacts.REPORT / "index.html"):
+            artifacts.write_text(path, path.name)
+
+
 @pytest.fixture(autouse=True)
-def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backbench.mlflow_connection.RETRY_SECONDS", 0.0)
-    make_finished_benchmark()
-    for path in (artifacts.LEADERBOARD, artifacts.SUMMARY, artifacts.REPORT / "index.html"):
-        artifacts.write_text(path, path.name)
-    for store in ("first", "second"):
-        Path(store).mkdir()
-        Path(f"{store}/mlflow.db").write_bytes(fresh_store())
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished benchmark of the test's own, and an empty store, as the working folder."""
+    make_benchmark_without_a_store(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    empty_store("first")
+
+
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A finished benchmark whose store `first` was told everything, and what a reader sees there."""
+    folder = tmp_path_factory.mktemp("published")
+    make_benchmark_without_a_store(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        empty_store("first")
+        publish(config())
+        return folder, content("first")
+
+
+@pytest.fixture
+def published(published_once: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a reader sees in the store `first`; the working folder is its benchmark, which tests leave as it is."""
+    folder, seen = published_once
+    monkeypatch.chdir(folder)
+    return seen
+
+
+def empty_store(name: str) -> None:
+    Path(name).mkdir()
+    Path(f"{name}/mlflow.db").write_bytes(fresh_store())
 
 
 def config(store: str = "first", **changes: Any) -> TrackingConfig:
@@ -131,35 +165,30 @@ def content(store: str) -> dict[str, Any]:
     }
 
 
-def test_a_deleted_store_is_restored_whole_by_a_process_without_keras() -> None:
-    publish(config())
-    before = content("first")
-    assert len(before["models"]) == 4
-    shutil.rmtree("second")  # the fresh store in it too
+def test_a_deleted_store_is_restored_whole_by_a_process_without_keras(published: dict[str, Any]) -> None:
+    assert len(published["models"]) == 4
     code = (
         "import sys; from tests.test_publishing import config, publish; publish(config('second'));"
         "print({'keras', 'tensorflow', 'optuna'} & set(sys.modules))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "src")])}
     shown = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.splitlines()[-1] == "set()"
-    assert content("second") == before
+    assert content("second") == published
 
 
-def test_publishing_again_adds_nothing() -> None:
-    publish(config())
-    before = content("first")
+def test_publishing_again_adds_nothing(published: dict[str, Any]) -> None:
     ids = {model.model_id for model in client().search_logged_models([experiment_id("first")])}
     publish(config())
-    assert content("first") == before
+    assert content("first") == published
     assert {model.model_id for model in client().search_logged_models([experiment_id("first")])} == ids
 
 
+@pytest.mark.usefixtures("published")
 def test_a_cells_run_has_its_files_in_folders_and_says_what_it_is() -> None:
-    publish(config())
     run = run_named(WINNER)
     assert sorted(files_under(Path(run.info.artifact_uri))) == [
         "configuration.yaml",
@@ -186,8 +215,8 @@ def test_a_cells_run_has_its_files_in_folders_and_says_what_it_is() -> None:
     assert found.info.run_id == run.info.run_id
 
 
+@pytest.mark.usefixtures("published")
 def test_the_comparison_is_a_run_that_holds_the_answer() -> None:
-    publish(config())
     run = run_named("comparison synthetic")
     assert run.data.tags["backbench.kind"] == "comparison"
     assert run.data.tags["mlflow.note.content"].startswith("It is so.\n\n| |")
@@ -199,8 +228,8 @@ def test_the_comparison_is_a_run_that_holds_the_answer() -> None:
     assert [each.dataset.digest for each in run.inputs.dataset_inputs] == [DIGESTS["data"][:36]]
 
 
+@pytest.mark.usefixtures("published")
 def test_a_logged_model_has_signature_example_and_pinned_requirements_and_no_pickle() -> None:
-    publish(config())
     folder = Path(model_of(run_named(WINNER)).artifact_location)
     described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
     inputs, outputs = (json.loads(described["signature"][side]) for side in ("inputs", "outputs"))
@@ -218,6 +247,7 @@ def test_a_logged_model_has_signature_example_and_pinned_requirements_and_no_pic
     assert not [name for name in files if name.endswith((".pkl", ".pickle"))]
 
 
+@pytest.mark.usefixtures("benchmark")
 @pytest.mark.parametrize(("models", "logged"), [("none", 0), ("champion", 1)])
 def test_models_can_be_left_out(models: str, logged: int) -> None:
     publish(config(models=models))
@@ -225,6 +255,7 @@ def test_models_can_be_left_out(models: str, logged: int) -> None:
     assert len(client().search_registered_models()) == logged
 
 
+@pytest.mark.usefixtures("benchmark")
 def test_a_new_winner_is_a_new_version_and_an_old_one_is_found_again() -> None:
     publish(config())
     alias = client().get_model_version_by_alias("synthetic", "champion")
@@ -246,7 +277,10 @@ def test_a_new_winner_is_a_new_version_and_an_old_one_is_found_again() -> None:
     assert len(client().search_model_versions("name = 'synthetic'")) == 2
 
 
-def test_a_model_whose_logging_was_killed_is_logged_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("benchmark")
+def test_a_model_whose_logging_was_killed_is_logged_whole(
+    published_once: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "finalize_logged_model", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -254,10 +288,11 @@ def test_a_model_whose_logging_was_killed_is_logged_whole(monkeypatch: pytest.Mo
     publish(config())
     models = client().search_logged_models([experiment_id("first")])
     assert [model.status for model in models] == ["READY"] * len(cells())
-    publish(config("second"))
-    assert content("first") == content("second")
+    _, straight = published_once
+    assert content("first") == straight
 
 
+@pytest.mark.usefixtures("benchmark")
 def test_a_missing_or_another_weights_file_is_one_line() -> None:
     folder = cells()[0].models
     (folder / "seed-1.weights.h5").write_bytes(b"other")
@@ -269,6 +304,7 @@ def test_a_missing_or_another_weights_file_is_one_line() -> None:
         publish(config())
 
 
+@pytest.mark.usefixtures("benchmark")
 def test_without_a_report_the_rest_is_there() -> None:
     shutil.rmtree(artifacts.REPORT)
     publish(replace(config(), models="none"))
