@@ -1,4 +1,5 @@
 import errno
+import io
 import sqlite3
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from backbench import artifacts
-from backbench.entry import refusing
+from backbench.entry import quiet_libraries, refusing
 from backbench.errors import TrackingError
 from tests.conftest import PROJECT
 
@@ -90,3 +91,11 @@ def test_what_a_file_system_refuses_is_one_line(
 def test_a_mistake_of_the_programme_keeps_its_traceback() -> None:
     with pytest.raises(FileNotFoundError), refusing():
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "results/a.csv")
+
+
+def test_a_letter_that_the_locale_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="iso8859-1"))
+    quiet_libraries()
+    print("24 images → 3 kB", flush=True)
+    assert written.getvalue() == b"24 images ? 3 kB\n"

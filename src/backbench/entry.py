@@ -3,6 +3,7 @@
 Hydra is imported here, in `config.py` and in `pipelines/` only.
 """
 
+import io
 import os
 import sys
 import time
@@ -24,7 +25,12 @@ REFUSED, INTERRUPTED = 2, 130  # the second is a shell's own code for a command 
 
 
 def quiet_libraries() -> None:
-    """Keep TensorFlow's start-up chatter and MLflow's telemetry out, unless the user asks for them."""
+    """Keep TensorFlow's start-up chatter and MLflow's telemetry out, unless the user asks for them.
+
+    And let a locale that cannot spell a letter of a message, such as an arrow, cost the letter and not the run.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")

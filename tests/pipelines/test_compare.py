@@ -10,7 +10,7 @@ import pytest
 
 from backbench.artifacts import ALL_EPOCHS, ALL_TRIALS, CONFUSION, LEADERBOARD, REPORT, SCORES, SUMMARY
 from backbench.config import BenchmarkConfig, TrackingConfig
-from backbench.errors import ArtifactError
+from backbench.errors import ArtifactError, StoreAwayError
 from backbench.stages.compare import compare
 from tests.finished_benchmark import BACKBONES, STRATEGIES, cells, fresh_store, make_finished_benchmark
 
@@ -28,7 +28,7 @@ def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     make_finished_benchmark()
 
 
-def compare_here() -> str:
+def compare_here(tracking: TrackingConfig | None = None) -> str:
     benchmark = BenchmarkConfig(
         dataset="synthetic",
         weights="formula",
@@ -37,7 +37,8 @@ def compare_here() -> str:
         search="tpe",
         seeds=[0, 1, 2],
     )
-    return compare(benchmark, TrackingConfig(uri=f"sqlite:///{Path.cwd()}/mlflow.db", experiment="backbench"))
+    store = TrackingConfig(uri=f"sqlite:///{Path.cwd()}/mlflow.db", experiment="backbench")
+    return compare(benchmark, tracking or store)
 
 
 def test_compare_writes_everything_and_another_process_writes_the_same() -> None:
@@ -67,6 +68,16 @@ def test_a_missing_cell_is_named_and_nothing_is_written() -> None:
     with pytest.raises(ArtifactError, match=r"expected results/cells/resnet50_slim/feature_extraction/metrics\.json"):
         compare_here()
     assert not LEADERBOARD.exists()
+
+
+def test_results_and_report_are_there_where_the_store_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backbench.mlflow_connection.RETRY_SECONDS", 0.0)
+    away = TrackingConfig(uri="http://127.0.0.1:9", experiment="backbench", patience_seconds=0.0)
+    with pytest.raises(StoreAwayError, match="results and report are written, `make report` publishes them") as caught:
+        compare_here(away)
+    assert "\n" not in str(caught.value)
+    assert SUMMARY.exists()
+    assert (REPORT / "index.html").exists()
 
 
 def test_compare_imports_no_network_library() -> None:

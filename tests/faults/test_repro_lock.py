@@ -16,6 +16,7 @@ import pytest
 
 from backbench.repro_lock import holders
 from tests.conftest import PROJECT
+from tests.faults.conftest import Tried
 
 LOCK = Path("work/repro.lock")
 HELD = [sys.executable, "-m", "backbench.repro_lock", str(LOCK)]
@@ -44,14 +45,19 @@ def started_by(run: "subprocess.Popen[str]") -> int:
     return int(run.stdout.readline())
 
 
-def test_a_second_run_is_refused_in_one_line_that_says_who_holds_the_lock(first: "subprocess.Popen[str]") -> None:
+def test_a_second_run_is_refused_in_one_line_that_says_who_holds_the_lock(
+    first: "subprocess.Popen[str]", tried: Tried
+) -> None:
     started_by(first)
+    before = LOCK.read_bytes()
     refused = second()
     assert refused.returncode == 2
     assert refused.stdout == ""
     assert refused.stderr.count("\n") == 1
     assert f"held by {getpass.getuser()} on {socket.gethostname()} since 20" in refused.stderr
     assert f", process {first.pid}; wait until it ends" in refused.stderr
+    lost = [] if first.poll() is None and LOCK.read_bytes() == before else ["the first run's lock"]
+    tried("a second `make repro`", how="started beside the first, which has to hold the lock on", times=1, lost=lost)
 
 
 def test_what_a_killed_run_left_running_is_named_until_it_ends(first: "subprocess.Popen[str]") -> None:
