@@ -9,6 +9,7 @@ import importlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -72,6 +73,19 @@ class Built:
 
     config: BackboneConfig
     model: keras.Model
+
+    @cached_property
+    def full_size(self) -> keras.Model:
+        """The backbone at the input of its configuration, with other weights."""
+        keras.utils.set_random_seed(1)
+        return build_graph(backbone_config(self.config.name))
+
+    def another(self) -> keras.Model:
+        """A backbone at the same smallest input, with other weights."""
+        if self.config == backbone_config(self.config.name):
+            return self.full_size
+        keras.utils.set_random_seed(1)
+        return build_graph(self.config)
 
 
 @pytest.fixture(
@@ -161,16 +175,14 @@ def drawn_activations(suffix: keras.Model) -> Activations:
 def test_saved_weights_give_equal_features_in_another_model(built: Built, tmp_path: Path) -> None:
     path = tmp_path / "saved.weights.h5"
     save_weights(built.model, path)
-    keras.utils.set_random_seed(1)
-    other = build_graph(built.config)
+    other = built.another()
     images = preprocess(built.config, drawn_images(built.config))
     other.load_weights(path)
     np.testing.assert_array_equal(np.asarray(other(images)), np.asarray(built.model(images)))
 
 
 def test_costs_are_those_of_the_catalogue_and_those_published(built: Built) -> None:
-    config = backbone_config(built.config.name)
-    model = build_graph(config)
+    config, model = backbone_config(built.config.name), built.full_size
     assert num_parameters(model) == config.num_parameters
     assert num_macs(model) == config.num_macs
     if config.width == 1.0:
