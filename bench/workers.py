@@ -76,9 +76,8 @@ def main() -> None:
             rates[num_workers].append(trials_per_minute(config, workers, given))
             print(f"{num_workers} workers: {rates[num_workers][-1]:.1f} trials a minute", flush=True)
     one, two = (statistics.median(rates[num_workers]) for num_workers in (1, 2))
-    print(
-        f"{options.backbone}-{options.strategy}, {options.storage}: two workers, {two / one:.2f} times the trials of one"
-    )
+    cell = f"{options.backbone}-{options.strategy}, {options.storage}"
+    print(f"{cell}: two workers, {two / one:.2f} times the trials of one")
 
 
 if __name__ == "__main__":
