@@ -25,7 +25,7 @@ from backbench.activations import ActivationSource
 from backbench.config import CellConfig, cell_config
 from backbench.entry import CONF, quiet_libraries, refusing
 from backbench.schedule import Batch, Candidate, made_ahead, training_batches
-from backbench.stages.cell import cell_inputs
+from backbench.stages.training_inputs import training_inputs
 from backbench.strategies import Adapter, schedule_of
 
 REPEATS = 9
@@ -88,7 +88,7 @@ def main() -> None:
     quiet_libraries()
     table = Table("backbone", "strategy", "real, examples/s", "constant, examples/s", "real / constant")
     for config in cell_configs():
-        inputs = cell_inputs(config)
+        inputs = training_inputs(config)
         steps = steps_of(config, inputs.adapter())
         measured = throughput(steps, inputs.activations("train"), config.strategy.batch_size)
         ratio = measured.real / measured.constant

@@ -125,9 +125,9 @@ def train_cell(config: CellConfig) -> None:
     """Train on random rows of what is stored."""
     import keras
 
-    from backbench.stages.cell import cell_inputs
+    from backbench.stages.training_inputs import training_inputs
 
-    inputs = cell_inputs(config)
+    inputs = training_inputs(config)
     train, model = inputs.activations("train"), inputs.adapter().model
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     random = np.random.default_rng(0)

@@ -7,27 +7,31 @@ in this process, so that only the epochs differ. Expect: the same choice, or one
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
 
-from backbench.config import OUTPUT, SearchConfig
+from backbench import artifacts
+from backbench.config import OUTPUT, SearchConfig, WorkersConfig
 from backbench.entry import quiet_libraries, refusing
+from backbench.interruption import Pause
 from backbench.records import PRUNED, TrialRecord
-from backbench.search import best_of, open_study, run_search
-from backbench.stages.cell import CellInputs, cell_inputs
-from backbench.stages.sweep import CellStudy
+from backbench.search import Pruning, Space, best_of, proposals, rounds
+from backbench.stages.cell_study import CellStudy
+from backbench.stages.cell_trials import CellTrials
+from backbench.stages.training_inputs import training_inputs
 from bench.input_pipeline import cell_configs
 
 
-def swept(inputs: CellInputs, study: CellStudy, search: SearchConfig) -> tuple[list[TrialRecord], float]:
+def swept(space: Space, trials_of: CellTrials, search: SearchConfig) -> tuple[list[TrialRecord], float]:
     """Run one study from the beginning; returns its trials and its seconds."""
     started = time.perf_counter()
-    with TemporaryDirectory() as folder:
-        journal = open_study(Path(folder) / "study.journal", str(inputs.cell))
-        trials = run_search(journal, study.space, search, study.run, batch_size=1, on_trial=lambda record: None)
+    trials: list[TrialRecord] = []
+    for positions in rounds(search, prunes=search.pruner is not None):
+        pruning = Pruning(search.pruner, space, trials)
+        proposed = proposals(search, space, positions, trials)
+        for proposal in proposed:
+            trials += trials_of.run([proposal], lambda place, history, pruning=pruning: pruning(history))  # type: ignore[misc]
     return trials, time.perf_counter() - started
 
 
@@ -44,14 +48,15 @@ def main() -> None:
     quiet_libraries()
     table = Table("backbone", "pruner", "learning rate", "val accuracy", "seconds", "epochs")
     for config in cell_configs():
-        inputs = cell_inputs(config)
+        inputs = training_inputs(config)
         if inputs.boundaries == (OUTPUT,):
             continue
-        study = CellStudy(inputs)
+        space = CellStudy(inputs, WorkersConfig(name="one")).space
+        trials_of = CellTrials(inputs, Pause(artifacts.STATE / "bench", lambda: False))
         plain = replace(config.search, pruner=None)
-        swept(inputs, study, replace(plain, num_trials=1))  # builds, traces, reads
+        swept(space, trials_of, replace(plain, num_trials=1))  # builds, traces, reads
         for name, way in (("none", plain), ("of conf/search", config.search)):
-            table.add_row(config.backbone.name, name, *described(*swept(inputs, study, way)))
+            table.add_row(config.backbone.name, name, *described(*swept(space, trials_of, way)))
     Console().print(table)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench.activation_store import BoundaryRecord, StorePlan, StoreRecord, StoreWriter, read_store, state_for
+from backbench.activation_store import StorePlan, StoreWriter, state_for
 from backbench.errors import ActivationError
+from backbench.store_record import BoundaryRecord, StoreRecord, read_store
 from tests.test_array_file import saved
 
 PLAN = StorePlan({"wide": (4, 4, 8), "narrow": (8,)}, {"train": (2, 10), "val": (1, 5)}, "float16")

@@ -19,42 +19,12 @@ from backbench.array_file import ArrayFile, GrowingArrayFile
 from backbench.config import CellConfig
 from backbench.data.dataset import images_file
 from backbench.errors import ActivationError, ArtifactError
+from backbench.store_record import DESCRIPTION, StoreRecord
 
-DESCRIPTION = "boundary.json"
 GIGABYTE = 10**9
 FREE_BYTES = GIGABYTE
 # What DVC stores of an output is a copy of it, unless the file system or the user's cache type can share blocks.
 COPIES_ON_DISK = 2
-
-
-@dataclass(frozen=True)
-class BoundaryRecord:
-    """One freeze boundary of a cell: as the configuration spells it, and the layer that it means for this backbone.
-
-    `stored` says of each split whether its activations are files. `float16_error` is the largest difference that
-    rounding to float16 made, as a share of the largest absolute activation; 0 where nothing is rounded.
-    """
-
-    name: str
-    boundary: str
-    num_prefix_parameters: int
-    num_suffix_parameters: int
-    stored: Mapping[str, bool]
-    float16_error: float
-
-
-@dataclass(frozen=True)
-class StoreRecord:
-    """What the embed stage says of its activations: `views` as configured, and every boundary.
-
-    `weights_digest` is of the values, `weights_file` the SHA-256 of the file that they came from, None where none did.
-    """
-
-    views: int | str
-    weights_digest: str
-    weights_file: str | None
-    data_digest: str
-    boundaries: tuple[BoundaryRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -224,17 +194,6 @@ def read_activations(folder: Path, boundary: str, split: str, labels: np.ndarray
             f"{path}: expected {len(labels)} examples, found {file.shape[1]}; run `dvc repro --force embed`"
         )
     return StoredActivations(file, labels)
-
-
-def read_store(folder: Path) -> StoreRecord:
-    """Read what the embed stage says of its activations.
-
-    Raises:
-        ArtifactError: the embed stage has not run.
-    """
-    content = artifacts.read_json(folder / DESCRIPTION, made_by="embed")
-    boundaries = tuple(BoundaryRecord(**boundary) for boundary in content.pop("boundaries"))
-    return StoreRecord(boundaries=boundaries, **content)
 
 
 def prepared_images(config: CellConfig, split: str) -> PreparedImages:

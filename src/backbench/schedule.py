@@ -194,7 +194,8 @@ class Course:
 def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Return mean cross-entropy, in nats, and accuracy of logits `(num_examples, num_classes)`."""
     exact = logits.astype(np.float64)
-    shifted = exact - exact.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # of a diverged fit
+        shifted = exact - exact.max(axis=1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     loss = -log_probabilities[np.arange(len(labels)), labels].mean()
     # A diverged fit must lose every comparison, and NaN compares as false.

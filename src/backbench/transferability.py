@@ -48,7 +48,8 @@ def _evidence(projected: Floats, variances: Floats, target: Floats, feature_dim:
         gamma = float(np.sum(variances / (variances + ratio)))
         squared_weights = float(np.sum(variances * projected**2 / (variances + ratio) ** 2))
         squared_error = float(np.sum((projected * ratio / (variances + ratio)) ** 2)) + max(outside, 0.0)
-        alpha, beta = gamma / (squared_weights + 1e-12), (num_examples - gamma) / (squared_error + 1e-12)
+        # Features that are all constant explain nothing: gamma is 0, and a logarithm is taken of alpha.
+        alpha, beta = max(gamma, 1e-12) / (squared_weights + 1e-12), (num_examples - gamma) / (squared_error + 1e-12)
         if abs(alpha / beta - ratio) <= TOLERANCE * ratio:
             break
     log_determinant = float(np.sum(np.log(alpha + beta * variances))) + (feature_dim - len(variances)) * np.log(alpha)

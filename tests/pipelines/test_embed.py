@@ -21,10 +21,10 @@ from backbench.errors import ActivationError, BoundaryError
 from backbench.freezing import cut
 from backbench.records import read_cell
 from backbench.stages import embed as stage
-from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
+from backbench.stages.training_inputs import TrainingInputs, training_inputs
 from tests.conftest import PROJECT
 from tests.pipelines.test_cell import Killed, cell_config_for
 from tests.test_strategies import BACKBONE
@@ -40,10 +40,10 @@ def configured(**changes: object) -> CellConfig:
     return replace(config, dataset=dataset, strategy=replace(config.strategy, **changes))
 
 
-def embedded(**changes: object) -> CellInputs:
+def embedded(**changes: object) -> TrainingInputs:
     config = configured(**changes)
     embed(config)
-    return cell_inputs(config)
+    return training_inputs(config)
 
 
 def written() -> dict[str, bytes]:
@@ -85,8 +85,8 @@ def test_a_cell_is_named_by_the_digest_of_its_weights_file_and_not_by_its_place(
         weights = WeightsConfig(name="file", path=str(path), sha256={"tiny": sha256, "another": "0"})
         config = replace(configured(), weights=weights)
         embed(config)
-        assert cell_inputs(config).digests["weights_file"] == sha256
-        keys.append(cell_inputs(config).cell_key)
+        assert training_inputs(config).digests["weights_file"] == sha256
+        keys.append(training_inputs(config).cell_key)
     assert keys[0] == keys[1]
 
 

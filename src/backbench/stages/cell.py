@@ -1,24 +1,16 @@
-"""What the sweep and the train stage of a cell share: their inputs and their names."""
+"""What the stages of a cell share: what embed left for it, and the names that follow. No network is imported."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from backbench import artifacts
-from backbench.activation_store import BoundaryRecord, StoreRecord, prepared_images, read_activations, read_store
-from backbench.activations import UNLIMITED_VIEWS, ActivationSource, ComputedActivations
 from backbench.artifacts import Cell
-from backbench.backbones.weights import load_backbone
-from backbench.config import ON_THE_FLY, OUTPUT, CellConfig, resolved
+from backbench.config import CellConfig, resolved
 from backbench.data.dataset import Dataset, open_dataset
-from backbench.determinism import computing_in, make_deterministic
 from backbench.errors import BoundaryError
-from backbench.freezing import CutModel, cut, resolve_boundary
-from backbench.memory import available_bytes, require_memory
-from backbench.strategies import Adapter
+from backbench.installation import backend
+from backbench.store_record import BoundaryRecord, StoreRecord, read_store
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class CellInputs:
     @property
     def configuration(self) -> dict[str, Any]:
         """What decides the cell's choice, as plain values; the backend too, whose random numbers are its own."""
-        return {**resolved(self.config), "backend": keras.backend.backend()}
+        return {**resolved(self.config), "backend": backend()}
 
     @property
     def cell_key(self) -> str:
@@ -71,59 +63,6 @@ class CellInputs:
             f"expected a freeze boundary of {self.cell}, one of {', '.join(self.boundaries)}, found {boundary!r}; "
             "use one of them, or change conf/strategy and run embed"
         )
-
-    def activations(self, split: str, boundary: str | None = None) -> ActivationSource:
-        """Return activations at one of `boundaries`, None for the first: from their file, or computed where none is."""
-        record, labels = self.boundary_record(boundary), self.dataset.labels[split]
-        if record.stored[split]:
-            return read_activations(self.cell.activations, record.boundary, split, labels)
-        prefix = self._cut(self._frozen_backbone, record).prefix
-        return ComputedActivations(prepared_images(self.config, split), labels, prefix, self._num_views(split))
-
-    def prefix(self, boundary: str) -> keras.Model | None:
-        """Load the frozen part below one of `boundaries`; None at `input`, where nothing is frozen."""
-        return self._cut(self._frozen_backbone, self.boundary_record(boundary)).prefix
-
-    def adapter(self, boundary: str | None = None) -> Adapter:
-        """Build the model that trains; the backbone itself only where a part of it trains."""
-        self._make_deterministic(self.config.search.seed)
-        record = self.boundary_record(boundary)
-        if record.boundary == OUTPUT:
-            cut_model = CutModel(OUTPUT, prefix=None, suffix=None)
-        else:
-            cut_model = self._cut(self._loaded_backbone(), record)
-            if cut_model.suffix is not None:
-                require_memory(cut_model.suffix, self.config.strategy, available_bytes())
-        return Adapter(
-            cut_model,
-            self.config.backbone,
-            self.config.strategy,
-            num_classes=len(self.dataset.classes),
-            xla=self.config.benchmark.xla,
-        )
-
-    def _make_deterministic(self, seed: int) -> None:
-        benchmark = self.config.benchmark
-        make_deterministic(seed, num_threads=benchmark.threads, memory_growth=benchmark.memory_growth)
-
-    def _loaded_backbone(self) -> keras.Model:
-        with computing_in(self.config.benchmark.precision):
-            return load_backbone(self.config.backbone, self.config.weights)
-
-    def _cut(self, backbone: keras.Model, record: BoundaryRecord) -> CutModel:
-        """Cut anew from what the strategy says: Keras numbers nameless layers by how many the process has built."""
-        return cut(backbone, resolve_boundary(backbone, self.config.backbone, record.name))
-
-    @cached_property
-    def _frozen_backbone(self) -> keras.Model:
-        """The backbone that computes what is not stored: never one whose layers an adapter trains."""
-        self._make_deterministic(self.config.weights.seed)
-        return self._loaded_backbone()
-
-    def _num_views(self, split: str) -> int:
-        if split != "train":
-            return 1
-        return UNLIMITED_VIEWS if self.store.views == ON_THE_FLY else int(self.store.views)
 
 
 def cell_inputs(config: CellConfig) -> CellInputs:

@@ -10,9 +10,7 @@ import numpy as np
 from backbench import artifacts
 from backbench.activation_store import (
     GIGABYTE,
-    BoundaryRecord,
     StorePlan,
-    StoreRecord,
     StoreWriter,
     disk_room_bytes,
     prepared_images,
@@ -27,6 +25,7 @@ from backbench.console import progress_bar
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
 from backbench.determinism import computing_in, make_deterministic
 from backbench.freezing import cut, resolve_boundary, tapped_prefix
+from backbench.store_record import BoundaryRecord, StoreRecord
 from backbench.units import size
 
 # The largest one is taken that computes at most this share of rows only to fill the last batches.

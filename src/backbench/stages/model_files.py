@@ -9,10 +9,10 @@ from backbench.artifacts import replacing
 from backbench.backbones.weights import save_weights
 from backbench.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
 from backbench.records import BestRecord, SeedRecord
-from backbench.stages.cell import CellInputs
+from backbench.stages.training_inputs import TrainingInputs
 
 
-def describe_model(inputs: CellInputs, best: BestRecord, seeds: Sequence[SeedRecord]) -> None:
+def describe_model(inputs: TrainingInputs, best: BestRecord, seeds: Sequence[SeedRecord]) -> None:
     """Write the frozen weights and `model.yaml` beside the weights of every seed.
 
     The whole backbone is loaded once more for it, at the boundary `output` too, where training needs none.

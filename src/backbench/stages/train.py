@@ -28,9 +28,9 @@ from backbench.records import (
 )
 from backbench.runs import cell_labels, cell_parameters
 from backbench.schedule import Candidate, Fit
-from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import SeedState
+from backbench.stages.training_inputs import TrainingInputs, training_inputs
 from backbench.strategies import Adapter
 from backbench.transferability import log_evidence
 
@@ -43,7 +43,7 @@ def train(config: CellConfig) -> str:
     Raises:
         BackbenchError: an input is missing, or the configuration is impossible.
     """
-    inputs = cell_inputs(config)
+    inputs = training_inputs(config)
     best = read_best(inputs.cell)
     choice = best.choice
     state = SeedState(inputs.state_folder("train", choice.learning_rate, choice.weight_decay))
@@ -69,7 +69,7 @@ def train(config: CellConfig) -> str:
 class _FinalModel:
     """Trains the frozen choice once per seed; nothing is built until a seed wants it."""
 
-    def __init__(self, inputs: CellInputs, choice: Choice) -> None:
+    def __init__(self, inputs: TrainingInputs, choice: Choice) -> None:
         self._inputs = inputs
         self._choice = choice
 
@@ -139,7 +139,7 @@ def _require_finite(fit: Fit, seed: int, cell: Cell) -> None:
         )
 
 
-def _write_models(inputs: CellInputs, best: BestRecord, state: SeedState) -> None:
+def _write_models(inputs: TrainingInputs, best: BestRecord, state: SeedState) -> None:
     seeds = inputs.config.benchmark.seeds
     for seed in seeds:
         with replacing(inputs.cell.models / seed_file(seed)) as temporary:
@@ -147,7 +147,7 @@ def _write_models(inputs: CellInputs, best: BestRecord, state: SeedState) -> Non
     describe_model(inputs, best, [state.record(seed) for seed in seeds])
 
 
-def _write_results(inputs: CellInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:
+def _write_results(inputs: TrainingInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:
     cell, seeds = inputs.cell, inputs.config.benchmark.seeds
     predictions = {
         split: Predictions.of_seeds(
