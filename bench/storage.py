@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.toy_study import coordinated, coordination_of, many_trials, opened
 
-from backbench.config import WorkersConfig
+from backbench.config import Storage, WorkersConfig
 from backbench.study_storage import STUDIES
 
 PROJECT = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ def commits() -> int:
     return int(row[0])
 
 
-def measured(storage: str, num_workers: int, num_trials: int) -> str:
+def measured(storage: Storage, num_workers: int, num_trials: int) -> str:
     """Run a study of empty trials, and say what was measured."""
     is_database = storage == "postgresql"
     with TemporaryDirectory() as temporary:
@@ -51,7 +51,7 @@ def measured(storage: str, num_workers: int, num_trials: int) -> str:
         coordinated(coordination, many_trials(num_trials), wait)
         for worker in workers:
             worker.wait()
-        coordination.remove()
+        study.remove(["cell"])
     (began, first, before), (ended, last, after) = seen[0], seen[-1]
     line = f"{storage}: {num_workers} workers, {(last - first) / (ended - began):.1f} trials a second"
     if not is_database:
@@ -66,7 +66,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--trials", type=int, default=200, help="at most 200")
     options = parser.parse_args()
-    storages = ["journal", "sqlite", *(["postgresql"] if STUDIES in os.environ else [])]
+    storages: list[Storage] = ["journal", "sqlite"]
+    if STUDIES in os.environ:
+        storages.append("postgresql")
     for storage in storages:
         print(measured(storage, options.workers, options.trials), flush=True)
 

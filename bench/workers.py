@@ -6,16 +6,15 @@ once, starting and tracing, is left out: the rate is that of the trials after ev
 
 import argparse
 import statistics
-import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 from hydra import compose, initialize_config_dir
 
 from backbench.config import CellConfig, WorkersConfig, cell_config
 from backbench.entry import CONF, quiet_libraries
+from backbench.worker import Worker
 
-PIPELINES = Path(__file__).parents[1] / "pipelines"
 TIMES_TO_ONE = 60.0
 
 
@@ -28,22 +27,23 @@ def overrides(options: argparse.Namespace) -> list[str]:
     ]
 
 
+def no_own_worker(is_asked_to_leave: Callable[[], bool]) -> Worker:
+    """Refuse to work in this process: it measures."""
+    raise AssertionError("workers are started here")
+
+
 def trials_per_minute(config: CellConfig, workers: WorkersConfig, given: list[str]) -> float:
     """Run a study by so many workers, and return the rate of its trials after every worker's first."""
     from backbench.stages.cell import cell_inputs
     from backbench.stages.cell_study import CellStudy
     from backbench.stages.crew import crew
 
-    def command(logs: Path) -> list[str]:
-        launcher = [f"hydra/launcher={workers.launcher}", f"hydra.sweep.dir={logs}"]
-        program = [sys.executable, str(PIPELINES / "worker.py"), "--multirun"]
-        return [*program, *given, *launcher, f"worker=range({workers.num_workers})"]
-
     inputs = cell_inputs(config)
     cell = CellStudy(inputs, workers)
-    coordination = cell.coordination(cell.open(creating=True))
+    study = cell.open(creating=True)
+    coordination = cell.coordination(study)
     finished: list[float] = []
-    with crew(inputs.cell, workers, command, lambda is_asked: None) as wait, coordination.going_on():  # type: ignore[arg-type, return-value]
+    with crew(inputs.cell, workers, given, no_own_worker) as wait:
         coordination.run(
             config.search,
             prunes=cell.prunes,
@@ -51,7 +51,7 @@ def trials_per_minute(config: CellConfig, workers: WorkersConfig, given: list[st
             on_trial=lambda record: finished.append(time.monotonic()),
             wait=wait,
         )
-    coordination.remove()
+    cell.remove(study)
     counted = finished[workers.num_workers - 1 :]
     return (len(counted) - 1) / (counted[-1] - counted[0]) * TIMES_TO_ONE
 

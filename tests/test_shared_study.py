@@ -117,7 +117,10 @@ def by_threads(
     coordination = coordination_of(opened(folder, workers, creating=True))
     random_seconds = random.Random(num_workers)
 
+    run: list[int] = []
+
     def uneven(proposals: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
+        run.extend(proposal.position for proposal in proposals)
         time.sleep(random_seconds.uniform(0, 0.05))
         return run_batch(proposals, should_stop)
 
@@ -125,12 +128,13 @@ def by_threads(
         worker_of(seen_from_afar(opened(folder, workers, creating=False)), search, uneven).run_all(lost_after_seconds=9)
 
     threads = [threading.Thread(target=work) for _ in range(num_workers)]
-    with coordination.going_on():
+    with coordination.stopping_workers_on_failure():
         for thread in threads:
             thread.start()
         records = coordinated(coordination, search, lambda num_finished: time.sleep(0.01), batch_size=batch_size)
     for thread in threads:
         thread.join()
+    assert sorted(run) == list(range(search.num_trials)), "each trial is run once"
     return records
 
 
@@ -198,7 +202,7 @@ def test_workers_leave_when_nobody_coordinates_any_more(tmp_path: Path) -> None:
 
 def test_workers_leave_after_the_trial_that_they_are_at_when_the_sweep_gives_up(tmp_path: Path) -> None:
     coordination = coordination_of(opened(tmp_path, ONE, creating=True))
-    with pytest.raises(Killed), coordination.going_on():
+    with pytest.raises(Killed), coordination.stopping_workers_on_failure():
         coordinated(coordination, QUASI_RANDOM, lambda num_finished: _raise(Killed()))
     assert worker_of(opened(tmp_path, ONE, creating=False), QUASI_RANDOM).run_all(lost_after_seconds=60) == 0
     assert len(searched(tmp_path, QUASI_RANDOM)) == 6, "and the next sweep goes on"
@@ -244,7 +248,15 @@ def test_a_worker_without_a_study_says_what_to_start(tmp_path: Path, storage: st
         opened(tmp_path, WorkersConfig(name="one", storage=storage), creating=False)
 
 
-@pytest.mark.parametrize("address", ["", "mysql://user:not-for-logs@host/studies"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "mysql://user:not-for-logs@host/studies",
+        "postgresql://user:p@ss:not-for-logs@host/studies",
+        "postgresql://user:not-for-logs@host:port/studies",
+    ],
+)
 def test_a_database_that_the_environment_does_not_name_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
@@ -258,13 +270,17 @@ def test_a_line_that_was_cut_off_in_the_journal_is_mended(tmp_path: Path) -> Non
     straight = searched(tmp_path / "straight", QUASI_RANDOM)
     with pytest.raises(Killed):
         searched(tmp_path / "study", QUASI_RANDOM, dying_at({3}))
+    living = opened(tmp_path / "study", ONE, creating=False)
     with (tmp_path / "study/study.journal").open("a", encoding="utf-8") as journal:
         journal.write('{"op_code": 5, "worker_id"')
-    assert searched(tmp_path / "study", QUASI_RANDOM) == straight
+    assert living.claim() is not None, "whoever appends next mends it"
+    assert searched(tmp_path / "study", QUASI_RANDOM, lost_after_seconds=0.2) == straight
 
 
-def test_no_trial_is_claimed_twice(tmp_path: Path) -> None:
-    study = opened(tmp_path, ONE, creating=True)
+@pytest.mark.parametrize("storage", FILES)
+def test_no_trial_is_claimed_twice(tmp_path: Path, storage: str) -> None:
+    kind = WorkersConfig(name="test", storage=storage)
+    study = opened(tmp_path, kind, creating=True)
     search = many_trials(40)
     claims: list[int] = []
     num_started = threading.Barrier(4)
@@ -276,9 +292,83 @@ def test_no_trial_is_claimed_twice(tmp_path: Path) -> None:
 
     with pytest.raises(Killed):
         coordinated(coordination_of(study), search, lambda num_finished: _raise(Killed()))
-    threads = [threading.Thread(target=claim, args=(opened(tmp_path, ONE, creating=False),)) for _ in range(4)]
+    threads = [threading.Thread(target=claim, args=(opened(tmp_path, kind, creating=False),)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(claims) == list(range(40))
+
+
+@pytest.mark.parametrize("is_between", [False, True], ids=["before it is looked at", "while it is looked at"])
+def test_a_batch_whose_worker_died_while_telling_it_counts_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_between: bool
+) -> None:
+    search, batch_size = SEARCHES["quasi_random_in_batches"]
+    study = opened(tmp_path, ONE, creating=True)
+    coordination = coordination_of(study, lost_after_seconds=0.1)
+    other, own = seen_from_afar(opened(tmp_path, ONE, creating=False)), worker_of(study, search)
+    claims = []
+    look = coordination._end_what_was_told
+
+    def tell_half() -> None:
+        claim = claims.pop()
+        monkeypatch.setattr(other, "tell", lambda trial_id, record: SharedStudy.tell(other, trial_id, record) and False)
+        assert not other.finish(claim, run_batch(claim.proposals, lambda place, history: False))
+
+    def looked() -> None:
+        look()
+        if claims and is_between:
+            time.sleep(0.2)
+            tell_half()
+
+    monkeypatch.setattr(coordination, "_end_what_was_told", looked)
+    is_claimed = []
+
+    def wait(num_finished: int) -> None:
+        if not is_claimed:
+            is_claimed.append(True)
+            claims.append(other.claim())
+            if not is_between:
+                tell_half()
+        elif not own.run_next():
+            time.sleep(0.05)
+
+    records = coordinated(coordination, search, wait, batch_size=batch_size)
+    assert records == searched(tmp_path / "straight", search, batch_size=batch_size)
+    assert not study.trials(TrialState.FAIL), "what was told was run again"
+
+
+@pytest.mark.parametrize("storage", FILES)
+def test_a_worker_whose_study_has_ended_leaves_without_a_word(tmp_path: Path, storage: str) -> None:
+    kind = WorkersConfig(name="test", storage=storage)
+    study = opened(tmp_path, kind, creating=True)
+    late = seen_from_afar(opened(tmp_path, kind, creating=False))
+    with pytest.raises(Killed):
+        coordinated(coordination_of(study), QUASI_RANDOM, lambda num_finished: _raise(Killed()))
+    claim = late.claim()
+    assert claim is not None
+    study.remove(["cell"])
+    (tmp_path / "study.journal").unlink(missing_ok=True)
+    assert not late.finish(claim, run_batch(claim.proposals, lambda place, history: False))
+    assert late.claim() is None
+    assert worker_of(late, QUASI_RANDOM).run_all(lost_after_seconds=60) == 0
+
+
+def test_a_worker_waits_for_what_another_may_lose(tmp_path: Path) -> None:
+    search = replace(QUASI_RANDOM, num_trials=1)
+    study = opened(tmp_path, ONE, creating=True)
+    coordination = coordination_of(study, lost_after_seconds=0.5)
+    dies = seen_from_afar(opened(tmp_path, ONE, creating=False))
+    stays = worker_of(seen_from_afar(opened(tmp_path, ONE, creating=False)), search)
+    threads: list[threading.Thread] = []
+
+    def wait(num_finished: int) -> None:
+        if not threads:
+            assert dies.claim() is not None
+            threads.append(threading.Thread(target=lambda: stays.run_all(lost_after_seconds=60)))
+            threads[0].start()
+        time.sleep(0.05)
+
+    assert len(coordinated(coordination, search, wait)) == 1
+    threads[0].join()

@@ -70,7 +70,7 @@ def prunes(search: SearchConfig) -> bool:
 
 
 def opened(folder: Path, workers: WorkersConfig, *, creating: bool) -> SharedStudy:
-    return SharedStudy(open_storage(workers, folder, creating=creating), NAME, creating=creating)
+    return SharedStudy(open_storage(workers, folder), NAME, creating=creating)
 
 
 def worker_of(study: SharedStudy, search: SearchConfig, objective: Objective = run_batch, **changes: Any) -> Worker:

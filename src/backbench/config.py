@@ -23,6 +23,7 @@ Typed = TypeVar("Typed")
 Listed = TypeVar("Listed", str, float)
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 _UNKNOWN = "expected only known keys, and this is none"
+Storage = Literal["journal", "sqlite", "postgresql"]
 ON_THE_FLY: Literal["on_the_fly"] = "on_the_fly"
 
 
@@ -235,7 +236,7 @@ class WorkersConfig:
     name: str
     num_workers: int = Field(default=1, ge=1)
     launcher: str | None = None
-    storage: Literal["journal", "sqlite", "postgresql"] = "journal"
+    storage: Storage = "journal"
     heartbeat_seconds: float = Field(default=10.0, gt=0)
     lost_after_seconds: float = Field(default=60.0, gt=0)
     patience_seconds: float = Field(default=600.0, ge=0)

@@ -15,7 +15,6 @@ from backbench.owners import SignsOfLife, is_gone
 from backbench.records import TrialRecord
 from backbench.search import BOUNDARY, Proposal, Space, proposals, rounds
 from backbench.shared_study import (
-    ALL_PROPOSED,
     BATCH,
     COORDINATOR,
     FAILED,
@@ -99,31 +98,19 @@ class Coordination:
                     on_trial(record)
             now = next((positions for positions in all_rounds if not told.issuperset(positions)), None)
             if now is None:
+                self._phase(STOPPED)
                 return records
             self._propose(search, now, records, batch_size)
-            if now == all_rounds[-1]:
-                self._phase(ALL_PROPOSED)
             wait(len(told))
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
+    def stopping_workers_on_failure(self) -> Iterator[None]:
         """Let workers leave, each after the batch that it is at, when this process gives up."""
         try:
             yield
         except BaseException:
             self._phase(STOPPED)
             raise
-
-    def remove(self) -> None:
-        """Delete the study: its trials are in `results/` now."""
-
-        def removed() -> None:
-            try:
-                self._study.storage.delete_study(self._study.study_id)
-            except KeyError:  # deleted before it failed
-                return
-
-        self._study.patiently(removed)
 
     def _phase(self, phase: str) -> None:
         if self._study.phase() != phase:
@@ -191,33 +178,39 @@ class Coordination:
 
         self._study.patiently(enqueue)
 
-    def _running(self) -> dict[int, list[FrozenTrial]]:
-        """Return what runs, by batch."""
+    def _batches(self, *states: TrialState) -> dict[int, list[FrozenTrial]]:
+        """Return the trials of these states, by batch."""
         batches: dict[int, list[FrozenTrial]] = {}
-        for trial in self._study.trials(TrialState.RUNNING):
+        for trial in self._study.trials(*states):
             batches.setdefault(trial.user_attrs[BATCH], []).append(trial)
         return batches
 
     def _end_what_was_told(self) -> None:
         """Finish batches whose worker died between keeping what it found and ending their trials."""
-        for batch in self._running().values():
-            if all(RECORD in trial.user_attrs for trial in batch):
-                for trial in batch:
+        for batch in self._batches(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED).values():
+            is_whole = len(batch) == batch[0].user_attrs[SIZE] and all(map(_is_told, batch))
+            for trial in batch if is_whole else ():
+                if trial.state == TrialState.RUNNING:
                     self._study.tell(trial._trial_id, record_of(trial))
 
     def _give_up_lost(self) -> None:
         """End the trials whose worker is gone or silent."""
-        if self._study.patiently.num_outages:
-            self._study.patiently.num_outages = 0
+        if self._study.patiently.has_been_away():
             self._signs.forget()
-        running = self._running()
+        running = self._batches(TrialState.RUNNING)
         silent = self._signs.silent({batch: tuple(map(_sign, trials)) for batch, trials in running.items()})
         for batch, trials in running.items():
+            if all(map(_is_told, trials)):
+                continue  # it counts: whoever sees it next ends it
             owners = [str(trial.user_attrs[OWNER]) for trial in trials if OWNER in trial.user_attrs]
             if batch in silent or any(map(partial(is_gone, own=self._study.owner), owners)):
                 print(f"trial {batch}: its worker is gone; it is run again", flush=True)
-                for trial in trials:
-                    self._study.fail(trial._trial_id, LOST)
+                # Whoever ends the first decides: where its worker just told it, all of them count.
+                all(self._study.fail(trial._trial_id, LOST) for trial in trials)
+
+
+def _is_told(trial: FrozenTrial) -> bool:
+    return RECORD in trial.user_attrs
 
 
 def _sign(trial: FrozenTrial) -> tuple[object, ...]:

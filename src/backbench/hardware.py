@@ -94,16 +94,17 @@ def gpus(driver: Path = DRIVER) -> tuple[Gpu, ...]:
 
 
 def own_gpu(worker: int, environment: Mapping[str, str]) -> str | None:
-    """Name the GPU that a worker computes on where a machine has several; None where there is no choice.
+    """Name the GPU that a worker computes on; None where there is none, or where it is said already.
 
     Args:
         worker: Its number; workers take GPUs in turn.
-        environment: SLURM and others say in CUDA_VISIBLE_DEVICES what is whose: then that holds.
+        environment: SLURM says in CUDA_VISIBLE_DEVICES what is whose: then that holds. Submitit's local launcher
+            empties it, so an empty one says nothing.
     """
-    if "CUDA_VISIBLE_DEVICES" in environment:
+    if environment.get("CUDA_VISIBLE_DEVICES"):
         return None
     num_gpus = len(gpus())
-    return str(worker % num_gpus) if num_gpus > 1 else None
+    return str(worker % num_gpus) if num_gpus else None
 
 
 def _mebibytes(text: str) -> int | None:

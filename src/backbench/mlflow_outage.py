@@ -7,21 +7,12 @@ from typing import TypeVar
 
 import requests
 
+from backbench.database_refusals import is_refused
 from backbench.errors import StoreAwayError, causes
 
 Returned = TypeVar("Returned")
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)  # the last one again and again
 TOO_MANY_REQUESTS = 429
-# What a database says that no waiting changes; everything else that its driver calls operational passes.
-REFUSALS = (
-    "disk is full",
-    "readonly database",
-    "unable to open database file",
-    "no such table",
-    "no such column",
-    "authentication failed",
-    "does not exist",
-)
 MISTAKES = (
     requests.exceptions.SSLError,
     requests.exceptions.InvalidSchema,
@@ -57,7 +48,7 @@ def is_away(error: BaseException) -> bool:
         if isinstance(cause, requests.exceptions.HTTPError):
             return cause.response is not None and _passes(cause.response.status_code)
         if isinstance(cause, OperationalError | InterfaceError):
-            return not any(refusal in str(cause) for refusal in REFUSALS)
+            return not is_refused(str(cause))
         if isinstance(cause, RestException):
             return _passes(cause.get_http_status_code())
     return False

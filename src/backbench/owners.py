@@ -14,11 +14,9 @@ from pathlib import Path
 PROC = Path("/proc")
 
 
-class Owner:
-    """One worker's life in one process, and the text that names it."""
-
-    def __init__(self) -> None:
-        self.name = f"{_kernel()}:{os.getpid()}:{_started(os.getpid())}:{uuid.uuid4().hex[:8]}"
+def owner_name() -> str:
+    """Name this process, and one life of a worker in it."""
+    return f"{_kernel()}:{os.getpid()}:{_started(os.getpid())}:{uuid.uuid4().hex[:8]}"
 
 
 def is_gone(owner: str, own: str) -> bool:
@@ -35,11 +33,6 @@ def is_gone(owner: str, own: str) -> bool:
     if process == own_process:
         return life != own_life
     return _started(int(process)) != started
-
-
-def process_of(owner: str) -> int:
-    """Return the process id of an owner, on its own machine."""
-    return int(owner.split(":")[1])
 
 
 def _kernel() -> str:

@@ -33,7 +33,12 @@ def take(lock_file: Path) -> None:
         CheckoutInUseError: another process has it.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        raise CheckoutInUseError(
+            f"expected to write {lock_file}, found that it is another user's; work in a checkout of your own"
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

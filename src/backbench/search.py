@@ -58,7 +58,7 @@ def checked(search: SearchConfig) -> SearchConfig:
     if search.sampler not in (QUASI_RANDOM, TPE):
         allowed = f"{QUASI_RANDOM} or {TPE}"
         raise ConfigError(f"{where}: expected sampler {allowed}, found {search.sampler}; correct it")
-    for name in ("num_trials", "trials_per_batch", "trials_per_round"):
+    for name in ("num_trials", "startup_trials", "trials_per_batch", "trials_per_round"):
         if getattr(search, name) < 1:
             raise ConfigError(f"{where}: expected {name} of at least 1, found {getattr(search, name)}; raise it")
     return search

@@ -6,14 +6,14 @@ dead worker had claimed. What is told of a trial that was given up meanwhile is 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from backbench.owners import Owner
+from backbench.owners import owner_name
 from backbench.records import EpochRecord, TrialRecord
 from backbench.search import BOUNDARY, Proposal
 from backbench.study_storage import StudyError, StudyStorage
@@ -23,7 +23,9 @@ POSITION, BATCH, SIZE, OWNER, SIGN = "position", "batch", "size of the batch", "
 RECORD, REASON = "record", "reason"
 # What is kept on the study.
 PHASE, COORDINATOR = "phase", "coordinator's sign of life"
-OPEN, ALL_PROPOSED, STOPPED = "open", "all proposed", "stopped"
+OPEN, STOPPED = "open", "stopped"
+# What a storage raises where a study is no more: it has ended, and others were faster.
+GONE = (KeyError, FileNotFoundError)
 # Why a trial ended without a result.
 LOST, GIVEN_BACK, FAILED = "its worker was lost", "its worker was asked to leave", "failed: "
 INCOMPLETE = "the rest of its batch had ended"
@@ -38,7 +40,7 @@ class Claim:
 
 
 class SharedStudy:
-    """A study in a storage, as one process sees it. Every method but `give_sign` waits where the storage is away."""
+    """A study in a storage, as one process sees it. Every method but `give_sign` waits where its database is away."""
 
     def __init__(self, opened: StudyStorage, name: str, *, creating: bool) -> None:
         """Open the study, or create it.
@@ -47,12 +49,12 @@ class SharedStudy:
             StudyError: the storage stays away, or there is no such study and it is not to be created.
         """
         self.storage, self.patiently = opened.storage, opened.patiently
-        self.owner = Owner().name
-        self._claiming, self._name, self._shown = opened.claiming, name, opened.shown
-        self.study_id = self.patiently(lambda: self._opened(creating))
+        self.owner = owner_name()
+        self._deciding, self._close, self._name, self._shown = opened.deciding, opened.close, name, opened.shown
+        self.study_id = self.patiently(lambda: self._open(creating))
         self._sign = 0
 
-    def _opened(self, creating: bool) -> int:
+    def _open(self, creating: bool) -> int:
         try:
             return self.storage.get_study_id_from_name(self._name)
         except KeyError:
@@ -77,20 +79,24 @@ class SharedStudy:
 
     def claim(self) -> Claim | None:
         """Take the first batch that waits, so that nobody else does; None where none waits."""
-        with self._claiming():
-            waiting = sorted(self.trials(TrialState.WAITING), key=lambda trial: int(trial.user_attrs[POSITION]))
+        with self._deciding():
+            try:
+                found = self.trials(TrialState.WAITING)
+            except GONE:
+                return None
+            waiting = sorted(found, key=lambda trial: int(trial.user_attrs[POSITION]))
             for first in waiting:
                 batch = [trial for trial in waiting if trial.user_attrs[BATCH] == first.user_attrs[POSITION]]
                 # A batch is run whole: the rest of this one may be about to be proposed. Who has the first has all.
-                if len(batch) == first.user_attrs[SIZE] and all(map(self._is_taken, batch)):
+                if len(batch) == first.user_attrs[SIZE] and all(map(self._take, batch)):
                     return Claim(tuple(map(_proposal, batch)), tuple(trial._trial_id for trial in batch))
         return None
 
-    def _is_taken(self, trial: FrozenTrial) -> bool:
+    def _take(self, trial: FrozenTrial) -> bool:
         def take() -> bool:
             try:
                 return self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-            except UpdateFinishedTrialError:
+            except (UpdateFinishedTrialError, *GONE):
                 return False
 
         return self.patiently(take) and self._note(trial._trial_id, OWNER, self.owner)
@@ -119,8 +125,11 @@ class SharedStudy:
             self.fail(trial_id, FAILED + error)
 
     def phase(self) -> str:
-        """Say whether further rounds come, or all trials are proposed, or the study was stopped."""
-        return str(self._attributes().get(PHASE, OPEN))
+        """Say whether workers should stay or leave: the study has ended, or whoever coordinated it gave up."""
+        try:
+            return str(self._attributes().get(PHASE, OPEN))
+        except GONE:
+            return STOPPED
 
     def sign_of_coordinator(self) -> object:
         """Return what changes as long as somebody coordinates."""
@@ -133,7 +142,7 @@ class SharedStudy:
         """Keep something on a trial; false where the trial has ended."""
         try:
             self.patiently(lambda: self.storage.set_trial_user_attr(trial_id, name, value))
-        except UpdateFinishedTrialError:
+        except (UpdateFinishedTrialError, *GONE):
             return False
         return True
 
@@ -151,8 +160,23 @@ class SharedStudy:
                 return self.storage.set_trial_state_values(trial_id, state, None if value is None else [value])
             except UpdateFinishedTrialError:  # by somebody else, or by this very call before it failed
                 return self.storage.get_trial(trial_id).state == state
+            except GONE:
+                return False
 
-        return self.patiently(end)
+        with self._deciding():
+            return self.patiently(end)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete studies, this one or others of its storage, and close the storage."""
+        for name in names:
+            self.patiently(lambda name=name: self._remove(name))  # type: ignore[misc]
+        self._close()
+
+    def _remove(self, name: str) -> None:
+        try:
+            self.storage.delete_study(self.storage.get_study_id_from_name(name))
+        except KeyError:  # deleted before it failed, or never made
+            return
 
 
 def _proposal(trial: FrozenTrial) -> Proposal:

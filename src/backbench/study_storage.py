@@ -16,19 +16,18 @@ from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.storages.journal._file import get_lock_file
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from backbench import artifacts
 from backbench.config import WorkersConfig
+from backbench.database_refusals import is_refused
 from backbench.errors import BackbenchError, ConfigError
 from backbench.web_address import without_secrets
 
 STUDIES = "BACKBENCH_STUDIES"
 CONNECT_SECONDS = 10
 LONGEST_PAUSE_SECONDS = 10.0
-# SQLSTATE classes that waiting does not heal: who may enter, and what there is.
-REFUSED = ("28", "3D", "42")
 Returned = TypeVar("Returned")
 
 
@@ -42,7 +41,12 @@ class Patience:
     def __init__(self, seconds: float, shown: str) -> None:
         """Wait at most so long for the storage, which messages call `shown`."""
         self._seconds, self._shown = seconds, shown
-        self.num_outages = 0
+        self._has_been_away = False
+
+    def has_been_away(self) -> bool:
+        """Say whether the storage was away since this was last asked."""
+        was, self._has_been_away = self._has_been_away, False
+        return was
 
     def __call__(self, call: Callable[[], Returned]) -> Returned:
         """Return what `call` returns; it may be called again after it failed, also where it had done its work.
@@ -55,8 +59,9 @@ class Patience:
             try:
                 result = call()
             except (StorageInternalError, SQLAlchemyError) as error:
-                reason = _reason(error)
-                if _is_refused(error) or time.monotonic() - started > self._seconds:
+                told = _told(error)
+                reason = without_secrets(" ".join(told.split()))[:200]
+                if is_refused(told) or time.monotonic() - started > self._seconds:
                     self._seconds = 0.0  # whoever cleans up now need not wait as long again
                     raise StudyError(
                         f"expected the studies' storage {self._shown} to answer, found: {reason}; "
@@ -68,41 +73,36 @@ class Patience:
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             else:
                 if pause > 0.2:
-                    self.num_outages += 1
+                    self._has_been_away = True
                     print(f"the studies' storage {self._shown} is back", flush=True)
                 return result
 
 
-def _reason(error: Exception) -> str:
+def _told(error: Exception) -> str:
+    """Return what the driver said, without SQLAlchemy's words around it, in which parameters stand."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-    told = cause.orig if isinstance(cause, DBAPIError) else cause
-    return without_secrets(" ".join(str(told).split()))[:200]
-
-
-def _is_refused(error: Exception) -> bool:
-    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-    told = cause.orig if isinstance(cause, DBAPIError) else None
-    state = str(getattr(told, "sqlstate", None) or "")
-    return state.startswith(REFUSED) or "authentication failed" in str(told) or "is full" in str(told)
+    return str(cause.orig if isinstance(cause, DBAPIError) else cause)
 
 
 @dataclass(frozen=True)
 class StudyStorage:
-    """An opened storage, how it is called in messages, who waits for it, and what a claim must hold meanwhile."""
+    """An opened storage, how it is called in messages, who waits for it, what to hold while a trial's state is decided,
+    and what gives its connections back.
+    """
 
     storage: BaseStorage
     shown: str
     patiently: Patience
-    claiming: Callable[[], AbstractContextManager[object]]
+    deciding: Callable[[], AbstractContextManager[object]]
+    close: Callable[[], None]
 
 
-def open_storage(config: WorkersConfig, folder: Path, *, creating: bool) -> StudyStorage:
+def open_storage(config: WorkersConfig, folder: Path) -> StudyStorage:
     """Open the storage of studies.
 
     Args:
         config: Which kind, and for how long to wait where it is away.
         folder: Of the cell's state; a file lies there.
-        creating: Make what lacks and mend what a killed process left; for the one process that coordinates.
 
     Raises:
         ConfigError: a database is wanted, and the environment does not say which.
@@ -111,55 +111,77 @@ def open_storage(config: WorkersConfig, folder: Path, *, creating: bool) -> Stud
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     if config.storage == "journal":
-        return _journal(folder / "study.journal", config, creating=creating)
+        return _journal(folder / "study.journal", config)
     if config.storage == "sqlite":
         file = folder / "study.db"
-        # SQLite gives one waiting trial to two workers that ask at once.
+        # SQLite lets two processes decide the same trial's state at once.
         return _database(f"sqlite:///{file}", file.name, config, lambda: FileLock(f"{file}.lock"))
-    address = os.environ.get(STUDIES, "")
-    if not address.startswith(("postgresql://", "postgresql+psycopg://")):
-        found = "nothing" if not address else f"{address.partition(':')[0]}:…"
-        raise ConfigError(
-            f"conf/workers/{config.name}.yaml: storage: expected the environment variable {STUDIES} to hold "
-            f"postgresql://user@host/database, found {found}; set it, with the password there or in ~/.pgpass"
-        )
-    address = address.replace("postgresql://", "postgresql+psycopg://", 1)
-    shown = address.rpartition("@")[2].partition("?")[0]
-    return _database(address, shown, config, nullcontext)
+    url = _postgresql(os.environ.get(STUDIES, ""), config.name)
+    return _database(url.render_as_string(hide_password=False), f"{url.host}/{url.database}", config, nullcontext)
 
 
-def _journal(file: Path, config: WorkersConfig, *, creating: bool) -> StudyStorage:
-    lock = JournalFileSymlinkLock(str(file))
-    if creating and file.exists():
-        with get_lock_file(lock):
-            _cut_unfinished_line(file)
-    storage = JournalStorage(JournalFileBackend(str(file), lock_obj=lock))
-    return StudyStorage(storage, file.name, Patience(config.patience_seconds, file.name), nullcontext)
+def _postgresql(address: str, name: str) -> URL:
+    """Read the address of a database; what cannot be read is not repeated, for it may hold a password."""
+    found = f"{address.partition(':')[0]}:…" if address else "nothing"
+    try:
+        url = make_url(address)
+        if url.drivername in ("postgresql", "postgresql+psycopg"):
+            return url.set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError):
+        found = "an address that cannot be read"
+    raise ConfigError(
+        f"conf/workers/{name}.yaml: storage: expected the environment variable {STUDIES} to hold "
+        f"postgresql://user@host/database, found {found}; set it, with the password there or in ~/.pgpass"
+    )
+
+
+class _MendingLock(JournalFileSymlinkLock):
+    """Whoever is about to append cuts off an unfinished line first: its writer was killed, or had no room.
+
+    What is appended to such a line would spoil the journal for everybody.
+    """
+
+    def acquire(self) -> bool:
+        taken = super().acquire()
+        _cut_unfinished_line(Path(self._lock_target_file))
+        return taken
+
+
+def _journal(file: Path, config: WorkersConfig) -> StudyStorage:
+    storage = JournalStorage(JournalFileBackend(str(file), lock_obj=_MendingLock(str(file))))
+    return StudyStorage(storage, file.name, Patience(config.patience_seconds, file.name), nullcontext, lambda: None)
 
 
 def _cut_unfinished_line(file: Path) -> None:
-    """Cut off what a process wrote of a line before it was killed or the disk was full: it spoils what follows."""
     with file.open("rb+") as opened:
-        content = opened.read()
-        opened.truncate(content.rfind(b"\n") + 1)
+        length = opened.seek(0, os.SEEK_END)
+        if length == 0 or (opened.seek(length - 1), opened.read(1))[1] == b"\n":
+            return
+        opened.seek(0)
+        opened.truncate(opened.read().rfind(b"\n") + 1)
 
 
 def _database(
-    address: str, shown: str, config: WorkersConfig, claiming: Callable[[], AbstractContextManager[object]]
+    address: str, shown: str, config: WorkersConfig, deciding: Callable[[], AbstractContextManager[object]]
 ) -> StudyStorage:
     patiently = Patience(config.patience_seconds, shown)
     options = {"timeout": CONNECT_SECONDS} if address.startswith("sqlite") else {"connect_timeout": CONNECT_SECONDS}
 
-    def opened() -> BaseStorage:
+    def opened() -> RDBStorage:
         # Several processes that create the tables at once break each other.
         artifacts.LOCKS.mkdir(parents=True, exist_ok=True)
         with FileLock(artifacts.LOCKS / "studies.lock"):
             try:
-                database = RDBStorage(address, engine_kwargs={"pool_pre_ping": True, "connect_args": options})
+                return RDBStorage(address, engine_kwargs={"pool_pre_ping": True, "connect_args": options})
             except ImportError as error:
                 raise StudyError(
                     f"expected the driver of {shown}, found none ({error.name}); pip install 'backbench[cluster]'"
                 ) from error
-        return optuna.storages.get_storage(database)
 
-    return StudyStorage(patiently(opened), shown, patiently, claiming)
+    database = patiently(opened)
+
+    def close() -> None:
+        database.remove_session()
+        database.engine.dispose()
+
+    return StudyStorage(optuna.storages.get_storage(database), shown, patiently, deciding, close)

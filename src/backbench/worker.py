@@ -15,7 +15,7 @@ from backbench.interruption import Interrupted
 from backbench.owners import SignsOfLife
 from backbench.records import EpochRecord, TrialRecord
 from backbench.search import Proposal, Pruning, Space, rounds
-from backbench.shared_study import ALL_PROPOSED, STOPPED, Claim, SharedStudy
+from backbench.shared_study import STOPPED, Claim, SharedStudy
 
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 # Told the epochs so far of the trial at a place of its batch; true ends the trial as pruned.
@@ -83,22 +83,24 @@ class Worker:
         return Pruning(self._pruner, self._space, earlier)
 
     def run_all(self, *, lost_after_seconds: float, is_asked_to_leave: Callable[[], bool] = lambda: False) -> int:
-        """Run batches until all are proposed and none waits, or nobody coordinates any more; returns how many.
+        """Run batches until the study has ended, or nobody coordinates it any more; returns how many.
 
         Raises:
             Interrupted: this worker was asked to leave.
         """
         num_run, pause = 0, SHORTEST_PAUSE_SECONDS
         coordinator = SignsOfLife(lost_after_seconds)
-        while (phase := self._study.phase()) != STOPPED:
+        while self._study.phase() != STOPPED:
             if is_asked_to_leave():
                 raise Interrupted("between two batches")
             if self.run_next():
                 num_run, pause = num_run + 1, SHORTEST_PAUSE_SECONDS
                 coordinator.forget()
-            elif phase == ALL_PROPOSED or coordinator.silent({0: self._study.sign_of_coordinator()}):
+            elif coordinator.silent({0: self._study.sign_of_coordinator()}):
                 break
             else:
+                if self._study.patiently.has_been_away():
+                    coordinator.forget()
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         return num_run

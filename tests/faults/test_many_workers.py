@@ -12,13 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from backbench.config import WorkersConfig
-from backbench.owners import process_of
 from backbench.records import TrialRecord
-from backbench.shared_study import OWNER, SharedStudy
+from backbench.shared_study import OWNER
 from tests.conftest import PROJECT
 from tests.engines.postgresql import PASSWORD, Postgresql
 from tests.faults.conftest import Tried, differing
@@ -49,14 +47,6 @@ def by_position(records: list[TrialRecord]) -> dict[str, TrialRecord]:
     return {f"trial {record.index}": record for record in records}
 
 
-def close(study: SharedStudy) -> None:
-    """Give a database's connections back, which Optuna leaves to the process's end."""
-    backend = getattr(study.storage, "_backend", None)
-    if isinstance(backend, RDBStorage):
-        backend.remove_session()
-        backend.engine.dispose()
-
-
 @pytest.mark.postgresql
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("storage", ["postgresql", "journal"])
@@ -77,12 +67,12 @@ def test_with_two_of_eight_workers_killed_every_trial_is_finished_once(
             running = [trial for trial in study.trials(TrialState.RUNNING) if OWNER in trial.user_attrs]
             if kill_at and num_finished >= kill_at[0] and running:
                 kill_at.pop(0)
-                os.kill(process_of(moments.choice(running).user_attrs[OWNER]), signal.SIGKILL)
+                os.kill(int(moments.choice(running).user_attrs[OWNER].split(":")[1]), signal.SIGKILL)
             time.sleep(0.1)
 
         records = coordinated(coordination_of(study), search, wait)
     trials = study.trials(*TrialState)
-    close(study)
+    study.remove([])
     assert not kill_at, "the study had ended before they were killed"
     finished = Counter(trial.user_attrs["position"] for trial in trials if trial.state.is_finished() and trial.values)
     lost = [trial for trial in trials if trial.state == TrialState.FAIL]
@@ -121,7 +111,7 @@ def test_workers_wait_while_the_database_is_away_and_go_on(
             time.sleep(0.1)
 
         records = coordinated(coordination_of(study), search, wait)
-    close(study)
+    study.remove([])
     assert not outages
     logs = [file.read_text(encoding="utf-8") for file in tmp_path.glob("worker-*.log")]
     assert any("is away" in log and "is back" in log for log in logs)

@@ -51,6 +51,8 @@ NO_RESULT = {
     "study_storage",
     "owners",
     "crew",
+    "database_refusals",
+    "store_record",
     "publishing",
     "run_notes",
     "mlflow_annotations",

@@ -1,5 +1,6 @@
 """The study of one cell: what is searched, in which batches, and where its trials are shared."""
 
+import shutil
 import uuid
 from collections.abc import Callable
 
@@ -12,6 +13,8 @@ from backbench.shared_study import SharedStudy
 from backbench.stages.cell import CellInputs
 from backbench.study_storage import open_storage
 from backbench.worker import Worker
+
+NAME_FILE = "study.json"
 
 
 class CellStudy:
@@ -50,12 +53,20 @@ class CellStudy:
             BackbenchError: it cannot be reached, or the study has ended or not begun.
         """
         folder = self._inputs.state_folder("sweep")
-        name_file = folder / "study.json"
+        name_file = folder / NAME_FILE
         if creating and not name_file.exists():
             # Not named by its inputs alone: two checkouts may share a database.
             artifacts.write_json(name_file, {"name": f"{self._inputs.cell}-{uuid.uuid4().hex[:12]}"})
         name = artifacts.read_json(name_file, made_by=f"sweep@{self._inputs.cell}")["name"]
-        return SharedStudy(open_storage(self._workers, folder, creating=creating), name, creating=creating)
+        return SharedStudy(open_storage(self._workers, folder), name, creating=creating)
+
+    def remove(self, study: SharedStudy) -> None:
+        """Delete the study and its state, and what other inputs or code left of this cell: the end is in files."""
+        states = self._inputs.state_folder("sweep").parent
+        names = [artifacts.read_json(file, made_by="sweep")["name"] for file in states.glob(f"*/{NAME_FILE}")]
+        study.remove(names)
+        # A worker that has not left yet may still hold a file there, which a network's file system does not let go.
+        shutil.rmtree(states, ignore_errors=True)
 
     def coordination(self, study: SharedStudy) -> Coordination:
         """Take over the study, to be coordinated by this process alone."""

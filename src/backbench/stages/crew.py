@@ -1,65 +1,90 @@
 """Who runs a cell's trials while the sweep stage waits: this process, workers that it starts, or somebody else's."""
 
+import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.config import WorkersConfig
+from backbench.entry import CONF
 from backbench.interruption import Interrupted, StopSignals
 from backbench.study_storage import StudyError
+from backbench.web_address import without_secrets
 from backbench.worker import Worker
 
 POLL_SECONDS = 0.5
 LEAVING_SECONDS = 15.0
 MOST_FRUITLESS_STARTS = 3
 
-# Spells the command that starts workers, given the folder for their logs.
-Command = Callable[[Path], list[str]]
 # Called while trials wait or run, and told how many are finished.
 Wait = Callable[[int], None]
 
 
+def worker_command(workers: WorkersConfig, overrides: Sequence[str], logs: Path) -> list[str]:
+    """Spell what starts all workers through Hydra's launcher; where none is named, what starts one."""
+    program = [sys.executable, str(Path(CONF).with_name("pipelines") / "worker.py")]
+    if workers.launcher is None:
+        return [*program, *overrides, "worker=0"]
+    launcher = [f"hydra/launcher={workers.launcher}", f"hydra.sweep.dir={logs}"]
+    return [*program, "--multirun", *overrides, *launcher, f"worker=range({workers.num_workers})"]
+
+
 @contextmanager
 def crew(
-    cell: Cell, workers: WorkersConfig, command: Command | None, own_worker: Callable[[Callable[[], bool]], Worker]
+    cell: Cell, workers: WorkersConfig, overrides: Sequence[str], own_worker: Callable[[Callable[[], bool]], Worker]
 ) -> Iterator[Wait]:
-    """Yield what the coordinating process does while trials wait or run.
+    """Yield what the coordinating process does while trials wait or run; a signal to stop ends it between two calls.
 
     Args:
         cell: Names the folder of the workers' logs.
         workers: How many there are, and what starts them.
-        command: Spells what starts the workers.
+        overrides: Hydra's, of this process: workers get the same.
         own_worker: Makes a worker in this process, where it is the only one, given what says that it should leave.
 
     Raises:
         StudyError: workers that were started end again and again without finishing a trial.
     """
+    with StopSignals() as signals:
+        try:
+            with _waiting(cell, workers, overrides, lambda: own_worker(signals.came)) as wait:
+
+                def wait_unless_asked(num_finished: int) -> None:
+                    if signals.came():
+                        raise Interrupted("between two batches")
+                    wait(num_finished)
+
+                yield wait_unless_asked
+        except Interrupted:
+            print(f"{cell}: was asked to leave; start this again and it goes on where it was", flush=True)
+    if signals.received is not None:
+        signal.raise_signal(signals.received)
+        sys.exit(128 + signals.received)
+
+
+@contextmanager
+def _waiting(
+    cell: Cell, workers: WorkersConfig, overrides: Sequence[str], own_worker: Callable[[], Worker]
+) -> Iterator[Wait]:
     logs = artifacts.workers_folder(cell)
-    if command is None or (workers.num_workers == 1 and workers.launcher is None):
-        with StopSignals() as signals:
-            worker = own_worker(signals.came)
-            try:
-                yield lambda num_finished: _run_or_wait(worker)
-            except Interrupted:
-                print(f"{cell}: was asked to leave, and kept its epochs; start this again and it goes on", flush=True)
-        if signals.received is not None:
-            signal.raise_signal(signals.received)
-            sys.exit(128 + signals.received)
-    elif workers.launcher is None:
-        print(f"{cell}: start {workers.num_workers} workers: {shlex.join(command(logs))}", flush=True)
-        yield lambda num_finished: time.sleep(POLL_SECONDS)
-    else:
+    if workers.launcher is not None:
         print(f"{cell}: {workers.num_workers} workers by conf/hydra/launcher/{workers.launcher}.yaml", flush=True)
         print(f"{cell}: their logs are in {logs}", flush=True)
-        with _started(_Launched(command(logs), logs)) as launched:
+        with _started(_Launched(worker_command(workers, overrides, logs), logs)) as launched:
             yield launched.wait
+    elif workers.num_workers > 1:
+        command = without_secrets(shlex.join(worker_command(workers, overrides, logs)))
+        print(f"{cell}: start {workers.num_workers} workers, each with a number of its own: {command}", flush=True)
+        yield lambda num_finished: time.sleep(POLL_SECONDS)
+    else:
+        worker = own_worker()
+        yield lambda num_finished: _run_or_wait(worker)
 
 
 def _run_or_wait(worker: Worker) -> None:
@@ -79,14 +104,16 @@ class _Launched:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
-            return subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     def wait(self, num_finished: int) -> None:
         if num_finished > self._num_finished:
             self._num_fruitless, self._num_finished = 0, num_finished
         if self._process.poll() is not None:
             self._num_fruitless += 1
-            if self._num_fruitless > MOST_FRUITLESS_STARTS:
+            if self._num_fruitless >= MOST_FRUITLESS_STARTS:
                 raise StudyError(
                     f"expected workers to finish trials, found that all ended {MOST_FRUITLESS_STARTS} times without "
                     f"one, the last time with code {self._process.returncode} ({self._last_line()}); "
@@ -99,12 +126,12 @@ class _Launched:
         said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return said[-1][:200] if said else "without a word"
 
-    def leave(self) -> None:
-        """Let the launcher see its workers end, and end it where it does not."""
+    def leave(self, patience_seconds: float) -> None:
+        """Let workers end by themselves for so long; then ask those on this machine to keep their epochs and leave."""
         try:
-            self._process.wait(LEAVING_SECONDS)
+            self._process.wait(patience_seconds)
         except subprocess.TimeoutExpired:
-            self._process.terminate()
+            os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait()
 
 
@@ -112,5 +139,7 @@ class _Launched:
 def _started(launched: _Launched) -> Iterator[_Launched]:
     try:
         yield launched
-    finally:
-        launched.leave()
+    except BaseException:
+        launched.leave(0)
+        raise
+    launched.leave(LEAVING_SECONDS)

@@ -1,6 +1,6 @@
 """The sweep stage: the Optuna study of one cell, its trials run here or by workers elsewhere."""
 
-import shutil
+from collections.abc import Sequence
 
 from backbench.artifacts import Cell
 from backbench.config import CellConfig, WorkersConfig
@@ -11,12 +11,12 @@ from backbench.runs import cell_labels, cell_parameters
 from backbench.search import best_of, position_in_range
 from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.cell_study import CellStudy
-from backbench.stages.crew import Command, crew
+from backbench.stages.crew import crew
 
 ALONE = WorkersConfig(name="one")
 
 
-def sweep(config: CellConfig, workers: WorkersConfig = ALONE, command: Command | None = None) -> str:
+def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequence[str] = ()) -> str:
     """Write the cell's trials and its choice, and return the line that says where to look next.
 
     A killed sweep goes on where it stopped; at most the batches in flight are run again.
@@ -24,7 +24,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, command: Command |
     Args:
         config: Of the cell.
         workers: Who runs the trials; no result depends on it.
-        command: Spells what starts the workers; not asked for where this process runs all trials.
+        overrides: Hydra's, of this process, from which workers that it starts compose the same.
 
     Raises:
         BackbenchError: an input is missing, the configuration is impossible, or no worker can run a trial.
@@ -42,8 +42,8 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, command: Command |
         )
         with (
             progress_bar(f"sweep {inputs.cell}", config.search.num_trials, "trials") as advance,
-            crew(inputs.cell, workers, command, lambda is_asked: cell.worker(study, is_asked)) as wait,
-            coordination.going_on(),
+            crew(inputs.cell, workers, overrides, lambda is_asked: cell.worker(study, is_asked)) as wait,
+            coordination.stopping_workers_on_failure(),
         ):
 
             def on_trial(record: TrialRecord) -> None:
@@ -56,8 +56,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, command: Command |
         write_trials(inputs.cell, trials)
         best = _best_record(config, inputs, trials)
         write_best(inputs.cell, best)
-        coordination.remove()
-        shutil.rmtree(inputs.state_folder("sweep").parent)
+        cell.remove(study)
     return _last_line(inputs.cell, best)
 
 

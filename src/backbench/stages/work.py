@@ -36,6 +36,6 @@ def leave(signals: StopSignals) -> None:
     """Let the signal do what it does where nobody minds it: submitit sends its job back to the queue, others end."""
     assert signals.received is not None
     signal.raise_signal(signals.received)
-    if "SLURM_JOB_ID" in os.environ:
+    if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
         # If it ended now, the job would be done. Who sent the signal ends it; what was preempted, SLURM starts again.
         time.sleep(LONGEST_GRACE_SECONDS)
