@@ -224,7 +224,9 @@ class SearchConfig:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WorkersConfig:
-    """Who runs the trials of a cell, and through which storage they share its study; no result depends on it.
+    """Who runs the trials of a cell, and through which storage they share its study.
+
+    No result depends on it, unless a worker runs out of memory: its later trials begin with the batch that fitted.
 
     `launcher` names one of conf/hydra/launcher/; null with one worker is the stage's own process, and with several says
     that somebody else starts them. `storage` is a file, or PostgreSQL, whose address is in the environment variable
