@@ -31,6 +31,7 @@ from backbench.shared_study import (
     STOPPED,
     SharedStudy,
     record_of,
+    whole_batches,
 )
 from backbench.study_storage import StudyError
 
@@ -178,18 +179,10 @@ class Coordination:
 
         self._study.patiently(enqueue)
 
-    def _batches(self, *states: TrialState) -> dict[int, list[FrozenTrial]]:
-        """Return the trials of these states, by batch."""
-        batches: dict[int, list[FrozenTrial]] = {}
-        for trial in self._study.trials(*states):
-            batches.setdefault(trial.user_attrs[BATCH], []).append(trial)
-        return batches
-
     def _end_what_was_told(self) -> None:
         """Finish batches whose worker died between keeping what it found and ending their trials."""
-        for batch in self._batches(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED).values():
-            is_whole = len(batch) == batch[0].user_attrs[SIZE] and all(map(_is_told, batch))
-            for trial in batch if is_whole else ():
+        for batch in whole_batches(self._study.trials(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)):
+            for trial in batch if all(map(_is_told, batch)) else ():
                 if trial.state == TrialState.RUNNING:
                     self._study.tell(trial._trial_id, record_of(trial))
 
@@ -197,7 +190,9 @@ class Coordination:
         """End the trials whose worker is gone or silent."""
         if self._study.patiently.has_been_away():
             self._signs.forget()
-        running = self._batches(TrialState.RUNNING)
+        running: dict[int, list[FrozenTrial]] = {}
+        for trial in self._study.trials(TrialState.RUNNING):
+            running.setdefault(trial.user_attrs[BATCH], []).append(trial)
         silent = self._signs.silent({batch: tuple(map(_sign, trials)) for batch, trials in running.items()})
         for batch, trials in running.items():
             if all(map(_is_told, trials)):

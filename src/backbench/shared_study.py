@@ -6,6 +6,7 @@ dead worker had claimed. What is told of a trial that was given up meanwhile is 
 """
 
 import json
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -53,6 +54,7 @@ class SharedStudy:
         self._deciding, self._close, self._name, self._shown = opened.deciding, opened.close, name, opened.shown
         self.study_id = self.patiently(lambda: self._open(creating))
         self._sign = 0
+        self._draws = random.Random(self.owner)  # the modules' own generators are seeded alike in every worker
 
     def _open(self, creating: bool) -> int:
         try:
@@ -78,17 +80,21 @@ class SharedStudy:
         return sorted(map(record_of, finished), key=lambda record: record.index)
 
     def claim(self) -> Claim | None:
-        """Take the first batch that waits, so that nobody else does; None where none waits."""
+        """Take a batch that waits, so that nobody else does; None where none waits.
+
+        It is the first one, unless somebody is faster; then any, or hundreds of workers would run after each other
+        from one batch to the next.
+        """
         with self._deciding():
             try:
                 found = self.trials(TrialState.WAITING)
             except GONE:
                 return None
-            waiting = sorted(found, key=lambda trial: int(trial.user_attrs[POSITION]))
-            for first in waiting:
-                batch = [trial for trial in waiting if trial.user_attrs[BATCH] == first.user_attrs[POSITION]]
-                # A batch is run whole: the rest of this one may be about to be proposed. Who has the first has all.
-                if len(batch) == first.user_attrs[SIZE] and all(map(self._take, batch)):
+            first, *others = whole_batches(found) or [[]]
+            self._draws.shuffle(others)
+            for batch in (first, *others):
+                # Who has its first trial has it all.
+                if batch and all(map(self._take, batch)):
                     return Claim(tuple(map(_proposal, batch)), tuple(trial._trial_id for trial in batch))
         return None
 
@@ -177,6 +183,14 @@ class SharedStudy:
             self.storage.delete_study(self.storage.get_study_id_from_name(name))
         except KeyError:  # deleted before it failed, or never made
             return
+
+
+def whole_batches(trials: Iterable[FrozenTrial]) -> list[list[FrozenTrial]]:
+    """Sort trials into batches, by position; what is incomplete, as it may be about to be proposed, is left out."""
+    batches: dict[int, list[FrozenTrial]] = {}
+    for trial in sorted(trials, key=lambda trial: int(trial.user_attrs[POSITION])):
+        batches.setdefault(trial.user_attrs[BATCH], []).append(trial)
+    return [batch for batch in batches.values() if len(batch) == batch[0].user_attrs[SIZE]]
 
 
 def _proposal(trial: FrozenTrial) -> Proposal:
