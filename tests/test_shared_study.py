@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from backbench.config import SearchConfig, WorkersConfig
@@ -372,3 +373,30 @@ def test_a_worker_waits_for_what_another_may_lose(tmp_path: Path) -> None:
 
     assert len(coordinated(coordination, search, wait)) == 1
     threads[0].join()
+
+
+def test_workers_stay_when_the_storage_was_away_for_longer_than_a_coordinator_may_be_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = replace(QUASI_RANDOM, num_trials=1)
+    coordination = coordination_of(opened(tmp_path, ONE, creating=True))
+    study = seen_from_afar(opened(tmp_path, ONE, creating=False))
+    read, away_at = study.storage.get_study_user_attrs, time.monotonic() + 0.5
+    back_at = away_at + 1.5
+
+    def away_for_a_while(study_id: int) -> dict[str, Any]:
+        if away_at < time.monotonic() < back_at:
+            raise StorageInternalError("connection refused")
+        return read(study_id)
+
+    monkeypatch.setattr(study.storage, "get_study_user_attrs", away_for_a_while)
+    thread = threading.Thread(target=lambda: worker_of(study, search).run_all(lost_after_seconds=1.0))
+    thread.start()
+    time.sleep(back_at + 0.5 - time.monotonic())
+
+    def wait(num_finished: int) -> None:
+        assert thread.is_alive(), "it left"
+        time.sleep(0.05)
+
+    assert len(coordinated(coordination, search, wait)) == 1
+    thread.join()

@@ -139,7 +139,10 @@ class SharedStudy:
 
     def sign_of_coordinator(self) -> object:
         """Return what changes as long as somebody coordinates."""
-        return self._attributes().get(COORDINATOR)
+        try:
+            return self._attributes().get(COORDINATOR)
+        except GONE:
+            return None
 
     def _attributes(self) -> dict[str, object]:
         return self.patiently(lambda: self.storage.get_study_user_attrs(self.study_id))

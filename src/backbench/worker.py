@@ -96,13 +96,14 @@ class Worker:
             if self.run_next():
                 num_run, pause = num_run + 1, SHORTEST_PAUSE_SECONDS
                 coordinator.forget()
-            elif coordinator.silent({0: self._study.sign_of_coordinator()}):
+                continue
+            sign = self._study.sign_of_coordinator()
+            if self._study.patiently.has_been_away():
+                coordinator.forget()  # nobody could give a sign
+            if coordinator.silent({0: sign}):
                 break
-            else:
-                if self._study.patiently.has_been_away():
-                    coordinator.forget()
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         return num_run
 
 
@@ -115,8 +116,8 @@ def _giving_signs(study: SharedStudy, claim: Claim, seconds: float) -> Iterator[
         while not ended.wait(seconds):
             try:
                 study.give_sign(claim)
-            except (OptunaError, SQLAlchemyError, OSError):
-                # The storage is away, or the claim was given up: whoever tells what was found will know.
+            except (OptunaError, SQLAlchemyError, OSError, KeyError):
+                # The storage is away, or claim or study are no more: whoever tells what was found will know.
                 continue
 
     thread = threading.Thread(target=give_signs, name="signs of life", daemon=True)
