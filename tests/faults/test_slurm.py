@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
 CELL = Cell("tiny", "fine_tuning")
 NUM_TRIALS = 8
 OVERRIDES = (
+    "benchmark.threads=0",  # the tests' own process has made tensors already
     *("dataset=folder", "weights=random", "backbone=tiny", "strategy=fine_tuning", "search=quasi_random"),
     *(f"search.num_trials={NUM_TRIALS}", "strategy.head_start=null", "strategy.views=2"),
     *("strategy.epochs=150", "strategy.early_stopping_patience=150", "search.pruner.warmup_epochs=100"),
