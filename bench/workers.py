@@ -1,84 +1,131 @@
-"""Trials per minute of one worker and of two, side by side: `python -m bench.workers` (minutes, on an idle machine).
+"""A process per arm and repeat: started and imported before its first clock, alive for all its trials.
 
-Needs what `make repro` leaves of the cell. Each worker is a process of its own with one thread. What a worker does
-once, starting and tracing, is left out: the rate is that of the trials after every worker's first.
+So a trial finds what it finds in a study that one script runs: libraries loaded, threads and kernels warm from the
+trial before; and no arm profits from what another one, or an earlier repeat, has warmed.
 """
 
-import argparse
-import statistics
+import importlib
+import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from threading import Thread
+from typing import Protocol
 
-from hydra import compose, initialize_config_dir
+from bench.rows import Measurement
+from bench.studies import Study
 
-from backbench.config import CellConfig, WorkersConfig, cell_config
-from backbench.entry import CONF, quiet_libraries
-from backbench.worker import Worker
-
-TIMES_TO_ONE = 60.0
-
-
-def overrides(options: argparse.Namespace) -> list[str]:
-    """Spell the cell and its study, without pruning: every trial takes as long."""
-    return [
-        *("dataset=photodigits", "weights=formula", "search=quasi_random", "search.pruner=null"),
-        *(f"backbone={options.backbone}", f"strategy={options.strategy}", f"search.num_trials={options.trials}"),
-        *("workers=local", f"workers.storage={options.storage}"),
-    ]
-
-
-def no_own_worker(is_asked_to_leave: Callable[[], bool]) -> Worker:
-    """Refuse to work in this process: it measures."""
-    raise AssertionError("workers are started here")
+PROJECT, TEXTBOOK, KERAS_TUNER, LIMITS = "project", "textbook", "keras_tuner", "limits"
+MODULES = {
+    PROJECT: "bench.project",
+    TEXTBOOK: "bench.textbook",
+    KERAS_TUNER: "bench.tuner",
+    LIMITS: "bench.limits",
+}
 
 
-def trials_per_minute(config: CellConfig, workers: WorkersConfig, given: list[str]) -> float:
-    """Run a study by so many workers, and return the rate of its trials after every worker's first."""
-    from backbench.stages.cell import cell_inputs
-    from backbench.stages.cell_study import CellStudy
-    from backbench.stages.crew import crew
+class Arm(Protocol):
+    """One way to run the study; what it may have ready before the clock is ready when it is made."""
 
-    inputs = cell_inputs(config)
-    cell = CellStudy(inputs, workers)
-    study = cell.open(creating=True)
-    coordination = cell.coordination(study)
-    finished: list[float] = []
-    with crew(inputs.cell, workers, given, no_own_worker) as wait:
-        coordination.run(
-            config.search,
-            prunes=cell.prunes,
-            batch_size=cell.batch_size,
-            on_trial=lambda record: finished.append(time.monotonic()),
-            wait=wait,
-        )
-    cell.remove(study)
-    counted = finished[workers.num_workers - 1 :]
-    return (len(counted) - 1) / (counted[-1] - counted[0]) * TIMES_TO_ONE
+    def measure(self, trial: str) -> list[Measurement]: ...
 
 
-def main() -> None:
-    """Measure one and two workers in turns, and print every rate and the ratio of the medians."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backbone", default="resnet50_slim")
-    parser.add_argument("--strategy", default="fine_tuning")
-    parser.add_argument("--storage", default="journal")
-    parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    quiet_libraries()
-    given = overrides(options)
-    with initialize_config_dir(config_dir=CONF, version_base=None):
-        config = cell_config(compose("config", overrides=given))
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    for number in range(options.rounds):
-        for num_workers in (1, 2) if number % 2 == 0 else (2, 1):
-            workers = WorkersConfig(name="bench", num_workers=num_workers, launcher="local", storage=options.storage)
-            rates[num_workers].append(trials_per_minute(config, workers, given))
-            print(f"{num_workers} workers: {rates[num_workers][-1]:.1f} trials a minute", flush=True)
-    one, two = (statistics.median(rates[num_workers]) for num_workers in (1, 2))
-    cell = f"{options.backbone}-{options.strategy}, {options.storage}"
-    print(f"{cell}: two workers, {two / one:.2f} times the trials of one")
+class Worker(Protocol):
+    """Where an arm lives."""
+
+    start_seconds: float
+
+    def measure(self, trial: str) -> list[Measurement]: ...
+
+    def close(self) -> None: ...
 
 
-if __name__ == "__main__":
-    main()
+OpenWorker = Callable[[str, Study, Path], Worker]
+_made: dict[str, Arm] = {}
+
+
+def arms_of(study: Study) -> list[str]:
+    """Name every arm of a study, in the order in which the first repeat runs them."""
+    return [PROJECT, *study.variants, TEXTBOOK, KERAS_TUNER, LIMITS]
+
+
+def end_with_driver() -> None:
+    """Let this process end when the driver does: a killed one would leave arms that go on and disturb the next."""
+    driver = parent_process()
+    assert driver is not None
+
+    def watch() -> None:
+        wait([driver.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+def _pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_driver)
+
+
+def import_arm(arm: str) -> None:
+    """Import an arm with its libraries; a variant of this project has the project's."""
+    importlib.import_module(MODULES.get(arm, MODULES[PROJECT]))
+
+
+def make_arm(arm: str, study: Study, folder: Path) -> Arm:
+    """Make an arm, its images in memory."""
+    if arm == TEXTBOOK:
+        from bench.textbook import Textbook
+
+        return Textbook(study, folder)
+    if arm == KERAS_TUNER:
+        from bench.tuner import KerasTuner
+
+        return KerasTuner(study, folder)
+    if arm == LIMITS:
+        from bench.limits import Limits
+
+        return Limits(study, folder)
+    from bench.project import Project
+
+    return Project(study, folder, study.variants.get(arm, {}))
+
+
+class ProcessWorker:
+    """An arm in a process of its own."""
+
+    def __init__(self, arm: str, study: Study, folder: Path) -> None:
+        started = time.perf_counter()
+        self._pool = _pool()
+        self._pool.submit(import_arm, arm).result()
+        self.start_seconds = time.perf_counter() - started
+        self._pool.submit(_make_here, arm, study, folder).result()
+
+    def measure(self, trial: str) -> list[Measurement]:
+        """Measure one trial or part; an error there is raised here."""
+        return self._pool.submit(_measure_here, trial).result()
+
+    def close(self) -> None:
+        """End the process."""
+        self._pool.shutdown()
+
+
+def _make_here(arm: str, study: Study, folder: Path) -> None:
+    _made["arm"] = make_arm(arm, study, folder)
+
+
+def _measure_here(trial: str) -> list[Measurement]:
+    return _made["arm"].measure(trial)
+
+
+def start_in_process(study: Study, folder: Path) -> None:
+    """Make what the arms start from in a process that ends, so that the driver never imports TensorFlow."""
+    with _pool() as pool:
+        pool.submit(_make_start, study, folder).result()
+
+
+def _make_start(study: Study, folder: Path) -> None:
+    from bench.start import make_start
+
+    make_start(study, folder)
