@@ -228,7 +228,7 @@ def test_a_cell_that_cannot_fit_into_memory_is_refused_before_its_first_trial(
 ) -> None:
     config = cell_config_for("fine_tuning", seeds=[0])
     embed(config)
-    monkeypatch.setattr("backbench.stages.cell.available_bytes", lambda: 1000)
+    monkeypatch.setattr("backbench.stages.training_inputs.available_bytes", lambda: 1000)
     with pytest.raises(MemoryLimitError, match="accumulation_steps in conf/strategy/fine_tuning.yaml"):
         sweep(config)
     assert not Cell("tiny", "fine_tuning").results.exists()
