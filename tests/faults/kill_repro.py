@@ -78,7 +78,7 @@ def finish(project: Path, log: Path) -> int:
     while True:
         before = log.stat().st_size
         code = start(project, log).wait()
-        said = log.read_text(encoding="utf-8", errors="replace")[before:]
+        said = log.read_bytes()[before:].decode(errors="replace")
         refused = next((line for line in said.splitlines() if "expected no other run in this checkout" in line), None)
         if refused is None:
             return code
