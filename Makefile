@@ -1,8 +1,6 @@
 # Two commands on a fresh machine: `make repro`, `make test`. Each creates .venv from requirements.lock first.
 PYTHON ?= python3
 BIN := .venv/bin
-# Cells computed at once: one per core, but one in all where a GPU would be shared.
-JOBS ?= $(if $(wildcard /dev/nvidia0),1,$(shell nproc))
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -10,7 +8,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor weights repro cells report test test-all faults check ui dashboard plots bench times lock
+.PHONY: help doctor weights repro report test test-all faults check ui dashboard plots bench times lock
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -24,27 +22,15 @@ help: ## say what there is
 doctor: .venv/ready ## say what is ready for the benchmark of conf/benchmark.yaml, and what it would cost
 	@backbench doctor
 
-# A cell's stages run one after another, JOBS cells side by side; what one fails at does not stop the others.
-# Each process computes with the threads of conf/benchmark.yaml, so JOBS changes no result.
-CELLS = dvc stage list --name-only | sed -n 's/^embed@//p'
-REPRO = dvc --wait-for-lock repro
-
 weights: .venv/ready ## fetch the weights that conf/benchmark.yaml names, and verify them
 	python pipelines/weights.py
 
+# Without JOBS, cores, memory and GPUs decide how many cells run at once; it changes no result.
 repro: .venv/ready ## run the benchmark of conf/benchmark.yaml, JOBS cells at once; what is done is not done again
-	@python -m backbench.repro_lock work/repro.lock $(MAKE) --no-print-directory cells
-
-cells:
-ifneq ($(JOBS),1)
-	$(REPRO) prepare baseline
-	$(CELLS) | xargs -P $(JOBS) -I CELL $(REPRO) -s embed@CELL sweep@CELL train@CELL | cat
-endif
-	$(REPRO)
-	@test -e report/index.html || $(MAKE) --no-print-directory report
+	@python -m backbench.repro_lock work/repro.lock python -m backbench.run_benchmark $(if $(JOBS),--jobs $(JOBS))
 
 report: .venv/ready ## write report/index.html and what MLflow lacks, from results that are there
-	$(REPRO) --force --single-item compare
+	@python -m backbench.run_benchmark --report
 
 # In the order of their files, so that the long ones do not come last.
 test: .venv/ready ## run the tests, a process per core, of up to four

@@ -1,5 +1,6 @@
 """The baseline stage, on what prepare wrote: `python pipelines/baseline.py dataset=photodigits`."""
 
+import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench.config import DatasetConfig, to_typed

@@ -1,7 +1,11 @@
 """The compare stage, on what every cell wrote: `python pipelines/compare.py`."""
 
+from pathlib import Path
+
+import checkout  # noqa: F401
 from omegaconf import DictConfig
 
+from backbench import artifacts
 from backbench.config import BenchmarkConfig, TrackingConfig, to_typed
 from backbench.entry import run_stage
 from backbench.stages.compare import compare
@@ -9,7 +13,9 @@ from backbench.stages.compare import compare
 
 def stage(composed: DictConfig) -> str:
     benchmark = to_typed(composed.benchmark, BenchmarkConfig, where="conf/benchmark.yaml")
-    return compare(benchmark, to_typed(composed.tracking, TrackingConfig, where="conf/tracking"))
+    tracking = to_typed(composed.tracking, TrackingConfig, where="conf/tracking")
+    failed = artifacts.read_json(Path(composed.failed), made_by="embed") if composed.failed else {}
+    return compare(benchmark, tracking, failed)
 
 
 if __name__ == "__main__":

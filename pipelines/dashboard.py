@@ -1,5 +1,6 @@
 """Every cell's study in one file for optuna-dashboard: `make dashboard`, or `python pipelines/dashboard.py`."""
 
+import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench.config import BenchmarkConfig, to_typed

@@ -1,5 +1,6 @@
 """The embed stage of one cell: `python pipelines/embed.py backbone=resnet50_slim strategy=fine_tuning …`."""
 
+import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench.config import cell_config

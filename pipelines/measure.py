@@ -1,5 +1,6 @@
 """The measure stage, of every backbone that conf/benchmark.yaml names: `python pipelines/measure.py`."""
 
+import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench import catalog

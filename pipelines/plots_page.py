@@ -1,5 +1,7 @@
 """Write the page that `dvc plots show` fills, so that it works without a network: `make plots` calls it."""
 
+import checkout  # noqa: F401
+
 from backbench import artifacts
 from backbench.report.plots_page import page_template
 

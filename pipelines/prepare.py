@@ -1,5 +1,6 @@
 """The prepare stage: `python pipelines/prepare.py dataset=photodigits`."""
 
+import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench.config import DatasetConfig, to_typed

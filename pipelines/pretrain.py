@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 

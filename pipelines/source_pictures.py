@@ -6,6 +6,8 @@ trained on; and the curves of the shipped runs.
 
 from pathlib import Path
 
+import checkout  # noqa: F401
+
 from backbench.artifacts import write_text
 from backbench.formula import mixture
 from backbench.report.source_pictures import class_sheet, curves_picture, mixture_sheet

@@ -1,5 +1,6 @@
 """The sweep stage of one cell: `python pipelines/sweep.py backbone=resnet50_slim strategy=fine_tuning …`."""
 
+import checkout  # noqa: F401
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 

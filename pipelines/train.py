@@ -1,5 +1,6 @@
 """The train stage of one cell: `python pipelines/train.py backbone=resnet50_slim strategy=fine_tuning …`."""
 
+import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench.config import cell_config

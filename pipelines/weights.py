@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench.config import BenchmarkConfig, to_typed

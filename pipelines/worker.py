@@ -2,6 +2,7 @@
 
 import os
 
+import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 

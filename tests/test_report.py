@@ -239,7 +239,7 @@ def test_dollar_signs_in_class_names_are_not_formulas() -> None:
 
 
 def test_logs_get_aligned_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    print_leaderboard(leaderboard().rows, Console())
+    print_leaderboard(leaderboard(), Console())
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + 5
     assert lines[1].split()[:3] == ["1", "vgg16_slim", "fine_tuning"]
@@ -248,6 +248,6 @@ def test_logs_get_aligned_plain_lines(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_terminals_get_a_table() -> None:
     console = Console(force_terminal=True, width=160, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-    print_leaderboard(leaderboard().rows, console)
+    print_leaderboard(leaderboard(), console)
     console.file.close()
     assert "┃" in console.export_text()

@@ -41,6 +41,7 @@ TIMINGS = Path("work/timings")
 COSTS = Path("work/costs")
 MEASURED = Path("work/measured.json")
 DASHBOARD = Path("work/dashboard.db")
+FAILED = Path("work/failed.json")
 READ_BLOCK_BYTES = 1 << 20
 
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from backbench import catalog
 from backbench.catalog import Filter, SortKey, WeightsKind
 from backbench.errors import BackbenchError, ConfigError
+from backbench.installation import CHECKOUT, require_own_code
 from backbench.units import count_of
 
-CHECKOUT = Path(__file__).parents[2]
 # Every mistake in options and arguments; typer has no public name for it.
 UsageError: type[Exception] = typer.BadParameter.__base__ or Exception
 
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.chdir(CHECKOUT)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        require_own_code(Path())
         code = app(args=given or ["--help"], prog_name="backbench", standalone_mode=False)
     except (BackbenchError, UsageError) as error:
         # A usage error spells its message, with the option's name, in a method.

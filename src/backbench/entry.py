@@ -19,8 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from backbench import artifacts, disk
 from backbench.errors import BackbenchError
 from backbench.hardware import machine_name, peak_memory_bytes
+from backbench.installation import CHECKOUT, require_own_code
+from backbench.versions import require_recorded_versions
 
-CONF = str(Path(__file__).parents[2] / "conf")
+CONF = str(CHECKOUT / "conf")
 REFUSED, INTERRUPTED = 2, 130  # the second is a shell's own code for a command that was interrupted
 
 
@@ -72,6 +74,12 @@ def _write_spent(name: str, started: float) -> None:
     artifacts.write_json(artifacts.timing(name), spent)
 
 
+def _require_what_dvc_records() -> None:
+    """Where DVC runs a stage, it writes down that the recorded versions made the outputs."""
+    if "DVC_STAGE" in os.environ:
+        require_recorded_versions()
+
+
 def _with_choice(arguments: Sequence[str], group: str) -> list[str]:
     """Add what conf/benchmark.yaml chooses of a group, unless the command line chooses.
 
@@ -105,9 +113,11 @@ def run_stage(
     def composed(config: DictConfig) -> None:
         name, started = lock_name(config), time.monotonic()
         with refusing(), artifacts.only_writer(name):
+            _require_what_dvc_records()
             last_line = stage(config)
             _write_spent(name, started)
         print(last_line, flush=True)
 
     with refusing():
+        require_own_code(Path())
         composed()

@@ -85,14 +85,15 @@ def listed(names: Sequence[str]) -> str:
 
 
 def answer(leaderboard: Leaderboard) -> str:
-    """Say in two sentences which row is best, and which others no difference to it is shown of."""
+    """Say which row is best, which others no difference to it is shown of, and which cells failed, a sentence each."""
     best = leaderboard.best.row
     seeds = "one seed" if best.num_seeds == 1 else f"{best.num_seeds} seeds"
     against = "" if best.is_baseline else f", against {leaderboard.baseline.row.test_accuracy_mean:.3f} from raw pixels"
     name = called(best)
     first = f"{name[0].upper() + name[1:] if best.is_baseline else name} is best: test accuracy"
     first += f" {best.accuracy_text} (sd, {seeds}){against}."
-    return f"{first} {_ahead(leaderboard)}"
+    failed = f" Without a row, for they failed: {listed(list(leaderboard.failed))}." if leaderboard.failed else ""
+    return f"{first} {_ahead(leaderboard)}{failed}"
 
 
 def _ahead(leaderboard: Leaderboard) -> str:
@@ -172,6 +173,7 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
         ],
         "transferability": asdict(transferability(leaderboard.entries)),
         "num_cells": len(leaderboard.entries) - 1,
+        "failed": dict(leaderboard.failed),
         "num_test_images": len(leaderboard.best.predictions.labels),
         "test_accuracy_mean": by_backbone,
     }

@@ -1,4 +1,4 @@
-"""Which packages are installed, and which Keras backend would compute; none of them is imported."""
+"""Which packages are installed, which Keras backend would compute, and whose code this is; none of them is imported."""
 
 import importlib.metadata
 import json
@@ -6,6 +6,9 @@ import os
 from functools import cache
 from pathlib import Path
 
+from backbench.errors import ConfigError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE_OF_BACKEND = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "openvino": "openvino"}
 
 
@@ -28,6 +31,20 @@ def backend() -> str:
         return str(json.loads(file.read_text(encoding="utf-8")).get("backend", "tensorflow"))
     except (OSError, ValueError):
         return "tensorflow"
+
+
+def require_own_code(folder: Path) -> None:
+    """Refuse to work in a checkout with the code of another one.
+
+    Raises:
+        ConfigError: the folder is a checkout, and this code lies in another.
+    """
+    is_checkout = (folder / "dvc.yaml").is_file() and (folder / "src/backbench").is_dir()
+    if is_checkout and folder.resolve() != CHECKOUT:
+        raise ConfigError(
+            f"expected the code of {folder.resolve()}, found that of {CHECKOUT}; activate the environment of this "
+            "checkout (`make .venv/ready` makes it), or put PYTHONPATH=src before the command"
+        )
 
 
 def computing_versions() -> dict[str, str | None]:

@@ -1,7 +1,7 @@
 """Every cell and the pixels, ranked by mean test accuracy, with intervals, and who is tied with the best."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class Row:
         return f"{self.test_accuracy_low:.3f} to {self.test_accuracy_high:.3f}"
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
+COLUMNS = tuple(each.name for each in fields(Row))
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Entries from best to worst, and the comparison of every two of them, the better one first."""
+    """Entries from best to worst, and the comparison of every two of them, the better one first.
+
+    `failed` says of each cell that has no row why.
+    """
 
     entries: tuple[Entry, ...]
     comparisons: tuple[PairedComparison, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:

@@ -50,6 +50,7 @@ NO_RESULT = {
     "shared_study",
     "study_storage",
     "owners",
+    "versions",
     "crew",
     "database_refusals",
     "store_record",

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from backbench import artifacts
 from backbench.config import DatasetConfig, to_typed
 from backbench.data.dataset import SPLITS, open_dataset
+from backbench.errors import DatasetError
 from backbench.stages.prepare import prepare
 from tests.image_folders import config_for, make_folder, picture, save
 
@@ -18,9 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def shipped(name: str) -> DatasetConfig:
-    """Type a shipped configuration, with `data` as it stands after its `dvc import-url`."""
-    node = OmegaConf.load(ROOT / "conf" / "dataset" / f"{name}.yaml")
-    return to_typed(OmegaConf.merge(node, {"path": str(ROOT / "assets" / name)}), DatasetConfig, where=name)  # type: ignore[arg-type]
+    """Type a shipped configuration."""
+    return to_typed(OmegaConf.load(ROOT / "conf" / "dataset" / f"{name}.yaml"), DatasetConfig, where=name)  # type: ignore[arg-type]
 
 
 def run_prepare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -37,6 +37,7 @@ def run_prepare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 @pytest.mark.parametrize("name", ["photodigits", "digits"])
 def test_shipped_sets_are_the_pinned_ones(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("data").symlink_to(ROOT / "assets" / name)
     last_line = prepare(shipped(name))
     assert last_line.startswith(f"{name}: 10 classes, train 200, val 400, test 1197, left out: none; ")
     dataset = open_dataset(artifacts.DATASET)
@@ -54,6 +55,18 @@ def test_the_last_line_says_what_was_left_out(tmp_path: Path, monkeypatch: pytes
         "tiny: 2 classes, train 11, val 4, test 4, left out: 2 conflicting label, 1 exact duplicate;"
         " every file's verdict is in work/dataset/manifest.csv"
     )
+
+
+@pytest.mark.parametrize("path", ["photos", "/photos", "data/../photos", "database", "."])
+def test_a_folder_that_dvc_does_not_track_is_refused_with_the_command_that_tracks_it(path: str) -> None:
+    with pytest.raises(DatasetError, match=f"found {path}; set path: data, .*`rm -rf data data.dvc && dvc import-url"):
+        prepare(config_for(Path(), path=path))
+
+
+def test_a_folder_within_the_tracked_one_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder(Path("data/photos"), 10)
+    assert prepare(config_for(Path("data/photos"))).startswith("tiny: 2 classes")
 
 
 def test_a_folder_of_ones_own_images_is_prepared_without_tensorflow(tmp_path: Path) -> None:

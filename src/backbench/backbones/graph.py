@@ -57,7 +57,8 @@ def build_graph(config: BackboneConfig, *, weights: str | None = None) -> keras.
         weights: Passed to the constructor; None draws initial values.
 
     Raises:
-        ConfigError: the input is too small, or the feature dimension is not the declared one.
+        ConfigError: the input is too small, the constructor refuses its arguments, or the feature dimension is not the
+            declared one.
     """
     size = config.input_size_pixels
     if size < config.min_size_pixels:
@@ -66,9 +67,15 @@ def build_graph(config: BackboneConfig, *, weights: str | None = None) -> keras.
             f"{config.min_size_pixels}, found {size}; raise it"
         )
     constructor = imported(config.constructor)
-    model = constructor(
-        weights=weights, include_top=False, pooling="avg", input_shape=(size, size, 3), **config.arguments
-    )
+    try:
+        model = constructor(
+            weights=weights, include_top=False, pooling="avg", input_shape=(size, size, 3), **config.arguments
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"conf/backbone/{config.name}.yaml: expected what {config.constructor} takes, found that it refused: "
+            f"{str(error).splitlines()[0]}; correct input_size_pixels or arguments"
+        ) from error
     if config.width != 1.0:
         model = keras.models.clone_model(model, clone_function=lambda layer: _thinned_layer(layer, config.width))
     if model.output_shape != (None, config.feature_dim):

@@ -1,7 +1,7 @@
 """Walk a folder of class folders, look at every file once, and judge each.
 
 A folder holds class folders, or `train` (and `val`, `test`) folders of class folders. Hidden files and folders, whose
-names begin with a dot, are passed over; every other file gets a verdict.
+names begin with a dot, and what systems and editors leave, are passed over; every other file gets a verdict.
 """
 
 import os
@@ -22,6 +22,9 @@ NOT_IN_A_CLASS_FOLDER = "not in a class folder"
 EXACT_DUPLICATE = "exact duplicate of"
 CONFLICTING_LABEL = "conflicting label with"
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# As .dvcignore has it: what DVC does not see must change no verdict.
+LEFT_BY_SYSTEMS = {"Thumbs.db", "ehthumbs.db", "desktop.ini", "__pycache__"}
+TRACKED = "data"
 FILES_PER_CHUNK = 64
 MOST_THREADS = 4
 
@@ -67,6 +70,22 @@ class Examined:
         return self.verdict == USABLE
 
 
+def tracked_folder(config: DatasetConfig) -> Path:
+    """Return the folder that is read, which is one that DVC tracks: new images elsewhere would run nothing again.
+
+    Raises:
+        DatasetError: it lies outside `data`.
+    """
+    folder = Path(os.path.normpath(config.path))
+    if folder.parts[:1] != (TRACKED,):
+        raise DatasetError(
+            f"conf/dataset/{config.name}.yaml: path: expected {TRACKED}, or a folder in it, which DVC tracks, found "
+            f"{config.path}; set path: {TRACKED}, and bring the images there by `rm -rf data data.dvc && "
+            f"dvc import-url {config.path} {TRACKED}`"
+        )
+    return folder
+
+
 def walk(folder: Path) -> Tree:
     """Find every class and every file of a folder; nothing is opened.
 
@@ -95,7 +114,11 @@ def _shown(name: str) -> str:
 
 
 def _visible_folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and _is_visible(entry.name))
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith("~") and name not in LEFT_BY_SYSTEMS
 
 
 def _own_split_folders(folder: Path) -> dict[str, str]:
@@ -121,14 +144,14 @@ def _files(folder: Path) -> Iterator[Path]:
     """Yield every visible entry that is no folder; a linked folder is entered, but never twice."""
     entered = {os.path.realpath(folder)}
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
-        visible = sorted(name for name in folders if not name.startswith("."))
+        visible = sorted(filter(_is_visible, folders))
         folders[:] = []
         for name in visible:
             real = os.path.realpath(Path(parent) / name)
             if real not in entered:
                 entered.add(real)
                 folders.append(name)
-        yield from (Path(parent) / name for name in names if not name.startswith("."))
+        yield from (Path(parent) / name for name in filter(_is_visible, names))
 
 
 def _refuse(error: OSError) -> None:

@@ -9,7 +9,7 @@ from backbench import artifacts, catalog
 from backbench.config import DatasetConfig
 from backbench.data.dataset import DESCRIPTION, SPLITS
 from backbench.data.decode import USABLE
-from backbench.data.scan import Candidate, Examined, walk
+from backbench.data.scan import Candidate, Examined, tracked_folder, walk
 from backbench.data.split import assign_splits
 from backbench.doctor.finding import Finding, missing_by, ready, warning
 from backbench.errors import BackbenchError, DatasetError
@@ -43,7 +43,7 @@ def look_at_images(config: DatasetConfig) -> tuple[Finding, Images | None]:
     if images is not None:
         return ready("data", f"{config.name} is prepared: {images}"), images
     try:
-        folder, origin = _source(Path(config.path))
+        folder, origin = _source(tracked_folder(config))
         images = _counted(folder, config)
     except BackbenchError as error:
         return missing_by("data", error), None

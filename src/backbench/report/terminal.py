@@ -1,11 +1,9 @@
 """The leaderboard in a terminal: a table for people who watch, aligned plain lines for logs."""
 
-from collections.abc import Sequence
-
 from rich.console import Console
 
 from backbench.console import print_table
-from backbench.leaderboard import Row
+from backbench.leaderboard import Leaderboard, Row
 
 HEADINGS = ("#", "backbone", "strategy", "test accuracy", "95 % interval", "val accuracy", "learning rate")
 NUM_TEXT_COLUMNS = 3
@@ -25,6 +23,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def print_leaderboard(rows: Sequence[Row], console: Console) -> None:
-    """Print the rows in their order."""
-    print_table(HEADINGS, [_cells(row) for row in rows], console, numbers=HEADINGS[NUM_TEXT_COLUMNS:])
+def print_leaderboard(leaderboard: Leaderboard, console: Console) -> None:
+    """Print the rows in their order, then what failed and has none."""
+    print_table(HEADINGS, [_cells(row) for row in leaderboard.rows], console, numbers=HEADINGS[NUM_TEXT_COLUMNS:])
+    for name, reason in leaderboard.failed.items():
+        print(f"no row: {name} failed at {reason}", flush=True)

@@ -1,8 +1,8 @@
 """The compare stage: every cell of the benchmark and the pixels, ranked, drawn, and published to MLflow."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 from rich.console import Console
@@ -26,18 +26,25 @@ from backbench.report.terminal import print_leaderboard
 from backbench.run_notes import findings
 
 
-def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig) -> str:
+def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mapping[str, str] | None = None) -> str:
     """Write leaderboard, summary and report, publish what MLflow lacks, and return the line that says where to look.
+
+    Args:
+        benchmark: Names the cells.
+        tracking: Names the store.
+        failed: Which of the cells are left out, and why: an earlier run may have left files of them.
 
     Raises:
         BackbenchError: a cell is missing, or the MLflow store cannot be reached.
     """
-    leaderboard = read_leaderboard(cells_of(benchmark.backbones, benchmark.strategies))
+    failed = failed or {}
+    cells = [cell for cell in cells_of(benchmark.backbones, benchmark.strategies) if str(cell) not in failed]
+    leaderboard = replace(read_leaderboard(cells), failed=failed)
     card = data_card()
     write_results(leaderboard, card.classes)
     _write_report(_page(leaderboard, card))
     _publish(leaderboard, card, tracking)
-    print_leaderboard(leaderboard.rows, Console())
+    print_leaderboard(leaderboard, Console())
     return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
 
 

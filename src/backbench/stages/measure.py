@@ -14,6 +14,7 @@ from backbench import artifacts, latency
 from backbench.backbone_config import BackboneConfig
 from backbench.config import BenchmarkConfig
 from backbench.console import progress_bar
+from backbench.errors import BackbenchError
 from backbench.hardware import gpus, machine_name
 from backbench.installation import backend, computing_versions
 from backbench.latency import LATENCY_BATCH, THROUGHPUT_BATCH, Speed
@@ -54,14 +55,25 @@ def measure(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig], mea
         benchmark: Says with how many threads and in which precision.
         backbones: Those of the benchmark.
         measured: Builds and measures one; called where there is something to measure only.
+
+    Raises:
+        BackbenchError: one cannot be built; the others are measured all the same.
     """
     setting = this_setting(benchmark)
     missing = [backbone for backbone in backbones if not _is_known(backbone, setting)]
+    refused = []
     with progress_bar("measure", len(backbones), "backbones", done=len(backbones) - len(missing)) as advance:
         for backbone in missing:
-            found = measured(backbone, benchmark)
+            try:
+                found = measured(backbone, benchmark)
+            except BackbenchError as error:
+                refused.append(f"{backbone.name}: {error}")
+                advance(1, f"{backbone.name} refused")
+                continue
             artifacts.write_json(artifacts.cost(backbone.name), _content(backbone, setting, found))
             advance(1, f"{backbone.name} {found.speed.latency_p50_ms:.1f} ms")
+    if refused:
+        raise BackbenchError(" | ".join(refused))
     artifacts.write_json(artifacts.MEASURED, _marker(benchmark, backbones))
     return f"latency and throughput are in {artifacts.COSTS}, {len(missing)} newly measured; next: dvc repro compare"
 

@@ -5,6 +5,7 @@ from typing import Any
 from backbench import artifacts
 from backbench.config import DatasetConfig
 from backbench.data.dataset import MANIFEST
+from backbench.data.scan import tracked_folder
 from backbench.data.store import prepare_dataset
 
 
@@ -14,6 +15,7 @@ def prepare(config: DatasetConfig) -> str:
     Raises:
         DatasetError: the images cannot be used, or are not those whose digest is pinned.
     """
+    tracked_folder(config)
     description = prepare_dataset(config, artifacts.DATASET)
     return f"{_summary(description)}; every file's verdict is in {artifacts.DATASET / MANIFEST}"
 

@@ -1,0 +1,150 @@
+"""Run the benchmark of conf/benchmark.yaml, several cells at once: `python -m backbench.run_benchmark [--jobs N]`.
+
+DVC decides what runs. A cell that fails does not keep the others from their row; the comparison names it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from backbench import artifacts
+from backbench.artifacts import Cell
+from backbench.doctor.plan import Plan, cell_of, read_plan
+from backbench.dvc_stages import FAILED, is_up_to_date
+from backbench.errors import BackbenchError
+from backbench.installation import require_own_code
+from backbench.versions import record_versions
+
+STAGES_OF_A_CELL = ("embed", "sweep", "train")
+REFUSED, INTERRUPTED = 2, 130
+BASELINE = "pixels-logistic_regression"
+PRINTING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A stage that did not end well, and the last thing that it said."""
+
+    stage: str
+    reason: str
+
+
+def run_stages(*stages: str, alone: bool = False, force: bool = False, watched: bool = True) -> Failure | None:
+    """Run stages one after another, in a process of DVC's.
+
+    Args:
+        stages: Their names; none is all of dvc.yaml.
+        alone: Run no stage that one of them depends on.
+        force: Run them though nothing changed.
+        watched: They have the terminal to themselves, so that they may draw bars.
+    """
+    options = [*(["--alone"] if alone else []), *(["--force"] if force else [])]
+    command = [sys.executable, "-m", "backbench.dvc_stages", *options, *stages]
+    # The lock of the checkout is handed on, so that it is held for as long as a stage runs.
+    out = None if watched else subprocess.PIPE
+    with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, close_fds=False) as process:
+        assert process.stderr is not None
+        said: list[str] = []
+        copying = threading.Thread(target=_copy, args=(process.stdout, sys.stdout, []))
+        copying.start()
+        _copy(process.stderr, sys.stderr, said)
+        copying.join()
+    if process.returncode == 0:
+        return None
+    failed = next((line.removeprefix(FAILED) for line in said if line.startswith(FAILED)), "dvc.yaml")
+    stage, _, how = failed.partition(" ")
+    errors = [line for line in said if line.startswith("error: ")] or [line for line in said if FAILED not in line]
+    return Failure(stage.rstrip(":"), how or (errors[-1].removeprefix("error: ") if errors else "it left no word"))
+
+
+def _copy(source: IO[str] | None, target: IO[str], kept: list[str]) -> None:
+    """Copy whole lines, for cells beside this one print too."""
+    for line in source or ():
+        kept.append(line.strip())
+        with PRINTING:
+            target.write(line)
+            target.flush()
+
+
+def run_cells(cells: Sequence[Cell], num_at_once: int) -> dict[str, Failure]:
+    """Run every cell's stages and the baseline, so many at once; return what failed, by name."""
+    stages = {BASELINE: ["baseline"]} | {str(cell): [f"{stage}@{cell}" for stage in STAGES_OF_A_CELL] for cell in cells}
+    watched = num_at_once == 1
+    with ThreadPoolExecutor(num_at_once) as pool:
+        running = {name: pool.submit(run_stages, *names, alone=True, watched=watched) for name, names in stages.items()}
+        ended = {name: each.result() for name, each in running.items()}
+    return {name: failure for name, failure in ended.items() if failure is not None}
+
+
+def run_benchmark(plan: Plan, num_at_once: int) -> int:
+    """Run what DVC finds changed, and return the exit code: 2 where something failed."""
+    artifacts.FAILED.unlink(missing_ok=True)
+    if run_stages("prepare"):
+        return REFUSED
+    failed = run_cells([cell_of(config) for config in plan.cells], num_at_once)
+    if failed:
+        _compare_the_others(plan, failed)
+        return REFUSED
+    return REFUSED if run_stages() else 0
+
+
+def _compare_the_others(plan: Plan, failed: dict[str, Failure]) -> None:
+    """Compare what did not fail, and say what did.
+
+    Not as a stage of DVC's, whose record would say that this is the comparison of the whole benchmark.
+    """
+    if len(failed.keys() - {BASELINE}) == len(plan.cells):
+        print("error: expected a cell that works, found that all failed; each says why above", file=sys.stderr)
+        return
+    run_stages("measure", alone=True)
+    reasons = {name: f"{each.stage}: {each.reason}" for name, each in failed.items()}
+    artifacts.write_json(artifacts.FAILED, reasons)
+    compare_again(plan)
+
+
+def compare_again(plan: Plan) -> int:
+    """Compare what the last run left, and return the exit code."""
+    if not artifacts.FAILED.is_file():
+        return REFUSED if run_stages("compare", alone=True, force=True) else 0
+    dataset = f"dataset={plan.one.benchmark.dataset}"
+    command = [sys.executable, "pipelines/compare.py", dataset, f"failed={artifacts.FAILED}"]
+    return subprocess.run(command, check=False).returncode
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m backbench.run_benchmark")
+    parser.add_argument("--jobs", type=int, help="how many cells at once")
+    parser.add_argument("--report", action="store_true", help="only compare again, and write the report")
+    given = parser.parse_args(arguments)
+    try:
+        require_own_code(Path())
+        plan = read_plan()
+        for line in record_versions():
+            print(f"{line} is new here: what depends on it runs again", flush=True)
+    except BackbenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return REFUSED
+    if given.report:
+        return compare_again(plan)
+    if is_up_to_date():
+        report = artifacts.REPORT / "index.html"
+        if not report.exists():
+            return compare_again(plan)
+        print(f"nothing changed since the last run, so nothing ran: open {report}")
+        return 0
+    try:
+        return run_benchmark(plan, given.jobs or os.cpu_count() or 1)
+    except KeyboardInterrupt:
+        print("interrupted; start again to go on", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

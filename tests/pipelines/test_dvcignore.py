@@ -1,0 +1,55 @@
+"""What tools, editors and systems leave in a folder that DVC hashes runs nothing again."""
+
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from backbench.data.scan import walk
+from tests.conftest import PROJECT
+from tests.image_folders import make_folder
+
+CODE = ("src/backbench/config.py", "src/backbench/data/scan.py", "src/backbench/report/page.css", "pipelines/embed.py")
+LEFT_BESIDE_CODE = ("__pycache__/scan.cpython-311.pyc", ".scan.py.swp", ".#scan.py", "scan.py~", "scan.py.orig", "tags")
+# By macOS, Windows, GNOME, KDE, network file systems, Jupyter and editors.
+LEFT_BESIDE_IMAGES = (
+    ".DS_Store",
+    "._one.png",
+    "Thumbs.db",
+    "desktop.ini",
+    ".directory",
+    ".nfs0000000001",
+    "one.png~",
+    ".ipynb_checkpoints/one.png",
+    ".idea/workspace.xml",
+    "__pycache__/one.pyc",
+)
+
+
+@pytest.fixture(scope="module")
+def ignored() -> object:
+    with Repo(str(PROJECT)) as repo:
+        yield lambda path: repo.dvcignore.is_ignored_file(str(PROJECT / path))
+
+
+@pytest.mark.parametrize("path", CODE)
+def test_code_is_hashed(ignored: object, path: str) -> None:
+    assert not ignored(path)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("folder", ["src/backbench/data", "src/backbench/report", "conf/backbone"])
+@pytest.mark.parametrize("name", LEFT_BESIDE_CODE)
+def test_what_lies_beside_code_is_not(ignored: object, folder: str, name: str) -> None:
+    assert ignored(f"{folder}/{name}")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", LEFT_BESIDE_IMAGES)
+def test_images_are_hashed_and_what_lies_beside_them_is_neither_hashed_nor_scanned(
+    ignored: object, name: str, tmp_path: Path
+) -> None:
+    assert not ignored("data/cat/one.png")  # type: ignore[operator]
+    assert ignored(f"data/cat/{name}")  # type: ignore[operator]
+    before = walk(make_folder(tmp_path, num_per_class=1))
+    (tmp_path / "cat" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "cat" / name).touch()
+    assert walk(tmp_path) == before
