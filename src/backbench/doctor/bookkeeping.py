@@ -61,7 +61,9 @@ def _store(uri: str) -> Finding:
     scheme = parts.scheme.partition("+")[0]
     if scheme in SERVERS:
         if parts.hostname or scheme == "databricks":
-            return ready("MLflow store", f"{shown} (not connected to)")
+            return ready(
+                "MLflow store", f"{shown} (not connected to: what it refuses, a stage says before it computes)"
+            )
         return missing("MLflow store", f"{shown} names no host", "correct MLFLOW_TRACKING_URI")
     if scheme in ("", "file"):
         return ready("MLflow store", f"the folder {parts.path or shown}")
