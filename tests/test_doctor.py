@@ -243,7 +243,8 @@ def test_random_weights_need_no_file() -> None:
         ("sqlite:///mlflow.db", Verdict.READY, "mlflow.db will be made"),
         ("sqlite:///broken.db", Verdict.MISSING, "broken.db is no readable SQLite file"),
         ("sqlite:///whole.db", Verdict.READY, "whole.db"),
-        ("file:runs", Verdict.READY, "the folder runs"),
+        ("databricks", Verdict.READY, "databricks (not connected to: "),
+        ("file:runs", Verdict.MISSING, "the folder runs, which MLflow no longer writes to"),
         ("gopher://somewhere", Verdict.WARNING, "is of no kind that is known here"),
     ],
 )

@@ -61,6 +61,7 @@ def test_a_store_is_opened_and_its_address_stands_in_no_command_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("mlflow.db").touch()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(StartedError):
         main()
@@ -75,6 +76,7 @@ def test_a_store_is_opened_and_its_address_stands_in_no_command_line(
     ("uri", "told"),
     [
         ("", "error: expected the MLflow store mlflow.db, found none; `make repro` or `make report` writes it"),
+        ("file:runs", "found the folder file:runs; name a database, such as sqlite:///mlflow.db"),
         ("gopher://ada:hush@host", "found gopher://***@host"),
     ],
 )

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from backbench.entry import quiet_libraries, refusing
 from backbench.errors import TrackingError
-from backbench.mlflow_store import sqlite_file
+from backbench.mlflow_store import folder_refusal, sqlite_file
 from backbench.web_address import public_url, without_secrets
 
 DEFAULT = "sqlite:///mlflow.db"
@@ -27,6 +27,11 @@ def address_to_open(uri: str) -> str | None:
     file = sqlite_file(uri)
     if file is not None and not file.is_file():
         raise TrackingError(f"expected the MLflow store {file}, found none; `make repro` or `make report` writes it")
+    advice = folder_refusal(uri)
+    if advice is not None:
+        raise TrackingError(
+            f"expected an MLflow store in a database, found the folder {without_secrets(uri)}; {advice}"
+        )
     if scheme in ("", "file", *DATABASES):
         return None
     raise TrackingError(
