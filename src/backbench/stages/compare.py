@@ -102,4 +102,4 @@ def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig)
     try:
         until_back(publish, patience(tracking.patience_seconds))
     except TrackingError as error:
-        raise TrackingError(f"{error}; results and report are written, `make report` publishes them") from error
+        raise type(error)(f"{error}; results and report are written, `make report` publishes them") from error
