@@ -57,7 +57,7 @@ check: .venv/ready ## lint, types and the floors of the house: what CI runs
 	lint-imports
 
 ui: .venv/ready ## open the MLflow store at http://127.0.0.1:5000
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+	@python -m backbench.mlflow_ui
 
 DASHBOARD_PORT ?= 8080
 DASHBOARD = work/dashboard.db

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backbench import artifacts
-from backbench.runs import git_commit
+from backbench.environment import look_around
 
 PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy")
 
@@ -80,7 +80,7 @@ def append_rows(
     provenance: dict[str, Any] = {
         "machine": machine(),
         "versions": "; ".join(f"{name} {version(name)}" for name in PACKAGES),
-        "commit": git_commit(),
+        "commit": look_around().commit or "unknown",
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     new = [

@@ -238,12 +238,13 @@ def test_random_weights_need_no_file() -> None:
     ("uri", "verdict", "found"),
     [
         ("postgresql://me:hunter2@db.example.org/mlflow", Verdict.READY, "postgresql://***@db.example.org/mlflow"),
-        ("https://mlflow.example.org", Verdict.READY, "https://mlflow.example.org (not connected to)"),
+        ("https://mlflow.example.org", Verdict.READY, "https://mlflow.example.org (not connected to: "),
         ("https:///nowhere", Verdict.MISSING, "names no host"),
         ("sqlite:///mlflow.db", Verdict.READY, "mlflow.db will be made"),
         ("sqlite:///broken.db", Verdict.MISSING, "broken.db is no readable SQLite file"),
         ("sqlite:///whole.db", Verdict.READY, "whole.db"),
-        ("file:runs", Verdict.READY, "the folder runs"),
+        ("databricks", Verdict.READY, "databricks (not connected to: "),
+        ("file:runs", Verdict.MISSING, "the folder runs, which MLflow no longer writes to"),
         ("gopher://somewhere", Verdict.WARNING, "is of no kind that is known here"),
     ],
 )

@@ -305,6 +305,17 @@ def test_a_missing_or_another_weights_file_is_one_line() -> None:
 
 
 @pytest.mark.usefixtures("benchmark")
+def test_a_file_of_other_content_and_the_same_size_is_put_in_the_older_ones_place() -> None:
+    publish(config(models="none"))
+    report = artifacts.REPORT / "index.html"
+    other = report.read_text(encoding="utf-8").swapcase()
+    artifacts.write_text(report, other)
+    publish(config(models="none"))
+    run = run_named("comparison synthetic")
+    assert (Path(run.info.artifact_uri) / "report/index.html").read_text(encoding="utf-8") == other
+
+
+@pytest.mark.usefixtures("benchmark")
 def test_without_a_report_the_rest_is_there() -> None:
     shutil.rmtree(artifacts.REPORT)
     publish(replace(config(), models="none"))

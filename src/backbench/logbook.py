@@ -16,6 +16,7 @@ from backbench.config import TrackingConfig
 from backbench.errors import StoreAwayError
 from backbench.mlflow_outage import until_back
 from backbench.records import CellRecord, EpochRecord
+from backbench.runs import code_tags
 from backbench.tracking import Tracker
 
 OPENING_SECONDS = 10.0  # after which a store that has not answered is taken for one that may yet do
@@ -40,6 +41,7 @@ class Logbook:
             TrackingError: the address is wrong, its driver is not installed, or the MLflow experiment is deleted.
         """
         self._config = config
+        self._code = code_tags()  # of what this process runs, whatever is checked out when the store is back
         self._entries: SimpleQueue[Entry | None] = SimpleQueue()
         self._tracker: Tracker | None = None
         self._failure: BaseException | None = None
@@ -134,7 +136,7 @@ class Logbook:
 
     def _opened(self) -> Tracker:
         if self._tracker is None:
-            self._tracker = Tracker(self._config)
+            self._tracker = Tracker(self._config, self._code)
         return self._tracker
 
     def _pause(self, seconds: float) -> bool:

@@ -3,11 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from backbench.artifacts import file_sha256
 from backbench.mlflow_connection import Connection, repeated_once
 from backbench.records import BestRecord
-from backbench.runs import bounded, cell_parameters, dataset_input, git_commit
+from backbench.runs import bounded, cell_parameters, code_tags, dataset_input
 
 NOTE = "mlflow.note.content"
+FILE_DIGEST = "backbench.sha256"
 RESULTS_DIGEST = "backbench.results_digest"
 
 
@@ -21,16 +23,20 @@ class Annotator:
 
     @repeated_once
     def attach(self, run_id: str, folder: str, paths: Sequence[Path]) -> None:
-        """Put files into a folder of a run's artifacts, but those that lie there already, of the same size."""
+        """Put files into a folder of a run's artifacts, but those that lie there already, with the same content."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+        run = self._client.get_run(run_id)
         # Not the client's `list_artifacts`: where a run has a model, it looks in the store of MLflow's global setting.
-        uri = self._client.get_run(run_id).info.artifact_uri
+        uri = run.info.artifact_uri
         listed = get_artifact_repository(uri, tracking_uri=self._connection.uri).list_artifacts(folder or None)
         there = {Path(each.path).name: each.file_size for each in listed}
         for path in paths:
-            if there.get(path.name) != path.stat().st_size:
+            # An artifact has no digest in MLflow, and files of one size differ: a report that names another commit.
+            tag, digest = "/".join(filter(None, (FILE_DIGEST, folder, path.name))), file_sha256(path)
+            if there.get(path.name) != path.stat().st_size or run.data.tags.get(tag) != digest:
                 self._client.log_artifact(run_id, str(path), folder or None)
+                self._client.set_tag(run_id, tag, digest)
 
     @repeated_once
     def describe(self, run_id: str, note: str, tags: Mapping[str, str]) -> None:
@@ -71,9 +77,9 @@ class Annotator:
             The run's id.
         """
         found = self._connection.search(kind="comparison", results_digest=digest)
-        tags = {"backbench.kind": "comparison", RESULTS_DIGEST: digest}
+        tags = {"backbench.kind": "comparison", RESULTS_DIGEST: digest, **code_tags()}
         run = found[0] if found else self._client.create_run(self._connection.experiment_id, tags=tags, run_name=name)
-        self._connection.log(run, metrics=metrics, tags={"mlflow.source.git.commit": git_commit()})
+        self._connection.log(run, metrics=metrics)
         dataset = dataset_input(cell_parameters(of.configuration, of.digests))
         self._connection.log_dataset(run, dataset)
         self._client.set_terminated(run.info.run_id)

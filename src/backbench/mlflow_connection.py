@@ -8,8 +8,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from backbench.config import TrackingConfig
-from backbench.errors import StoreAwayError, TrackingError
+from backbench.errors import StoreAwayError, StoreWithholdsError, TrackingError
 from backbench.mlflow_outage import is_away, store_errors
+from backbench.mlflow_refusals import advice, is_lacking, is_withheld, reason, unreachable_artifacts
 from backbench.mlflow_store import artifact_folder, create_store, sqlite_file
 from backbench.web_address import without_secrets
 
@@ -27,6 +28,8 @@ SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    # A line or two for every run, with whatever password the address holds.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 # They print every failed attempt, tracebacks too; what matters of it is in the error that is raised.
 TALKATIVE = ("mlflow.store.db.utils", "urllib3.connectionpool")
@@ -61,14 +64,18 @@ def repeated_once(
         try:
             return method(writer, *args, **kwargs)
         except failures as error:
-            reason = without_secrets(str(error)).strip().splitlines()[0]
-            kind = StoreAwayError if is_away(error) else TrackingError
-            raise kind(
-                f"MLflow: expected {writer.uri_shown} to take a record, found: {reason}; "
-                "check MLFLOW_TRACKING_URI or conf/tracking"
+            raise _kind(error)(
+                f"MLflow: expected {writer.uri_shown} to take a record, found: {reason(error)}; "
+                f"{advice(error, writer.uri_shown)}"
             ) from error
 
     return repeated
+
+
+def _kind(error: BaseException) -> type[TrackingError]:
+    if is_away(error):
+        return StoreAwayError
+    return StoreWithholdsError if is_withheld(error) else TrackingError
 
 
 class Connection:
@@ -91,7 +98,9 @@ class Connection:
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or config.uri
         self.experiment = config.experiment
         self.uri_shown = without_secrets(self.uri)
+        self._takes_datasets = True
         self.client, self.experiment_id = self._opened()
+        self._check_artifacts()
 
     @repeated_once
     def _opened(self) -> tuple["MlflowClient", str]:
@@ -119,6 +128,14 @@ class Connection:
                 "restore it, or name another in conf/tracking"
             )
         return client, str(found.experiment_id)
+
+    @repeated_once
+    def _check_artifacts(self) -> None:
+        """Refuse a store whose artifacts cannot be written to from here, before anything is computed."""
+        location = self.client.get_experiment(self.experiment_id).artifact_location
+        refusal = unreachable_artifacts(self.uri, location)
+        if refusal is not None:
+            raise TrackingError(f"MLflow: {refusal}")
 
     def search(self, **tags: str) -> list["Run"]:
         """Return the runs of these values of `backbench.` tags, latest first."""
@@ -152,12 +169,19 @@ class Connection:
             )
 
     def log_dataset(self, run: "Run", dataset: Mapping[str, str] | None) -> None:
-        """Name the data set of a run, as `runs.dataset_input` spells it."""
+        """Name the data set of a run, as `runs.dataset_input` spells it, where the store keeps such names."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        if dataset is not None:
-            context = InputTag("mlflow.data.context", "training")
+        if dataset is None or not self._takes_datasets:
+            return
+        context = InputTag("mlflow.data.context", "training")
+        try:
             self.client.log_inputs(run.info.run_id, [DatasetInput(Dataset(**dataset), [context])])
+        except store_errors() as error:
+            if not is_lacking(error):
+                raise
+            self._takes_datasets = False
+            print(f"going on without the data sets of runs: {self.uri_shown} keeps none: {reason(error)}", flush=True)
 
 
 def metric_points(

@@ -9,6 +9,7 @@ import requests
 
 from backbench.database_refusals import is_refused
 from backbench.errors import StoreAwayError, causes
+from backbench.mlflow_refusals import is_lacking
 
 Returned = TypeVar("Returned")
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)  # the last one again and again
@@ -32,7 +33,7 @@ def store_errors() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, SQLAlchemyError, requests.exceptions.RequestException
+    return MlflowException, SQLAlchemyError, requests.exceptions.RequestException, NotImplementedError
 
 
 def is_away(error: BaseException) -> bool:
@@ -40,6 +41,8 @@ def is_away(error: BaseException) -> bool:
     from mlflow.exceptions import RestException
     from sqlalchemy.exc import InterfaceError, OperationalError
 
+    if is_lacking(error):
+        return False
     for cause in causes(error):
         if isinstance(cause, MISTAKES):
             return False

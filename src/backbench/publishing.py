@@ -1,6 +1,7 @@
 """A finished benchmark, told to MLflow whole: what its store lacks is written, whatever it was that took it away."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from backbench import artifacts, model_folder
 from backbench.artifacts import Cell
 from backbench.config import TrackingConfig
 from backbench.data.dataset import MADE_BY, images_file
+from backbench.errors import StoreWithholdsError
 from backbench.mlflow_annotations import Annotator
 from backbench.mlflow_connection import Connection
 from backbench.mlflow_models import ModelShelf
@@ -59,23 +61,39 @@ def publish_benchmark(
     tracker = Tracker(tracking)
     annotator = Annotator(tracker.connection)
     run_ids = {str(record.cell): tracker.published(record) for record in records}
-    annotator.forget_tags("rank", "champion", "tied_with_best", unless=run_ids.values())
+    with _where_offered("taking the marks of an earlier comparison from its runs"):
+        annotator.forget_tags("rank", "champion", "tied_with_best", unless=run_ids.values())
     for record in records:
         name = str(record.cell)
         for folder, paths in cell_files(record.cell).items():
             annotator.attach(run_ids[name], folder, paths)
-        if tracking.models == "every_cell" or (tracking.models == "champion" and name == findings.champion):
-            _publish_model(tracker.connection, run_ids[name], record, findings)
         annotator.describe(run_ids[name], findings.notes[name], findings.tags[name])
-        advance(1)
+    with _where_offered("models"):
+        for record in records:
+            name = str(record.cell)
+            if tracking.models == "every_cell" or (tracking.models == "champion" and name == findings.champion):
+                _publish_model(tracker.connection, run_ids[name], record, findings)
+            advance(1)
     _publish_comparison(annotator, records, findings)
+
+
+@contextmanager
+def _where_offered(what: str) -> Iterator[None]:
+    """Go on, with a line, where a store withholds what the rest can do without."""
+    try:
+        yield
+    except StoreWithholdsError as error:
+        print(f"going on without {what}. {error}", flush=True)
 
 
 def _publish_model(connection: Connection, run_id: str, record: CellRecord, findings: Findings) -> None:
     model_id = ModelShelf(connection).log(run_id, record, example_images())
     if str(record.cell) == findings.champion:
         digest = results_digest(record)
-        Registry(connection).crown(run_id=run_id, model_id=model_id, results_digest=digest, card=findings.model_card)
+        with _where_offered("the registered model"):
+            Registry(connection).crown(
+                run_id=run_id, model_id=model_id, results_digest=digest, card=findings.model_card
+            )
 
 
 def cell_files(cell: Cell) -> dict[str, list[Path]]:
@@ -108,4 +126,5 @@ def _publish_comparison(annotator: Annotator, records: Sequence[CellRecord], fin
     for folder, paths in comparison_files().items():
         annotator.attach(run_id, folder, paths)
     annotator.describe(run_id, findings.overview, {"champion_cell": findings.champion})
-    annotator.describe_experiment(findings.overview)
+    with _where_offered("the note of the MLflow experiment"):
+        annotator.describe_experiment(findings.overview)

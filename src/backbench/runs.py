@@ -1,15 +1,17 @@
 """What an MLflow run says of a cell: parameters, tags and metrics, without secrets."""
 
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from backbench import artifacts
 from backbench.artifacts import Cell
+from backbench.environment import look_around
 from backbench.records import CellRecord, EpochRecord
 from backbench.web_address import without_secrets
 
+COMMIT = "mlflow.source.git.commit"
 MAX_PARAMETER_CHARACTERS = 500
 MAX_DATASET_DIGEST_CHARACTERS = 36
 MAX_NOTE_CHARACTERS = 5000
@@ -32,13 +34,12 @@ def bounded(note: str) -> str:
     return note if len(note) <= MAX_NOTE_CHARACTERS else f"{note[: MAX_NOTE_CHARACTERS - 1]}…"
 
 
-def git_commit() -> str:
-    """Name the commit that is checked out, or `unknown` outside a repository or without git."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "unknown"
-    return found.stdout.strip() if found.returncode == 0 else "unknown"
+def code_tags() -> dict[str, str]:
+    """Name the commit that is checked out, by MLflow's tags, and whether what decides results differs from it."""
+    around = look_around()
+    if around.commit is None:
+        return {COMMIT: "unknown"}
+    return {COMMIT: around.commit, "mlflow.source.git.dirty": str(around.is_commit_changed).lower()}
 
 
 def cell_parameters(configuration: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
@@ -84,10 +85,40 @@ def cell_tags(record: CellRecord) -> dict[str, str]:
     }
 
 
-def child_name(kind: str, index: int, parameters: Mapping[str, Any]) -> str:
-    """Name a trial or a seed as the UI lists it: `trial 3 lr 7.3e-05`, `seed 0`."""
-    rate = parameters.get("learning_rate")
-    return f"{kind} {index}" if rate is None else f"{kind} {index} lr {rate:.1e}"
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A trial or a seed below its cell's run; `kind` says which, `index` is the trial's number or the seed itself."""
+
+    kind: Literal["trial", "seed"]
+    index: int
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    history: Sequence[EpochRecord]
+
+    @property
+    def name(self) -> str:
+        """As the UI lists it: `trial 3 lr 7.3e-05`, `seed 0`."""
+        rate = self.parameters.get("learning_rate")
+        return f"{self.kind} {self.index}" if rate is None else f"{self.kind} {self.index} lr {rate:.1e}"
+
+    @property
+    def outcome(self) -> str:
+        """A digest of what came of it: equal parameters, numbers and curves have equal digests."""
+        numbers = {name: float(value) for name, value in self.metrics.items()}
+        curves = [[(step, float(value)) for step, value in curve] for curve in epoch_curves(self.history).values()]
+        return artifacts.fingerprint(self.kind, self.index, flattened(self.parameters), numbers, curves)
+
+
+def children_of(record: CellRecord) -> list[Child]:
+    """List the trials and the seeds of a finished cell."""
+    trials = [
+        Child(kind="trial", index=each.index, parameters=each.parameters, metrics=each.metrics, history=each.history)
+        for each in record.trials
+    ]
+    return trials + [
+        Child(kind="seed", index=each.seed, parameters={"seed": each.seed}, metrics=each.metrics, history=each.history)
+        for each in record.seeds
+    ]
 
 
 def cell_metrics(record: CellRecord) -> dict[str, float]:

@@ -3,10 +3,11 @@
 Every call may be repeated: what the store holds already is found by its tags and not written twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from backbench.config import TrackingConfig
@@ -14,14 +15,15 @@ from backbench.errors import TrackingError
 from backbench.mlflow_connection import Connection, repeated_once
 from backbench.records import CellRecord, EpochRecord, results_digest
 from backbench.runs import (
+    Child,
     cell_metrics,
     cell_parameters,
     cell_tags,
-    child_name,
+    children_of,
+    code_tags,
     dataset_input,
     epoch_curves,
     flattened,
-    git_commit,
     weights_tags,
 )
 from backbench.web_address import without_secrets
@@ -32,20 +34,30 @@ if TYPE_CHECKING:
 __all__ = ["Tracker", "TrackingError"]
 
 CELL_KEY, CELL_NAME, KIND = "backbench.cell_key", "backbench.cell", "backbench.kind"
-RESULTS_DIGEST = "backbench.results_digest"
+RESULTS_DIGEST, OUTCOME_DIGEST = "backbench.results_digest", "backbench.outcome_digest"
+SUPERSEDED_BY = "backbench.superseded_by"
 PRETRAINING_KEY = "backbench.pretraining_key"
 PARENT = "mlflow.parentRunId"
 WEIGHTS_TAGS = "backbench.weights_"
+# In place of a commit: files do not say which code wrote them.
+FROM_RESULTS = {"backbench.recorded": "from results"}
 
 
 class Tracker:
     """One MLflow experiment: a parent run per cell, child runs for its trials and seeds.
 
-    Every method raises TrackingError when the store fails twice.
+    A trial or a seed that is logged with another outcome than before gets a run of its own. The older one goes to
+    MLflow's trash, tagged with the id of its successor. Every method raises TrackingError when the store fails twice.
     """
 
-    def __init__(self, config: TrackingConfig) -> None:
-        """Open the store, creating it and the MLflow experiment where they lack."""
+    def __init__(self, config: TrackingConfig, code: Mapping[str, str] | None = None) -> None:
+        """Open the store, creating it and the MLflow experiment where they lack.
+
+        Args:
+            config: Which store.
+            code: As `code_tags` names the code that makes what is logged live; without it, the code at hand.
+        """
+        self._code = code_tags() if code is None else code
         self.connection = Connection(config)
         self.uri_shown = self.connection.uri_shown
         self._client, self._experiment_id = self.connection.client, self.connection.experiment_id
@@ -65,11 +77,8 @@ class Tracker:
         Returns:
             The parent's run id.
         """
-        parent = self._running(cell_key, parameters) or self._client.create_run(
-            self._experiment_id, tags={CELL_KEY: cell_key, CELL_NAME: cell_name, KIND: "cell"}, run_name=cell_name
-        )
-        tags = {**tags, **weights_tags(parameters), "mlflow.source.git.commit": git_commit()}
-        self._describe(parent, parameters, tags)
+        parent = self._running(cell_key, parameters) or self._created_cell(cell_key, cell_name)
+        self._describe(parent, parameters, {**tags, **self._code})
         return str(parent.info.run_id)
 
     @repeated_once
@@ -82,20 +91,32 @@ class Tracker:
         history: Sequence[EpochRecord],
     ) -> None:
         """Record a finished trial once; repeat it freely. Epoch curves are named `epoch/…`."""
-        self._log_child(parent_id, "trial", index, parameters, metrics, history)
+        self._log_child(
+            parent_id,
+            Child(kind="trial", index=index, parameters=parameters, metrics=metrics, history=history),
+            self._code,
+        )
 
     @repeated_once
     def log_seed(self, parent_id: str, seed: int, metrics: Mapping[str, float], history: Sequence[EpochRecord]) -> None:
         """Record a final model once; repeat it freely. Epoch curves are named `epoch/…`."""
-        self._log_child(parent_id, "seed", seed, {"seed": seed}, metrics, history)
+        self._log_child(
+            parent_id,
+            Child(kind="seed", index=seed, parameters={"seed": seed}, metrics=metrics, history=history),
+            self._code,
+        )
 
     @repeated_once
     def finish_cell(
         self, parent_id: str, metrics: Mapping[str, float], tags: Mapping[str, str], results_digest: str
     ) -> None:
         """Put mean and standard deviation on the parent and finish it; best made by `cell_metrics`, `cell_tags`."""
-        self._log(self._client.get_run(parent_id), metrics=metrics, tags={**tags, RESULTS_DIGEST: results_digest})
+        run = self._client.get_run(parent_id)
+        # First: a number that stands cannot be taken back, and so the run is good for no other results from here on.
+        self._log(run, tags={RESULTS_DIGEST: results_digest})
+        self._log(run, metrics=metrics, tags=tags)
         self._client.set_terminated(parent_id)
+        self._supersede_half_finished(run.data.tags[CELL_KEY], parent_id)
 
     @repeated_once
     def find_finished(self, results_digest: str) -> str | None:
@@ -112,21 +133,22 @@ class Tracker:
         Returns:
             The parent's run id, or None where nothing lacked.
         """
-        digest = results_digest(record)
-        parameters = cell_parameters(record.best.configuration, record.best.digests)
-        running = self._running(record.best.cell_key, parameters)
+        digest, best = results_digest(record), record.best
+        parameters = cell_parameters(best.configuration, best.digests)
+        running = self._running(best.cell_key, parameters, digest)
         finished = None if running else self.find_finished(digest)
-        parent_id = finished or self.begin_cell(record.best.cell_key, str(record.cell), parameters, cell_tags(record))
-        known = self._known_children(parent_id)
-        trials = [trial for trial in record.trials if ("trial", str(trial.index)) not in known]
-        seeds = [seed for seed in record.seeds if ("seed", str(seed.seed)) not in known]
-        for trial in trials:
-            self.log_trial(parent_id, trial.index, trial.parameters, trial.metrics, trial.history)
-        for seed in seeds:
-            self.log_seed(parent_id, seed.seed, seed.metrics, seed.history)
+        if running is not None:
+            parent_id = str(running.info.run_id)
+        elif finished is None:
+            parent = self._created_cell(best.cell_key, str(record.cell))
+            self._describe(parent, parameters, FROM_RESULTS)
+            parent_id = str(parent.info.run_id)
+        else:
+            parent_id = finished
+        has_changed = self._complete_children(parent_id, children_of(record))
         if not finished:
             self.finish_cell(parent_id, cell_metrics(record), cell_tags(record), digest)
-        return parent_id if trials or seeds or not finished else None
+        return parent_id if has_changed or not finished else None
 
     def published(self, record: CellRecord) -> str:
         """Publish a finished cell and return its parent's run id."""
@@ -142,7 +164,7 @@ class Tracker:
         """Put the curves so far on a pretraining's run, found by its key or created; repeat it freely.
 
         Args:
-            key: Names the recipe.
+            key: Names the recipe; a run of it whose curves hold other points is superseded.
             name: Shown as the run's name.
             parameters: The recipe; may be nested.
             curves: Steps and values of each metric, from the beginning.
@@ -151,9 +173,11 @@ class Tracker:
             The run's id.
         """
         found = self.connection.search_where(f"tags.`{PRETRAINING_KEY}` = '{key}'")
+        agreeing = [run for run in found if self._agrees(run, curves)]
         tags = {PRETRAINING_KEY: key, KIND: "pretraining"}
-        run = found[0] if found else self._client.create_run(self._experiment_id, tags=tags, run_name=name)
-        self._log(run, parameters=flattened(parameters), curves=curves)
+        run = agreeing[0] if agreeing else self._client.create_run(self._experiment_id, tags=tags, run_name=name)
+        self._log(run, parameters=flattened(parameters), curves=curves, tags=self._code)
+        self._supersede((older for older in found if older not in agreeing), str(run.info.run_id))
         return str(run.info.run_id)
 
     @repeated_once
@@ -162,45 +186,80 @@ class Tracker:
         self._log(self._client.get_run(run_id), metrics=metrics, tags=tags)
         self._client.set_terminated(run_id)
 
-    def _running(self, cell_key: str, parameters: Mapping[str, Any]) -> "Run | None":
+    def _running(self, cell_key: str, parameters: Mapping[str, Any], results_digest: str | None = None) -> "Run | None":
+        """Find the running parent that may take these results, of which None are known yet while a cell runs."""
         expected = flattened(parameters)
-        for run in self.connection.search_where(f"tags.`{CELL_KEY}` = '{cell_key}' and attributes.status = 'RUNNING'"):
-            if all(expected.get(name, value) == value for name, value in run.data.params.items()):
+        for run in self._all_running(cell_key):
+            is_free = run.data.tags.get(RESULTS_DIGEST) in (None, results_digest)
+            if is_free and all(expected.get(name, value) == value for name, value in run.data.params.items()):
                 return run
         return None
 
-    def _known_children(self, parent_id: str) -> set[tuple[str, str]]:
-        finished = self.connection.search_where(f"tags.`{PARENT}` = '{parent_id}' and attributes.status = 'FINISHED'")
-        tags = [run.data.tags for run in finished]
-        return {(label[KIND], label[f"backbench.{label[KIND]}"]) for label in tags if KIND in label}
+    def _all_running(self, cell_key: str) -> "list[Run]":
+        return self.connection.search_where(f"tags.`{CELL_KEY}` = '{cell_key}' and attributes.status = 'RUNNING'")
+
+    def _created_cell(self, cell_key: str, cell_name: str) -> "Run":
+        tags = {CELL_KEY: cell_key, CELL_NAME: cell_name, KIND: "cell"}
+        return self._client.create_run(self._experiment_id, tags=tags, run_name=cell_name)
 
     def _describe(self, parent: "Run", parameters: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        self._log(parent, parameters=flattened(parameters), tags=tags)
+        self._log(parent, parameters=flattened(parameters), tags={**tags, **weights_tags(parameters)})
         text = without_secrets(OmegaConf.to_yaml(OmegaConf.create(dict(parameters))))
         self._client.log_text(parent.info.run_id, text, "configuration.yaml")
         self.connection.log_dataset(parent, dataset_input(parameters))
 
-    def _log_child(
-        self,
-        parent_id: str,
-        kind: str,
-        index: int,
-        parameters: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        history: Sequence[EpochRecord],
-    ) -> None:
-        tags = {PARENT: parent_id, KIND: kind, f"backbench.{kind}": str(index)}
+    def _complete_children(self, parent_id: str, children: Sequence[Child]) -> bool:
+        """Leave a parent these children and no other; return whether anything had to be done."""
+        found = self._children(parent_id)
+        outcomes = {child.outcome: child for child in children}
+        stale = [run for run in found if run.data.tags.get(OUTCOME_DIGEST) not in outcomes]
+        whole = {run.data.tags.get(OUTCOME_DIGEST) for run in found if run.info.status == "FINISHED"}
+        self._supersede(stale, parent_id)
+        lacking = [child for outcome, child in outcomes.items() if outcome not in whole]
+        for child in lacking:
+            self._log_child(parent_id, child, FROM_RESULTS)
+        return bool(stale or lacking)
+
+    def _log_child(self, parent_id: str, child: Child, code: Mapping[str, str]) -> None:
+        tags = {PARENT: parent_id, KIND: child.kind, f"backbench.{child.kind}": str(child.index)}
         found = self.connection.search_where(" and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()))
-        if found and found[0].info.status == "FINISHED":
-            return
-        child = (
-            found[0]
-            if found
-            else self._client.create_run(self._experiment_id, tags=tags, run_name=child_name(kind, index, parameters))
-        )
-        curves, more = epoch_curves(history), self._weights_of(parent_id)
-        self._log(child, parameters=flattened(parameters), metrics=metrics, curves=curves, tags=more)
-        self._client.set_terminated(child.info.run_id)
+        agreeing = [run for run in found if run.data.tags.get(OUTCOME_DIGEST) == child.outcome]
+        if agreeing:
+            run = agreeing[0]
+        else:
+            tags = {**tags, **code, OUTCOME_DIGEST: child.outcome}
+            run = self._client.create_run(self._experiment_id, tags=tags, run_name=child.name)
+        if run.info.status != "FINISHED":
+            curves, more = epoch_curves(child.history), self._weights_of(parent_id)
+            self._log(run, parameters=flattened(child.parameters), metrics=child.metrics, curves=curves, tags=more)
+            self._client.set_terminated(run.info.run_id)
+        self._supersede((older for older in found if older not in agreeing), str(run.info.run_id))
+
+    def _children(self, parent_id: str) -> "list[Run]":
+        below = self.connection.search_where(f"tags.`{PARENT}` = '{parent_id}'")
+        return [run for run in below if KIND in run.data.tags]
+
+    def _supersede_half_finished(self, cell_key: str, successor: str) -> None:
+        """Put away what a process left that was killed while it finished a parent."""
+        for run in self._all_running(cell_key):
+            if RESULTS_DIGEST in run.data.tags:
+                self._supersede([*self._children(run.info.run_id), run], successor)
+
+    def _supersede(self, runs: Iterable["Run"], successor: str) -> None:
+        for run in runs:
+            self._client.set_tag(run.info.run_id, SUPERSEDED_BY, successor)
+            self._client.delete_run(run.info.run_id)
+
+    def _agrees(self, run: "Run", curves: Mapping[str, Sequence[tuple[int, float]]]) -> bool:
+        """Say whether the points that a run holds, as far as the curves go, are points of the curves."""
+        for name, curve in curves.items():
+            # MLflow keeps no infinity, and a number that is none is equal to none.
+            points = {(step, float(np.nan_to_num(value))) for step, value in curve}
+            last = max((step for step, _ in points), default=-1)
+            for point in self._client.get_metric_history(run.info.run_id, name):
+                if point.step <= last and (point.step, float(np.nan_to_num(point.value))) not in points:
+                    return False
+        return True
 
     def _weights_tags(self, parent_id: str) -> dict[str, str]:
         tags = self._client.get_run(parent_id).data.tags

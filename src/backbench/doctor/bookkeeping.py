@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from backbench.config import TrackingConfig
 from backbench.doctor.finding import Finding, missing, ready, warning
 from backbench.installation import installed
-from backbench.mlflow_store import sqlite_file
+from backbench.mlflow_store import folder_refusal, sqlite_file
 from backbench.web_address import without_secrets
 
 SERVERS = ("http", "https", "postgresql", "mysql", "mssql", "databricks")
@@ -59,10 +59,15 @@ def _store(uri: str) -> Finding:
         return _sqlite(file)
     parts = urlsplit(uri)
     scheme = parts.scheme.partition("+")[0]
-    if scheme in SERVERS:
-        if parts.hostname or scheme == "databricks":
-            return ready("MLflow store", f"{shown} (not connected to)")
+    if scheme in SERVERS or uri == "databricks":
+        if uri == "databricks" or parts.hostname or scheme == "databricks":
+            return ready(
+                "MLflow store", f"{shown} (not connected to: what it refuses, a stage says before it computes)"
+            )
         return missing("MLflow store", f"{shown} names no host", "correct MLFLOW_TRACKING_URI")
+    advice = folder_refusal(uri)
+    if advice is not None:
+        return missing("MLflow store", f"the folder {parts.path or shown}, which MLflow no longer writes to", advice)
     if scheme in ("", "file"):
         return ready("MLflow store", f"the folder {parts.path or shown}")
     return warning("MLflow store", f"{shown} is of no kind that is known here", "see MLflow's documentation")

@@ -13,7 +13,7 @@ from backbench.console import progress_bar
 from backbench.costs import read_costs
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
 from backbench.environment import look_around
-from backbench.errors import StoreAwayError
+from backbench.errors import TrackingError
 from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, answer, comparison_rows, interval_rows, summary
 from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard
 from backbench.mlflow_outage import patience, until_back
@@ -108,5 +108,5 @@ def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig)
 
     try:
         until_back(publish, patience(tracking.patience_seconds))
-    except StoreAwayError as error:
-        raise StoreAwayError(f"{error}; results and report are written, `make report` publishes them") from error
+    except TrackingError as error:
+        raise type(error)(f"{error}; results and report are written, `make report` publishes them") from error

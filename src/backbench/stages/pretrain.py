@@ -9,7 +9,6 @@ from backbench.determinism import limit_threads
 from backbench.model_card import record, write_curve
 from backbench.pretrain_config import PretrainConfig
 from backbench.pretraining import Folders, curves_of, pretrain, run_fingerprint
-from backbench.runs import git_commit
 from backbench.tracking import Tracker
 
 
@@ -23,7 +22,7 @@ def pretrained(backbone: BackboneConfig, recipe: PretrainConfig, tracking: Track
     key, parameters = run_fingerprint(backbone, recipe), {"backbone": backbone.name, **asdict(recipe)}
     limit_threads(recipe.num_threads)
     with only_writer(f"pretrain-{backbone.name}-{key}"):
-        run_id = tracker.log_pretraining(key, backbone.name, parameters, {})
+        tracker.log_pretraining(key, backbone.name, parameters, {})
         outcome = pretrain(
             backbone,
             recipe,
@@ -31,12 +30,12 @@ def pretrained(backbone: BackboneConfig, recipe: PretrainConfig, tracking: Track
             watch=lambda curve: tracker.log_pretraining(key, backbone.name, parameters, curves_of(curve)),
         )
         assert outcome is not None
-        tracker.log_pretraining(key, backbone.name, parameters, curves_of(outcome.curve))
+        run_id = tracker.log_pretraining(key, backbone.name, parameters, curves_of(outcome.curve))
         record(folders.weights / "README.md", backbone.name, outcome)
         write_curve(folders.weights / "curves" / f"{backbone.name}.csv", outcome.curve)
         tracker.finish_pretraining(
             run_id,
             {"source_val_accuracy": outcome.val_accuracy, "wall_seconds": outcome.wall_seconds},
-            {"backbench.weights_sha256": outcome.sha256, "mlflow.source.git.commit": git_commit()},
+            {"backbench.weights_sha256": outcome.sha256},
         )
     return f"{outcome.weights}  sha256 {outcome.sha256}  source val accuracy {outcome.val_accuracy:.3f}"
