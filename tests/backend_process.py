@@ -39,7 +39,7 @@ def num_threads() -> int:
         import torch
 
         return int(torch.get_num_threads())
-    names = (Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task"))
+    names = ((task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir())
     return sum(name == "tf_XLAEigen" for name in names)
 
 

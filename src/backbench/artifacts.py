@@ -38,6 +38,7 @@ STATE = Path("work/state")
 LOCKS = Path("work/locks")
 WORKERS = Path("work/workers")
 TIMINGS = Path("work/timings")
+LOGS = Path("work/logs")
 COSTS = Path("work/costs")
 MEASURED = Path("work/measured.json")
 DASHBOARD = Path("work/dashboard.db")
@@ -94,6 +95,11 @@ class Cell:
 def timing(stage: str) -> Path:
     """Where a stage writes what it took, such as `sweep-resnet50-fine_tuning`."""
     return TIMINGS / f"{stage}.json"
+
+
+def log(stage: str) -> Path:
+    """Where a stage, or a worker of one, keeps what libraries said, such as `sweep-resnet50-fine_tuning`."""
+    return LOGS / f"{stage}.log"
 
 
 def workers_folder(cell: Cell) -> Path:

@@ -19,19 +19,20 @@ from omegaconf import DictConfig, OmegaConf
 from backbench import artifacts, disk
 from backbench.errors import BackbenchError
 from backbench.hardware import machine_name, peak_memory_bytes
+from backbench.library_output import kept_in
 
 CONF = str(Path(__file__).parents[2] / "conf")
 REFUSED, INTERRUPTED = 2, 130  # the second is a shell's own code for a command that was interrupted
 
 
 def quiet_libraries() -> None:
-    """Keep TensorFlow's start-up chatter and MLflow's telemetry out, unless the user asks for them.
+    """Keep TensorFlow's chatter and MLflow's telemetry out, unless the user asks for them; warnings are kept.
 
     And let a locale that cannot spell a letter of a message, such as an arrow, cost the letter and not the run.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # Otherwise Hydra prints errors in its own way and exits with 1.
@@ -92,6 +93,8 @@ def run_stage(
 ) -> None:
     """Compose `conf/config.yaml` with the command line, run a stage as the only writer, print its last line.
 
+    What libraries say is kept in work/logs.
+
     Args:
         stage: Does the work; returns the line that says where to look next.
         lock_name: Names the outputs that the stage writes, such as `sweep-resnet50-fine_tuning`.
@@ -104,7 +107,7 @@ def run_stage(
     @hydra.main(version_base=None, config_path=CONF, config_name="config")
     def composed(config: DictConfig) -> None:
         name, started = lock_name(config), time.monotonic()
-        with refusing(), artifacts.only_writer(name):
+        with refusing(), artifacts.only_writer(name), kept_in(artifacts.log(name)):
             last_line = stage(config)
             _write_spent(name, started)
         print(last_line, flush=True)
