@@ -25,7 +25,7 @@ from backbench.doctor.machine import Machine
 from backbench.doctor.page import print_examination
 from backbench.doctor.plan import BENCHMARK, Plan, read_plan
 from backbench.doctor.weight_files import weight_findings
-from backbench.hardware import Gpu, free_memory_bytes
+from backbench.hardware import Gpu
 from backbench.records import BestRecord, Choice, write_best
 from tests.conftest import PROJECT, backbone_config, strategy_config
 
@@ -321,16 +321,6 @@ def test_a_backbone_of_a_library_that_is_absent_stops() -> None:
 
 
 # The machine
-
-
-def test_a_container_may_have_less_memory_than_the_system(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n", encoding="utf-8")
-    assert free_memory_bytes(meminfo, tmp_path) == 8_192_000
-    (tmp_path / "memory.max").write_text("5000000\n", encoding="utf-8")
-    (tmp_path / "memory.current").write_text("1000000\n", encoding="utf-8")
-    assert free_memory_bytes(meminfo, tmp_path) == 4_000_000
-    assert free_memory_bytes(tmp_path / "absent", tmp_path / "absent") is None
 
 
 def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Processor, memory and GPUs, read from the system and not from a library that computes."""
 
 import csv
+import math
 import os
 import platform
 import re
@@ -10,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from backbench import cgroups
+
 MEMINFO = Path("/proc/meminfo")
 CPUINFO = Path("/proc/cpuinfo")
 OWN_STATUS = Path("/proc/self/status")
-CGROUP = Path("/sys/fs/cgroup")
 DRIVER = Path("/proc/driver/nvidia/gpus")
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
 PATIENCE_SECONDS = 20
@@ -35,9 +37,11 @@ def processor(cpuinfo: Path = CPUINFO) -> str:
     return " ".join(found[1].split()) if found else platform.machine()
 
 
-def num_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+def num_cores(process: Path = cgroups.SELF) -> int:
+    """Return how many cores this process may use; a share of one, which a quota can leave, counts as one."""
+    allowed = len(os.sched_getaffinity(0))
+    quota = cgroups.processor_quota(process)
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
 
 
 def machine_name(found: tuple[Gpu, ...] | None = None) -> str:
@@ -61,14 +65,11 @@ def peak_memory_bytes(status: Path = OWN_STATUS) -> int:
     return kibibytes * 1024
 
 
-def free_memory_bytes(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:
-    """Return what a new process could get: of the system, and of the container where that is less."""
+def free_memory_bytes(meminfo: Path = MEMINFO, process: Path = cgroups.SELF) -> int | None:
+    """Return what a new process could get: of the system, and of every control group above it where that is less."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(meminfo), re.MULTILINE)
-    rooms = [int(found[1]) * 1024] if found else []
-    limit, used = _text(cgroup / "memory.max").strip(), _text(cgroup / "memory.current").strip()
-    if limit.isdigit() and used.isdigit():
-        rooms.append(max(0, int(limit) - int(used)))
-    return min(rooms, default=None)
+    rooms = [int(found[1]) * 1024 if found else None, cgroups.memory_room_bytes(process)]
+    return min((room for room in rooms if room is not None), default=None)
 
 
 def _text(path: Path) -> str:
