@@ -102,10 +102,10 @@ def test_a_gpu_that_the_backend_cannot_use_counts_as_none_and_is_told(monkeypatc
     monkeypatch.setattr("backbench.doctor.machine.lacking_for_gpu", lambda: ("nvidia-cublas-cu12",))
     found = planned(of_cells(10), replace(ROOMY, gpus={"0": H100}))
     assert (found.num_cells_at_once, found.gpus) == (10, ())
-    assert found.lines[-1].startswith(
+    assert found.lines[0].startswith(
         "GPU: H100; tensorflow cannot use it without nvidia-cublas-cu12: runs on the CPU; "
     )
-    assert "pip install" in found.lines[-1]
+    assert "pip install" in found.lines[0]
     assert "GPU" not in {finding.what for finding in found.findings}  # the doctor has it already
 
 

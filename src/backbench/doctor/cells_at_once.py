@@ -72,7 +72,7 @@ def machine_plan(plan: Plan, images: Images, machine: Machine, *, jobs: int | No
     findings += _shortage(sizes[:num_cells], rooms[-1].num_cells, machine)
     if not uses_gpus:
         findings += _idle_cores(plan, machine, num_cells, tightest.num_cells)
-    told = [*findings, on_gpu] if machine.gpus and not uses_gpus else findings
+    told = [on_gpu, *findings] if machine.gpus and not uses_gpus else findings
     gpus = tuple(machine.gpus) if uses_gpus and plan.num_processes_of_a_cell == 1 else ()
     return MachinePlan(num_cells, gpus, tuple(findings), tuple(map(_line, told)))
 
