@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from backbench import artifacts
+from backbench.artifacts import Cell
 from backbench.config import WorkersConfig, cell_config, to_typed
 from backbench.entry import quiet_libraries, refusing
 from backbench.hardware import own_gpu
@@ -21,7 +22,7 @@ def main(config: DictConfig) -> None:
         gpu = own_gpu(int(config.worker), os.environ)
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        with kept_in(artifacts.log(f"worker-{config.backbone.name}-{config.strategy.name}-{config.worker}")):
+        with kept_in(artifacts.worker_log(Cell(cell.backbone.name, cell.strategy.name), int(config.worker))):
             # Imported here, so that TensorFlow sees one GPU.
             from backbench.stages.work import work
 

@@ -78,8 +78,8 @@ def test_a_process_that_a_signal_kills_shows_where_and_leaves_its_log(tmp_path: 
 @pytest.mark.parametrize(
     ("script", "log", "said"),
     [
-        ("embed", "embed-resnet50_slim-feature_extraction", "oneDNN"),
-        ("worker", "worker-resnet50_slim-feature_extraction-0", ""),
+        ("embed", "logs/embed-resnet50_slim-feature_extraction", "oneDNN"),
+        ("worker", "workers/resnet50_slim-feature_extraction/worker-0", ""),
     ],
 )
 def test_a_stages_own_line_is_all_that_is_shown(tmp_path: Path, script: str, log: str, said: str) -> None:
@@ -89,4 +89,4 @@ def test_a_stages_own_line_is_all_that_is_shown(tmp_path: Path, script: str, log
     assert done.returncode == 2
     assert done.stderr.startswith("error: expected ")
     assert done.stderr.count("\n") == 1
-    assert said in (tmp_path / f"work/logs/{log}.log").read_text()
+    assert said in (tmp_path / f"work/{log}.log").read_text()

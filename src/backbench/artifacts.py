@@ -98,13 +98,18 @@ def timing(stage: str) -> Path:
 
 
 def log(stage: str) -> Path:
-    """Where a stage, or a worker of one, keeps what libraries said, such as `sweep-resnet50-fine_tuning`."""
+    """Where a stage, such as `sweep-resnet50-fine_tuning`, keeps what libraries said."""
     return LOGS / f"{stage}.log"
 
 
 def workers_folder(cell: Cell) -> Path:
     """Where the workers of a cell's sweep write their logs."""
     return WORKERS / str(cell)
+
+
+def worker_log(cell: Cell, number: int) -> Path:
+    """Where a worker of a cell's sweep keeps what libraries said."""
+    return workers_folder(cell) / f"worker-{number}.log"
 
 
 def cost(backbone: str) -> Path:

@@ -176,8 +176,7 @@ def cell_bytes(plan: Plan, images: Images) -> list[float]:
         measured = measured_bytes(cell_of(config))
         is_known = measured is not None and earlier_choice(config, images) is not None
         size_of_one = measured if measured is not None and is_known else _process_bytes(config, images)
-        waiting = PROCESS_BYTES if plan.num_processes_of_a_cell > 1 else 0
-        sizes.append(waiting + plan.num_processes_of_a_cell * size_of_one)
+        sizes.append(plan.num_processes_of_a_cell * size_of_one)
     return sizes
 
 
