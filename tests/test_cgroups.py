@@ -53,6 +53,8 @@ def test_the_least_of_all_groups_above_counts(tmp_path: Path) -> None:
     write(job.parent, memory__max=f"{999 * MB}", memory__current=f"{80 * MB}", cpu__max="800000 100000")
     assert memory_room_bytes(process) == 30 * MB
     assert processor_quota(process) == 2.5
+    write(job / "step_0", memory__high=f"{5 * MB}")
+    assert memory_room_bytes(process) == 4 * MB
 
 
 def test_version_1_has_a_hierarchy_for_each_controller(tmp_path: Path) -> None:

@@ -49,13 +49,20 @@ def test_afterwards_standard_error_is_the_terminal_again(tmp_path: Path) -> None
     assert run(tmp_path, *within(), "os.write(2, b'later')").stderr == "later"
 
 
-def test_a_traceback_is_followed_by_what_libraries_said(tmp_path: Path) -> None:
+def test_where_standard_error_is_closed_a_stage_runs_all_the_same(tmp_path: Path) -> None:
+    command = f'exec {sys.executable} -c "$0" 2>&-'
+    program = "\n".join([NOISE, within()[0], "    print('own line')"])
+    done = subprocess.run(["sh", "-c", command, program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "own line\n")
+
+
+def test_a_traceback_comes_after_what_libraries_said(tmp_path: Path) -> None:
     done = run(tmp_path, *within("raise ValueError('of the programme')"))
     assert done.returncode == 1
-    before, _, after = done.stderr.partition("ValueError: of the programme\n")
-    assert before.startswith("Traceback")
-    assert after.startswith(f"what libraries said before that, the last lines of {LOG}:\n  of C\n")
-    assert "of a logger" in after
+    before, _, after = done.stderr.partition("Traceback")
+    assert before.startswith(f"what libraries said, the last lines of {LOG}:\n  of C\n")
+    assert "of a logger" in before
+    assert after.endswith("ValueError: of the programme\n")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,11 @@ def memory_room_bytes(process: Path = SELF) -> int | None:
 
     The page cache counts as free, its active part too, for the kernel drops it before it kills.
     """
-    rooms = [_room(group, "memory.max", "memory.current", "") for group in _groups(process, VERSION_2)]
+    rooms = [
+        _room(group, limit, "memory.current", "")
+        for group in _groups(process, VERSION_2)
+        for limit in ("memory.max", "memory.high")  # over the second a process is held up, and hardly gets on
+    ]
     rooms += [
         _room(group, "memory.limit_in_bytes", "memory.usage_in_bytes", VERSION_1_PREFIX)
         for group in _groups(process, "memory")

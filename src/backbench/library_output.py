@@ -19,9 +19,12 @@ NUM_SHOWN_LINES = 20
 def kept_in(log: Path) -> Iterator[None]:
     """Send whatever is written to standard error to `log`, which is emptied first; standard output is left alone.
 
-    An error that ends the process in a traceback is followed by the last lines of the log. A signal that the process
+    A traceback that ends the process comes after the last lines of the log. A signal that the process
     dies of, such as SIGSEGV, leaves no time for that: Python's stack goes to standard error, and the log is whole.
     """
+    if sys.stderr is None:  # so it is where the process was started with it closed
+        yield
+        return
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     terminal = os.dup(STDERR)
@@ -33,7 +36,7 @@ def kept_in(log: Path) -> Iterator[None]:
     try:
         yield
     except Exception:
-        _show_after_traceback(log)
+        _show_before_traceback(log)
         raise
     finally:
         if is_first:
@@ -43,15 +46,14 @@ def kept_in(log: Path) -> Iterator[None]:
         os.close(terminal)
 
 
-def _show_after_traceback(log: Path) -> None:
+def _show_before_traceback(log: Path) -> None:
     """Where the error is a user's mistake, it ends in `SystemExit`, which Python shows no traceback of."""
     before = sys.excepthook
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        before(kind, error, trace)
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-NUM_SHOWN_LINES:]
         if lines:
-            heading = f"what libraries said before that, the last lines of {log}:"
-            print(heading, *lines, sep="\n  ", file=sys.stderr)
+            print(f"what libraries said, the last lines of {log}:", *lines, sep="\n  ", file=sys.stderr)
+        before(kind, error, trace)
 
     sys.excepthook = show

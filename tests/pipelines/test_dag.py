@@ -75,6 +75,7 @@ NO_RESULT = {
     "disk",
     "installation",
     "library_output",
+    "gpu_support",
     "web_address",
     "digests",
     "units",

@@ -11,8 +11,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backbench.doctor.finding import Finding, ready, warning
+from backbench.gpu_support import how_to_use_gpu, lacking_for_gpu
 from backbench.hardware import VISIBLE, Gpu, free_memory_bytes, gpus, num_cores, visible_gpus
-from backbench.installation import backend, how_to_use_gpu, lacking_for_gpu
+from backbench.installation import backend
 from backbench.units import size
 
 # Small enough that some of the products are not interrupted, however busy the machine is.

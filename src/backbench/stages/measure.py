@@ -13,8 +13,9 @@ from backbench import artifacts, latency
 from backbench.backbone_config import BackboneConfig
 from backbench.config import BenchmarkConfig
 from backbench.console import progress_bar
+from backbench.gpu_support import lacking_for_gpu
 from backbench.hardware import gpus, machine_name
-from backbench.installation import backend, computing_versions, lacking_for_gpu
+from backbench.installation import backend, computing_versions
 from backbench.latency import LATENCY_BATCH, THROUGHPUT_BATCH, Speed
 
 
