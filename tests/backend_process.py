@@ -30,7 +30,18 @@ def cells() -> dict[str, Any]:
     found = {strategy: run_cell(strategy) for strategy in STRATEGIES}
     assert "tensorflow" not in sys.modules, "TensorFlow was imported"
     limit_threads(NUM_THREADS)  # as every stage does again for each model
-    return {**found, "num_threads": num_threads()}
+    return {**found, "num_threads": num_threads(), "refuses_another_number": refuses(NUM_THREADS + 1)}
+
+
+def refuses(num_threads: int) -> bool:
+    """Say whether it is too late for another number of threads."""
+    from backbench.determinism import limit_threads
+
+    try:
+        limit_threads(num_threads)
+    except RuntimeError:
+        return True
+    return False
 
 
 def num_threads() -> int:
