@@ -6,9 +6,11 @@ import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 
+from backbench import artifacts
 from backbench.backbone_config import BackboneConfig
 from backbench.config import TrackingConfig, to_typed
 from backbench.entry import quiet_libraries, refusing
+from backbench.library_output import kept_in
 from backbench.pretrain_config import PretrainConfig
 
 
@@ -18,12 +20,13 @@ def main(config: DictConfig) -> None:
         backbone = to_typed(config.backbone, BackboneConfig, where="conf/backbone")
         recipe = to_typed(config.pretrain, PretrainConfig, where="conf/pretrain")
         tracking = to_typed(config.tracking, TrackingConfig, where="conf/pretrain_entry.yaml: tracking")
-        # Imported here, so that a mistake in the configuration is told before TensorFlow is imported.
-        from backbench.pretraining import Folders
-        from backbench.stages.pretrain import pretrained
+        with kept_in(artifacts.log(f"pretrain-{backbone.name}")):
+            # Imported here, so that a mistake in the configuration is told before TensorFlow is imported.
+            from backbench.pretraining import Folders
+            from backbench.stages.pretrain import pretrained
 
-        folders = Folders(*(Path(config.folders[key]) for key in ("cache", "state", "weights")))
-        print(pretrained(backbone, recipe, tracking, folders), flush=True)
+            folders = Folders(*(Path(config.folders[key]) for key in ("cache", "state", "weights")))
+            print(pretrained(backbone, recipe, tracking, folders), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 
+from backbench import artifacts
 from backbench.config import to_typed
 from backbench.entry import quiet_libraries, refusing
+from backbench.library_output import kept_in
 from backbench.pretrain_config import TransferConfig
 from backbench.transfer.measurements import check
 
@@ -17,7 +19,8 @@ def main(config: DictConfig) -> None:
     with refusing():
         typed = to_typed(config, TransferConfig, where="conf/transfer_entry.yaml")
         check(typed)
-        print(measured(typed), flush=True)
+        with kept_in(artifacts.log("transfer")):
+            print(measured(typed), flush=True)
 
 
 def measured(typed: TransferConfig) -> str:

@@ -6,9 +6,12 @@ import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 
+from backbench import artifacts
+from backbench.artifacts import Cell
 from backbench.config import WorkersConfig, cell_config, to_typed
 from backbench.entry import quiet_libraries, refusing
 from backbench.hardware import own_gpu
+from backbench.library_output import kept_in
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="worker_entry")
@@ -20,10 +23,11 @@ def main(config: DictConfig) -> None:
         gpu = own_gpu(int(config.worker), os.environ)
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        # Imported here, so that TensorFlow sees one GPU.
-        from backbench.stages.work import work
+        with kept_in(artifacts.worker_log(Cell(cell.backbone.name, cell.strategy.name), int(config.worker))):
+            # Imported here, so that TensorFlow sees one GPU.
+            from backbench.stages.work import work
 
-        print(work(cell, workers, number=int(config.worker)), flush=True)
+            print(work(cell, workers, number=int(config.worker)), flush=True)
 
 
 if __name__ == "__main__":

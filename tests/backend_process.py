@@ -23,11 +23,35 @@ class WithoutTensorFlow:
 
 def cells() -> dict[str, Any]:
     """Run embed, sweep and train of a tiny cell per strategy, from `tiny.weights.h5`."""
-    from tests.test_backends import STRATEGIES, run_cell
+    from backbench.determinism import limit_threads
+    from tests.test_backends import NUM_THREADS, STRATEGIES, run_cell
 
+    limit_threads(NUM_THREADS)
     found = {strategy: run_cell(strategy) for strategy in STRATEGIES}
     assert "tensorflow" not in sys.modules, "TensorFlow was imported"
-    return found
+    limit_threads(NUM_THREADS)  # as every stage does again for each model
+    return {**found, "num_threads": num_threads(), "refuses_another_number": refuses(NUM_THREADS + 1)}
+
+
+def refuses(num_threads: int) -> bool:
+    """Say whether it is too late for another number of threads."""
+    from backbench.determinism import limit_threads
+
+    try:
+        limit_threads(num_threads)
+    except RuntimeError:
+        return True
+    return False
+
+
+def num_threads() -> int:
+    """Count the threads that one operation is shared out to."""
+    if os.environ["KERAS_BACKEND"] == "torch":
+        import torch
+
+        return int(torch.get_num_threads())
+    names = ((task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir())
+    return sum(name == "tf_XLAEigen" for name in names)
 
 
 def features() -> dict[str, Any]:

@@ -52,6 +52,7 @@ COMPILED_QUICKLY = "--xla_backend_optimization_level=0"
 # Keras 3.15 says so itself: "not available with the torch backend at this time due to an outstanding bug".
 REFUSED = {"torch": {"nasnet_mobile"}}
 LARGEST_RELATIVE_ERROR = 1e-3
+NUM_THREADS = 3
 
 Recorder = Callable[[str, object], None]
 
@@ -121,6 +122,11 @@ def elsewhere(
 @pytest.mark.timeout(600)
 def test_features_are_those_of_tensorflow(elsewhere: Elsewhere, record_property: Recorder) -> None:
     check_features(elsewhere.expected, elsewhere.backend, elsewhere.folder / "features", record_property)
+
+
+def test_an_operation_takes_as_many_threads_as_the_benchmark_says(elsewhere: Elsewhere) -> None:
+    assert elsewhere.cells["num_threads"] == NUM_THREADS
+    assert elsewhere.cells["refuses_another_number"] == (elsewhere.backend == "jax")  # PyTorch takes any, at any time
 
 
 @pytest.mark.every_backbone

@@ -1,7 +1,8 @@
 import pytest
 import tensorflow as tf
 
-from backbench.determinism import grow_gpu_memory, make_deterministic
+from backbench.determinism import grow_gpu_memory, limit_threads, make_deterministic
+from backbench.errors import ConfigError
 
 
 def test_the_memory_of_every_gpu_grows_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,3 +16,10 @@ def test_the_memory_of_every_gpu_grows_where_it_is_asked_for(monkeypatch: pytest
     assert grown == [("GPU:0", True), ("GPU:1", True)]
     monkeypatch.undo()
     grow_gpu_memory()
+
+
+def test_threads_are_refused_on_a_backend_that_cannot_be_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keras.backend.backend", lambda: "openvino")
+    limit_threads(0)
+    with pytest.raises(ConfigError, match="threads: expected 0 on openvino, found 2; set it to 0"):
+        limit_threads(2)

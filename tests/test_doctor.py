@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from backbench import artifacts, hardware, installation
+from backbench import artifacts, installation
 from backbench.artifacts import Cell
 from backbench.backbone_config import WeightsConfig
 from backbench.command import main
@@ -25,12 +25,12 @@ from backbench.doctor.machine import Machine
 from backbench.doctor.page import print_examination
 from backbench.doctor.plan import BENCHMARK, Plan, read_plan
 from backbench.doctor.weight_files import weight_findings
-from backbench.hardware import Gpu, free_memory_bytes
+from backbench.hardware import Gpu
 from backbench.records import BestRecord, Choice, write_best
 from tests.conftest import PROJECT, backbone_config, strategy_config
 
 IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000)
-TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, (), 10**11)
+TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, {}, 10**11)
 PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "ImageNet-1k"}
 
 
@@ -324,41 +324,24 @@ def test_a_backbone_of_a_library_that_is_absent_stops() -> None:
 # The machine
 
 
-def test_a_container_may_have_less_memory_than_the_system(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n", encoding="utf-8")
-    assert free_memory_bytes(meminfo, tmp_path) == 8_192_000
-    (tmp_path / "memory.max").write_text("5000000\n", encoding="utf-8")
-    (tmp_path / "memory.current").write_text("1000000\n", encoding="utf-8")
-    assert free_memory_bytes(meminfo, tmp_path) == 4_000_000
-    assert free_memory_bytes(tmp_path / "absent", tmp_path / "absent") is None
-
-
-def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 81559, 81000'\necho 'Old, [N/A], [N/A]'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    first, second = hardware.gpus(tmp_path)
-    assert first == Gpu("NVIDIA H100 80GB HBM3", 81559 * 2**20, 81000 * 2**20)
-    assert second == Gpu("Old", None, None)
-
-
-def test_without_nvidia_smi_the_driver_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert hardware.gpus(tmp_path) == ()
-    (tmp_path / "0000:01:00.0").mkdir()
-    (tmp_path / "0000:01:00.0/information").write_text("Model: \t\t Tesla T4\nIRQ: 1\n", encoding="utf-8")
-    assert hardware.gpus(tmp_path) == (Gpu("Tesla T4", None, None),)
-
-
-def test_a_gpu_without_cuda_packages_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    findings = machine.machine_findings(replace(TWO_CORES, gpus=(Gpu("Tesla T4", None, None),)))
-    monkeypatch.setattr(machine, "installed", lambda name: None)
-    finding = of(machine.machine_findings(replace(TWO_CORES, gpus=(Gpu("Tesla T4", None, None),))), "GPU")
-    assert of(findings, "GPU").found.startswith("Tesla T4")
+def test_a_gpu_that_the_backend_cannot_use_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"0": Gpu("Tesla T4", None, None)}
+    monkeypatch.setattr(machine, "lacking_for_gpu", tuple)
+    assert of(machine.machine_findings(replace(TWO_CORES, gpus=shown)), "GPU").found == "Tesla T4"
+    monkeypatch.setattr(machine, "lacking_for_gpu", lambda: ("nvidia-cublas-cu12",))
+    finding = of(machine.machine_findings(replace(TWO_CORES, gpus=shown)), "GPU")
     assert finding.verdict is Verdict.WARNING
+    assert "tensorflow cannot use it without nvidia-cublas-cu12: runs on the CPU" in finding.found
+    assert "pip install 'tensorflow[and-cuda]==" in finding.advice
+
+
+def test_no_gpu_and_a_hidden_one_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert of(machine.machine_findings(TWO_CORES), "GPU").found == "none: runs on the CPU"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert (
+        of(machine.machine_findings(TWO_CORES), "GPU").found == "none that CUDA_VISIBLE_DEVICES shows: runs on the CPU"
+    )
 
 
 def test_the_speed_is_measured_in_less_than_a_second() -> None:
@@ -432,7 +415,7 @@ def test_cells_side_by_side_take_less_time_and_more_memory(project: Path) -> Non
     plan = read_plan()
     alone, together = (estimated(plan, IMAGES, TWO_CORES, jobs=jobs) for jobs in (1, 2))
     assert together.wall_seconds < 0.7 * alone.wall_seconds
-    assert together.memory_bytes == 2 * alone.memory_bytes
+    assert 1.5 * alone.memory_bytes < together.memory_bytes <= 2 * alone.memory_bytes
 
 
 def test_the_default_benchmark_takes_minutes_not_hours(project: Path) -> None:

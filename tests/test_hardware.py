@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.hardware import Gpu, machine_name, num_cores, own_gpu, peak_memory_bytes, processor
+from backbench.hardware import Gpu, gpus, machine_name, num_cores, own_gpu, peak_memory_bytes, processor, visible_gpus
 
 CPUINFO = "processor\t: 0\nmodel name\t: Xeon(R)  CPU @ 2.10GHz\nprocessor\t: 1\nmodel name\t: other\n"
 SHOW_PEAK = "from backbench.hardware import peak_memory_bytes; print(peak_memory_bytes())"
@@ -52,3 +52,64 @@ def test_workers_take_gpus_in_turn_unless_somebody_said_which(
 ) -> None:
     monkeypatch.setattr("backbench.hardware.gpus", lambda: (Gpu("fake", None, None),) * num_gpus)
     assert own_gpu(3, environment) == expected
+
+
+NVIDIA_SMI = """#!/bin/sh
+echo 'NVIDIA H100 80GB HBM3, 81559, 81000, GPU-aaaa-1'
+echo 'Old, [N/A], [N/A], GPU-bbbb-2'
+"""
+H100 = Gpu("NVIDIA H100 80GB HBM3", 81559 * 2**20, 81000 * 2**20, "GPU-aaaa-1")
+OLD = Gpu("Old", None, None, "GPU-bbbb-2")
+
+
+def program(path: Path) -> None:
+    path.write_text(NVIDIA_SMI)
+    path.chmod(0o755)
+
+
+def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "nvidia-smi")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert gpus(tmp_path) == (H100, OLD)
+
+
+def test_nvidia_smi_is_found_where_windows_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "of_wsl")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setattr("backbench.hardware.NVIDIA_SMI_OF_WSL", str(tmp_path / "of_wsl"))
+    assert gpus(tmp_path) == (H100, OLD)
+
+
+def test_without_nvidia_smi_the_driver_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpus(tmp_path) == ()
+    (tmp_path / "0000:01:00.0").mkdir()
+    (tmp_path / "0000:01:00.0/information").write_text("Model: \t\t Tesla T4\nIRQ: 1\n", encoding="utf-8")
+    assert gpus(tmp_path) == (Gpu("Tesla T4", None, None),)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (None, {"0": H100, "1": OLD}),
+        ("", {}),
+        ("-1", {}),
+        ("NoDevFiles", {}),
+        ("1", {"1": OLD}),
+        ("1, 0", {"1": OLD, "0": H100}),
+        ("0,7,1", {"0": H100}),
+        ("GPU-bbbb", {"GPU-bbbb": OLD}),
+        ("GPU-cccc", {}),
+        ("MIG-dddd", {"MIG-dddd": Gpu("a part of a GPU", None, None, "MIG-dddd")}),
+    ],
+)
+def test_a_process_sees_the_gpus_that_cuda_would_show_it(asked: str | None, expected: dict[str, Gpu]) -> None:
+    environment = {} if asked is None else {"CUDA_VISIBLE_DEVICES": asked}
+    shown = visible_gpus((H100, OLD), environment)
+    assert shown == expected
+    assert list(shown) == list(expected)
+
+
+def test_where_there_is_no_gpu_none_is_visible() -> None:
+    assert visible_gpus((), {"CUDA_VISIBLE_DEVICES": "0"}) == {}
+    assert visible_gpus((), {"CUDA_VISIBLE_DEVICES": "MIG-dddd"}) == {}

@@ -38,6 +38,7 @@ STATE = Path("work/state")
 LOCKS = Path("work/locks")
 WORKERS = Path("work/workers")
 TIMINGS = Path("work/timings")
+LOGS = Path("work/logs")
 COSTS = Path("work/costs")
 MEASURED = Path("work/measured.json")
 DASHBOARD = Path("work/dashboard.db")
@@ -97,9 +98,19 @@ def timing(stage: str) -> Path:
     return TIMINGS / f"{stage}.json"
 
 
+def log(stage: str) -> Path:
+    """Where a stage, such as `sweep-resnet50-fine_tuning`, keeps what libraries said."""
+    return LOGS / f"{stage}.log"
+
+
 def workers_folder(cell: Cell) -> Path:
     """Where the workers of a cell's sweep write their logs."""
     return WORKERS / str(cell)
+
+
+def worker_log(cell: Cell, number: int) -> Path:
+    """Where a worker of a cell's sweep keeps what libraries said."""
+    return workers_folder(cell) / f"worker-{number}.log"
 
 
 def cost(backbone: str) -> Path:

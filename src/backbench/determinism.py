@@ -1,5 +1,6 @@
 """Seeds, threads and deterministic operations, set before the first tensor is made; and what layers compute in."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -7,6 +8,10 @@ from unittest.mock import patch
 
 import keras
 from keras.src.utils import rng_utils
+
+from backbench.errors import ConfigError
+
+XLA_THREADS = "NPROC"  # read once, when XLA's client for the CPU starts
 
 
 def make_deterministic(seed: int, *, num_threads: int = 0, memory_growth: bool = False) -> None:
@@ -46,13 +51,40 @@ def limit_threads(num_threads: int) -> None:
     (docs/formula-weights.md), so a machine is better filled with processes.
 
     Raises:
-        RuntimeError: the backend has made a tensor already.
+        ConfigError: the backend has no such setting.
+        RuntimeError: the backend has made a tensor already, with another number.
     """
-    if num_threads and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+    if not num_threads:
+        return
+    name = keras.backend.backend()
+    limit = {"tensorflow": _limit_tensorflow, "jax": _limit_jax, "torch": _limit_torch}.get(name)
+    if limit is None:
+        raise ConfigError(f"conf/benchmark.yaml: threads: expected 0 on {name}, found {num_threads}; set it to 0")
+    limit(num_threads)
 
-        tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+def _limit_tensorflow(num_threads: int) -> None:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(num_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _limit_jax(num_threads: int) -> None:
+    """Set the one thing that XLA sizes its pool by when it starts; the flags that are named for it limit nothing."""
+    from jax._src.xla_bridge import backends_are_initialized
+
+    if backends_are_initialized() and os.environ.get(XLA_THREADS) != str(num_threads):
+        raise RuntimeError(f"JAX computes already, so that it cannot be limited to {num_threads} threads")
+    os.environ[XLA_THREADS] = str(num_threads)
+
+
+def _limit_torch(num_threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(num_threads)
+    if torch.get_num_interop_threads() != 1:
+        torch.set_num_interop_threads(1)
 
 
 def grow_gpu_memory() -> None:

@@ -20,6 +20,7 @@ from backbench import artifacts, disk
 from backbench.errors import BackbenchError
 from backbench.hardware import machine_name, peak_memory_bytes
 from backbench.installation import CHECKOUT, require_own_code
+from backbench.library_output import kept_in
 from backbench.versions import require_recorded_versions
 
 CONF = str(CHECKOUT / "conf")
@@ -27,13 +28,13 @@ REFUSED, INTERRUPTED = 2, 130  # the second is a shell's own code for a command 
 
 
 def quiet_libraries() -> None:
-    """Keep TensorFlow's start-up chatter and MLflow's telemetry out, unless the user asks for them.
+    """Keep TensorFlow's chatter and MLflow's telemetry out, unless the user asks for them; warnings are kept.
 
     And let a locale that cannot spell a letter of a message, such as an arrow, cost the letter and not the run.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # Otherwise Hydra prints errors in its own way and exits with 1.
@@ -100,6 +101,8 @@ def run_stage(
 ) -> None:
     """Compose `conf/config.yaml` with the command line, run a stage as the only writer, print its last line.
 
+    What libraries say is kept in work/logs.
+
     Args:
         stage: Does the work; returns the line that says where to look next.
         lock_name: Names the outputs that the stage writes, such as `sweep-resnet50-fine_tuning`.
@@ -112,7 +115,7 @@ def run_stage(
     @hydra.main(version_base=None, config_path=CONF, config_name="config")
     def composed(config: DictConfig) -> None:
         name, started = lock_name(config), time.monotonic()
-        with refusing(), artifacts.only_writer(name):
+        with refusing(), artifacts.only_writer(name), kept_in(artifacts.log(name)):
             _require_what_dvc_records()
             last_line = stage(config)
             _write_spent(name, started)

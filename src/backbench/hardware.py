@@ -1,32 +1,39 @@
 """Processor, memory and GPUs, read from the system and not from a library that computes."""
 
 import csv
+import math
 import os
 import platform
 import re
 import resource
+import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from backbench import cgroups
 
 MEMINFO = Path("/proc/meminfo")
 CPUINFO = Path("/proc/cpuinfo")
 OWN_STATUS = Path("/proc/self/status")
-CGROUP = Path("/sys/fs/cgroup")
 DRIVER = Path("/proc/driver/nvidia/gpus")
-NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
+# On Windows's own Linux it lies where no PATH leads.
+NVIDIA_SMI, NVIDIA_SMI_OF_WSL = "nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi"
+NVIDIA_QUERY = ("--query-gpu=name,memory.total,memory.free,uuid", "--format=csv,noheader,nounits")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 PATIENCE_SECONDS = 20
 MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU; bytes are None where only the driver could be asked."""
+    """One GPU; bytes are None, and the identifier is empty, where only the driver could be asked."""
 
     name: str
     memory_bytes: int | None
     free_bytes: int | None
+    uuid: str = ""
 
 
 def processor(cpuinfo: Path = CPUINFO) -> str:
@@ -35,9 +42,11 @@ def processor(cpuinfo: Path = CPUINFO) -> str:
     return " ".join(found[1].split()) if found else platform.machine()
 
 
-def num_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+def num_cores(process: Path = cgroups.SELF) -> int:
+    """Return how many cores this process may use; a share of one, which a quota can leave, counts as one."""
+    allowed = len(os.sched_getaffinity(0))
+    quota = cgroups.processor_quota(process)
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
 
 
 def machine_name(found: tuple[Gpu, ...] | None = None) -> str:
@@ -61,14 +70,11 @@ def peak_memory_bytes(status: Path = OWN_STATUS) -> int:
     return kibibytes * 1024
 
 
-def free_memory_bytes(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:
-    """Return what a new process could get: of the system, and of the container where that is less."""
+def free_memory_bytes(meminfo: Path = MEMINFO, process: Path = cgroups.SELF) -> int | None:
+    """Return what a new process could get: of the system, and of every control group above it where that is less."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(meminfo), re.MULTILINE)
-    rooms = [int(found[1]) * 1024] if found else []
-    limit, used = _text(cgroup / "memory.max").strip(), _text(cgroup / "memory.current").strip()
-    if limit.isdigit() and used.isdigit():
-        rooms.append(max(0, int(limit) - int(used)))
-    return min(rooms, default=None)
+    rooms = [int(found[1]) * 1024 if found else None, cgroups.memory_room_bytes(process)]
+    return min((room for room in rooms if room is not None), default=None)
 
 
 def _text(path: Path) -> str:
@@ -80,8 +86,9 @@ def _text(path: Path) -> str:
 
 def gpus(driver: Path = DRIVER) -> tuple[Gpu, ...]:
     """Ask nvidia-smi, and where there is none, the driver's files."""
+    command = (shutil.which(NVIDIA_SMI) or NVIDIA_SMI_OF_WSL, *NVIDIA_QUERY)
     try:
-        done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         models = (
             re.search(r"^Model:\s*(.+)$", _text(file), re.MULTILINE) for file in sorted(driver.glob("*/information"))
@@ -89,8 +96,36 @@ def gpus(driver: Path = DRIVER) -> tuple[Gpu, ...]:
         return tuple(Gpu(model[1].strip() if model else "GPU", None, None) for model in models)
     if done.returncode != 0:
         return ()
-    rows = (row for row in csv.reader(done.stdout.splitlines(), skipinitialspace=True) if len(row) == 3)
-    return tuple(Gpu(name, _mebibytes(total), _mebibytes(free)) for name, total, free in rows)
+    rows = (row for row in csv.reader(done.stdout.splitlines(), skipinitialspace=True) if len(row) == 4)
+    return tuple(Gpu(name, _mebibytes(total), _mebibytes(free), uuid) for name, total, free, uuid in rows)
+
+
+def visible_gpus(found: Sequence[Gpu], environment: Mapping[str, str]) -> dict[str, Gpu]:
+    """Return the GPUs that CUDA would show to a process, by what CUDA_VISIBLE_DEVICES names each.
+
+    Args:
+        found: All of the machine.
+        environment: Without the variable, all are visible; with an empty one, none is.
+    """
+    asked = environment.get(VISIBLE)
+    if asked is None:
+        return {str(number): gpu for number, gpu in enumerate(found)}
+    visible: dict[str, Gpu] = {}
+    for name in map(str.strip, asked.split(",")):
+        gpu = _named(name, found)
+        if gpu is None:  # CUDA shows nothing of what comes after it either
+            break
+        visible[name] = gpu
+    return visible
+
+
+def _named(name: str, found: Sequence[Gpu]) -> Gpu | None:
+    """Find a GPU by its number, or by the beginning of its identifier; a part of one is a GPU of its own."""
+    if name.isdigit():
+        return found[int(name)] if int(name) < len(found) else None
+    if name.startswith("MIG-") and found:
+        return Gpu("a part of a GPU", None, None, name)
+    return next((gpu for gpu in found if name.startswith("GPU-") and gpu.uuid.startswith(name)), None)
 
 
 def own_gpu(worker: int, environment: Mapping[str, str]) -> str | None:
@@ -101,7 +136,7 @@ def own_gpu(worker: int, environment: Mapping[str, str]) -> str | None:
         environment: SLURM says in CUDA_VISIBLE_DEVICES what is whose: then that holds. Submitit's local launcher
             empties it, so an empty one says nothing.
     """
-    if environment.get("CUDA_VISIBLE_DEVICES"):
+    if environment.get(VISIBLE):
         return None
     num_gpus = len(gpus())
     return str(worker % num_gpus) if num_gpus else None

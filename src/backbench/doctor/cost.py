@@ -11,7 +11,7 @@ from typing import Any
 from backbench.config import CellConfig
 from backbench.doctor import arithmetic
 from backbench.doctor.arithmetic import FLOAT_BYTES, Work
-from backbench.doctor.earlier import earlier_choice, has_trained, measured_seconds, stored_bytes
+from backbench.doctor.earlier import earlier_choice, has_trained, measured_bytes, measured_seconds, stored_bytes
 from backbench.doctor.images import Images
 from backbench.doctor.machine import Machine
 from backbench.doctor.plan import Plan, cell_of
@@ -98,7 +98,7 @@ def estimated(plan: Plan, images: Images, machine: Machine, *, jobs: int) -> Cos
         stages=stages,
         wall_seconds=side_by_side + one_by_one,
         disk_bytes=sum(_cell_disk_bytes(config, images) for config in plan.cells) + _pixel_bytes(plan, images),
-        memory_bytes=min(jobs, len(plan.cells)) * max(_memory_bytes(config, images) for config in plan.cells),
+        memory_bytes=sum(sorted(cell_bytes(plan, images), reverse=True)[:jobs]),
     )
 
 
@@ -169,7 +169,18 @@ def _pixel_bytes(plan: Plan, images: Images) -> float:
     return COPIES_ON_DISK * images.num_images * 3 * plan.one.dataset.image_size_pixels**2
 
 
-def _memory_bytes(config: CellConfig, images: Images) -> float:
+def cell_bytes(plan: Plan, images: Images) -> list[float]:
+    """Return the memory that each cell takes at its peak: as an earlier run measured it, else as estimated."""
+    sizes = []
+    for config in plan.cells:
+        measured = measured_bytes(cell_of(config))
+        is_known = measured is not None and earlier_choice(config, images) is not None
+        size_of_one = measured if measured is not None and is_known else _process_bytes(config, images)
+        sizes.append(plan.num_processes_of_a_cell * size_of_one)
+    return sizes
+
+
+def _process_bytes(config: CellConfig, images: Images) -> float:
     """Estimate the largest process of a cell: its libraries, weights, the widest layers of a batch, kept features."""
     backbone, strategy = config.backbone, config.strategy
     weights = (backbone.num_parameters or 0) * FLOAT_BYTES

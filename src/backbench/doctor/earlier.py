@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from backbench import artifacts
+from backbench.artifacts import Cell
 from backbench.config import CellConfig, resolved
 from backbench.doctor.images import Images
 from backbench.doctor.plan import cell_of
@@ -14,9 +15,19 @@ from backbench.records import BestRecord, read_best, read_metrics
 
 def measured_seconds(name: str) -> float | None:
     """Return what a stage wrote of its last run here, such as `sweep-resnet50-fine_tuning`."""
+    return _measured(name, "wall_seconds")
+
+
+def measured_bytes(cell: Cell) -> float | None:
+    """Return the largest peak of memory that a stage of a cell wrote of its last run here."""
+    peaks = [_measured(f"{stage}-{cell}", "peak_memory_bytes") for stage in ("embed", "sweep", "train")]
+    return max((peak for peak in peaks if peak is not None), default=None)
+
+
+def _measured(name: str, key: str) -> float | None:
     file = artifacts.timing(name)
     try:
-        return float(json.loads(file.read_text(encoding="utf-8"))["wall_seconds"])
+        return float(json.loads(file.read_text(encoding="utf-8"))[key])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

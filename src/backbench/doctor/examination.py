@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backbench.doctor.bookkeeping import bookkeeping_findings
+from backbench.doctor.cells_at_once import machine_plan
 from backbench.doctor.cost import Cost, estimated
 from backbench.doctor.finding import Finding, Verdict, missing_by, ready, warning
 from backbench.doctor.images import Images, data_dvc_finding, look_at_images
@@ -66,13 +67,9 @@ def examine(jobs: int | None = None) -> Examination:
     findings += [found, data_dvc_finding(plan.one.dataset), *bookkeeping_findings(plan.one.tracking)]
     if images is None:
         return Examination(tuple(findings), None, None)
-    cost = estimated(plan, images, machine, jobs=jobs or default_jobs(machine))
-    return Examination((*findings, *_shortages(cost, machine)), images, cost)
-
-
-def default_jobs(machine: Machine) -> int:
-    """Return how many cells `make repro` runs side by side: one per core, but one in all where a GPU is shared."""
-    return 1 if machine.gpus else machine.num_cores
+    at_once = machine_plan(plan, images, machine, jobs=jobs)
+    cost = estimated(plan, images, machine, jobs=at_once.num_cells_at_once)
+    return Examination((*findings, *at_once.findings, *_shortages(cost, machine)), images, cost)
 
 
 def _benchmark(plan: Plan) -> Finding:
@@ -87,9 +84,6 @@ def _benchmark(plan: Plan) -> Finding:
 
 def _shortages(cost: Cost, machine: Machine) -> Sequence[Finding]:
     findings = []
-    if machine.free_memory_bytes is not None and cost.memory_bytes > machine.free_memory_bytes:
-        found = f"about {size(cost.memory_bytes)} for {cost.jobs} cells at once, {size(machine.free_memory_bytes)} free"
-        findings.append(warning("memory", found, "run fewer at once, such as `make repro JOBS=1`"))
     if cost.disk_bytes > machine.free_disk_bytes:
         found = f"at most {size(cost.disk_bytes)}, {size(machine.free_disk_bytes)} free"
         advice = "make room, or lower activation_limit_gigabytes or views in conf/strategy/: the rest is computed"

@@ -1,18 +1,19 @@
 """The machine: processors, memory, disk, GPUs, and how fast it multiplies; read from the system, not from a library."""
 
-import importlib.metadata
 import math
+import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from packaging.requirements import Requirement
 from threadpoolctl import threadpool_limits
 
 from backbench.doctor.finding import Finding, ready, warning
-from backbench.hardware import Gpu, free_memory_bytes, gpus, num_cores
-from backbench.installation import installed
+from backbench.gpu_support import how_to_use_gpu, lacking_for_gpu
+from backbench.hardware import VISIBLE, Gpu, free_memory_bytes, gpus, num_cores, visible_gpus
+from backbench.installation import backend
 from backbench.units import size
 
 # Small enough that some of the products are not interrupted, however busy the machine is.
@@ -22,12 +23,15 @@ SPEED_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run may use. `flops_per_second` is float32, of all cores together."""
+    """What a run may use. GPUs stand under what CUDA_VISIBLE_DEVICES names each.
+
+    `flops_per_second` is float32, of all cores together.
+    """
 
     num_cores: int
     free_memory_bytes: int | None
     free_disk_bytes: int
-    gpus: tuple[Gpu, ...]
+    gpus: Mapping[str, Gpu]
     flops_per_second: float
 
 
@@ -37,7 +41,7 @@ def this_machine() -> Machine:
         num_cores=num_cores(),
         free_memory_bytes=free_memory_bytes(),
         free_disk_bytes=shutil.disk_usage(".").free,
-        gpus=gpus(),
+        gpus=visible_gpus(gpus(), os.environ),
         flops_per_second=flops_per_second(),
     )
 
@@ -63,35 +67,25 @@ def machine_findings(machine: Machine) -> list[Finding]:
     speed = f"{machine.flops_per_second / 10**9:.0f} GFLOP/s in float32 matrix products"
     return [
         ready("processor", f"{machine.num_cores} cores, {speed}"),
-        _gpu_finding(machine.gpus),
+        gpu_finding(machine.gpus),
         ready("memory", memory),
         ready("disk", f"{size(machine.free_disk_bytes)} free"),
     ]
 
 
-def _gpu_finding(found: tuple[Gpu, ...]) -> Finding:
+def gpu_finding(found: Mapping[str, Gpu]) -> Finding:
+    """Say whether the backend computes on the GPUs that are visible."""
     if not found:
-        return ready("GPU", "none: runs on the CPU")
-    names = ", ".join(_spelled(gpu) for gpu in found)
-    absent = [name for name in _cuda_packages() if installed(name) is None]
-    if absent:
-        advice = "run `.venv/bin/pip install 'tensorflow[and-cuda]'` in the version that is installed"
-        return warning("GPU", f"{names}; TensorFlow cannot use it without {', '.join(absent[:3])}", advice)
-    return ready("GPU", names)
+        return ready("GPU", f"none{f' that {VISIBLE} shows' if VISIBLE in os.environ else ''}: runs on the CPU")
+    names = ", ".join(_spelled(gpu) for gpu in found.values())
+    absent = lacking_for_gpu()
+    if not absent:
+        return ready("GPU", names)
+    shown = ", ".join(absent[:3])
+    return warning("GPU", f"{names}; {backend()} cannot use it without {shown}: runs on the CPU", how_to_use_gpu())
 
 
 def _spelled(gpu: Gpu) -> str:
     if gpu.memory_bytes is None or gpu.free_bytes is None:
         return gpu.name
     return f"{gpu.name}, {size(gpu.free_bytes)} of {size(gpu.memory_bytes)} free"
-
-
-def _cuda_packages() -> list[str]:
-    """Name the packages that TensorFlow brings CUDA by, as its own metadata lists them."""
-    try:
-        asked = map(Requirement, importlib.metadata.requires("tensorflow") or ())
-    except importlib.metadata.PackageNotFoundError:
-        return []
-    extra = "and-cuda"
-    wanted = (one for one in asked if one.marker and extra in str(one.marker) and one.marker.evaluate({"extra": extra}))
-    return [one.name for one in wanted]

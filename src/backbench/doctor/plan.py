@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from backbench import catalog
 from backbench.artifacts import Cell
 from backbench.backbone_config import BackboneConfig
-from backbench.config import BenchmarkConfig, CellConfig, cell_config, to_typed
+from backbench.config import BenchmarkConfig, CellConfig, WorkersConfig, cell_config, to_typed
 from backbench.errors import ConfigError
 
 CONF = Path("conf")
@@ -18,6 +18,8 @@ BENCHMARK = CONF / "benchmark.yaml"
 TRACKING = "local"  # what conf/config.yaml chooses
 NUM_SHARED_STAGES = 4  # prepare, baseline, measure, compare
 NUM_CELL_STAGES = 3  # embed, sweep, train
+ONE_WORKER = WorkersConfig(name="one")
+LOCAL_LAUNCHER = "local"  # of conf/hydra/launcher: the one that starts its workers on this machine
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Plan:
     """A benchmark: at least one cell, all of one data set, one kind of weights and one search."""
 
     cells: tuple[CellConfig, ...]
+    workers: WorkersConfig = ONE_WORKER
 
     @property
     def one(self) -> CellConfig:
@@ -35,6 +38,11 @@ class Plan:
     def backbones(self) -> list[BackboneConfig]:
         """Each once, in the order of the benchmark."""
         return list({cell.backbone.name: cell.backbone for cell in self.cells}.values())
+
+    @property
+    def num_processes_of_a_cell(self) -> int:
+        """How many of a cell's processes compute at once on this machine."""
+        return self.workers.num_workers if self.workers.launcher == LOCAL_LAUNCHER else 1
 
     @property
     def num_stages(self) -> int:
@@ -67,9 +75,10 @@ def read_plan() -> Plan:
     if not (strategies and backbones):
         empty = "strategies" if backbones else "backbones"
         raise ConfigError(f"{BENCHMARK}: {empty}: expected at least one, found none; name one there")
-    return Plan(
-        tuple(_cell(shared, backbone, strategy) for backbone in backbones.values() for strategy in strategies.values())
-    )
+    where = f"conf/workers/{benchmark.workers}.yaml"
+    workers = to_typed(_group("workers", benchmark.workers), WorkersConfig, where=where)
+    cells = (_cell(shared, backbone, strategy) for backbone in backbones.values() for strategy in strategies.values())
+    return Plan(tuple(cells), workers)
 
 
 def _group(group: str, choice: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The numbers lie in `work/costs/`, which is no output: DVC hashes outputs, and no
 is a list of what was measured, the same on every machine.
 """
 
-import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from backbench.backbone_config import BackboneConfig
 from backbench.config import BenchmarkConfig
 from backbench.console import progress_bar
 from backbench.errors import BackbenchError
+from backbench.gpu_support import lacking_for_gpu
 from backbench.hardware import gpus, machine_name
 from backbench.installation import backend, computing_versions
 from backbench.latency import LATENCY_BATCH, THROUGHPUT_BATCH, Speed
@@ -86,7 +86,7 @@ def this_setting(benchmark: BenchmarkConfig) -> Setting:
         precision=benchmark.precision,
         backend=backend(),
         versions=computing_versions(),
-        has_gpu_packages=importlib.util.find_spec("nvidia") is not None,
+        has_gpu_packages=not lacking_for_gpu(),
         protocol=artifacts.syntax_fingerprint([Path(latency.__file__)]),
     )
 

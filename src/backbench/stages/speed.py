@@ -1,12 +1,14 @@
 """Build one backbone and measure how fast it is: what the measure stage leaves to a library that computes."""
 
+import os
+
 import keras
 
 from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph
 from backbench.config import BenchmarkConfig
 from backbench.determinism import computing_in, grow_gpu_memory, limit_threads
-from backbench.hardware import gpus
+from backbench.hardware import gpus, visible_gpus
 from backbench.latency import Patience, speed_of
 from backbench.memory import computes_on_gpu
 from backbench.stages.measure import Measurement
@@ -33,4 +35,4 @@ def device() -> str:
     """Name what the backend computes on: the first GPU that the system names, or the CPU."""
     if not computes_on_gpu():
         return CPU
-    return next((gpu.name for gpu in gpus()), "GPU")
+    return next((gpu.name for gpu in visible_gpus(gpus(), os.environ).values()), "GPU")
