@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO
 
 from backbench import artifacts
 from backbench.artifacts import Cell
+from backbench.doctor.cells_at_once import MachinePlan, plan_for_this_machine
 from backbench.doctor.plan import Plan, cell_of, read_plan
 from backbench.dvc_stages import FAILED, is_up_to_date
 from backbench.errors import BackbenchError
@@ -36,7 +38,9 @@ class Failure:
     reason: str
 
 
-def run_stages(*stages: str, alone: bool = False, force: bool = False, watched: bool = True) -> Failure | None:
+def run_stages(
+    *stages: str, alone: bool = False, force: bool = False, watched: bool = True, gpu: str | None = None
+) -> Failure | None:
     """Run stages one after another, in a process of DVC's.
 
     Args:
@@ -44,12 +48,16 @@ def run_stages(*stages: str, alone: bool = False, force: bool = False, watched: 
         alone: Run no stage that one of them depends on.
         force: Run them though nothing changed.
         watched: They have the terminal to themselves, so that they may draw bars.
+        gpu: The one GPU that they see; None is whatever the machine shows them.
     """
     options = [*(["--alone"] if alone else []), *(["--force"] if force else [])]
     command = [sys.executable, "-m", "backbench.dvc_stages", *options, *stages]
     # The lock of the checkout is handed on, so that it is held for as long as a stage runs.
     out = None if watched else subprocess.PIPE
-    with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, close_fds=False) as process:
+    environment = os.environ if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
+    with subprocess.Popen(
+        command, stdout=out, stderr=subprocess.PIPE, text=True, close_fds=False, env=environment
+    ) as process:
         assert process.stderr is not None
         said: list[str] = []
         copying = threading.Thread(target=_copy, args=(process.stdout, sys.stdout, []))
@@ -73,22 +81,33 @@ def _copy(source: IO[str] | None, target: IO[str], kept: list[str]) -> None:
             target.flush()
 
 
-def run_cells(cells: Sequence[Cell], num_at_once: int) -> dict[str, Failure]:
-    """Run every cell's stages and the baseline, so many at once; return what failed, by name."""
+def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, Failure]:
+    """Run every cell's stages and the baseline, as many at once as the machine takes; return what failed, by name."""
     stages = {BASELINE: ["baseline"]} | {str(cell): [f"{stage}@{cell}" for stage in STAGES_OF_A_CELL] for cell in cells}
-    watched = num_at_once == 1
+    num_at_once = machine.num_cells_at_once
+    gpus = SimpleQueue[str | None]()
+    for number in range(num_at_once):
+        gpus.put(machine.gpus[number % len(machine.gpus)] if machine.gpus else None)
+
+    def run(names: Sequence[str]) -> Failure | None:
+        gpu = gpus.get()
+        try:
+            return run_stages(*names, alone=True, watched=num_at_once == 1, gpu=gpu)
+        finally:
+            gpus.put(gpu)
+
     with ThreadPoolExecutor(num_at_once) as pool:
-        running = {name: pool.submit(run_stages, *names, alone=True, watched=watched) for name, names in stages.items()}
+        running = {name: pool.submit(run, names) for name, names in stages.items()}
         ended = {name: each.result() for name, each in running.items()}
     return {name: failure for name, failure in ended.items() if failure is not None}
 
 
-def run_benchmark(plan: Plan, num_at_once: int) -> int:
+def run_benchmark(plan: Plan, machine: MachinePlan) -> int:
     """Run what DVC finds changed, and return the exit code: 2 where something failed."""
     artifacts.FAILED.unlink(missing_ok=True)
     if run_stages("prepare"):
         return REFUSED
-    failed = run_cells([cell_of(config) for config in plan.cells], num_at_once)
+    failed = run_cells([cell_of(config) for config in plan.cells], machine)
     if failed:
         _compare_the_others(plan, failed)
         return REFUSED
@@ -118,29 +137,38 @@ def compare_again(plan: Plan) -> int:
     return subprocess.run(command, check=False).returncode
 
 
+def run(jobs: int | None, *, only_report: bool) -> int:
+    """Run what is asked of the benchmark of this folder, and return the exit code.
+
+    Raises:
+        BackbenchError: the benchmark cannot be run as it is configured.
+    """
+    require_own_code(Path())
+    plan = read_plan()
+    for line in record_versions():
+        print(f"{line} is new here: what depends on it runs again", flush=True)
+    report = artifacts.REPORT / "index.html"
+    is_current = not only_report and is_up_to_date()
+    if is_current and report.exists():
+        print(f"nothing changed since the last run, so nothing ran: open {report}")
+        return 0
+    if only_report or is_current:
+        return compare_again(plan)
+    machine = plan_for_this_machine(jobs)
+    print(*machine.lines, sep="\n", flush=True)
+    return run_benchmark(plan, machine)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m backbench.run_benchmark")
     parser.add_argument("--jobs", type=int, help="how many cells at once")
     parser.add_argument("--report", action="store_true", help="only compare again, and write the report")
     given = parser.parse_args(arguments)
     try:
-        require_own_code(Path())
-        plan = read_plan()
-        for line in record_versions():
-            print(f"{line} is new here: what depends on it runs again", flush=True)
+        return run(given.jobs, only_report=given.report)
     except BackbenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED
-    if given.report:
-        return compare_again(plan)
-    if is_up_to_date():
-        report = artifacts.REPORT / "index.html"
-        if not report.exists():
-            return compare_again(plan)
-        print(f"nothing changed since the last run, so nothing ran: open {report}")
-        return 0
-    try:
-        return run_benchmark(plan, given.jobs or os.cpu_count() or 1)
     except KeyboardInterrupt:
         print("interrupted; start again to go on", file=sys.stderr)
         return INTERRUPTED
