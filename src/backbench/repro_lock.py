@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from backbench.errors import BackbenchError
 
+LOCK = Path("work/repro.lock")
 PROCESSES = Path("/proc")
 MAX_COMMAND_CHARACTERS = 80
 
