@@ -5,11 +5,13 @@ Usage: `PYTHONPATH=src python pipelines/install.py [yes|no]`, the argument being
 
 import sys
 
+from backbench import dvc_settings
 from backbench.errors import BackbenchError
 from backbench.virtual_environment import bring_up_to_date
 
 try:
     bring_up_to_date(*sys.argv[1:2])
+    dvc_settings.agree()
 except BackbenchError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from backbench.artifacts import file_lock
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -23,7 +23,7 @@ def create_store(path: Path) -> None:
 
     folder = artifact_folder(path)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{path.name}.lock"):
+    with file_lock(folder / f"{path.name}.lock"):
         if path.exists():
             return
         unfinished = folder / f"{path.name}.tmp"

@@ -106,6 +106,6 @@ def _run(*command: str) -> None:
     code = subprocess.run(command, env=environment, check=False).returncode
     if code:
         raise InstallationError(
-            f"expected `{' '.join(command)}` to succeed, found exit code {code}; its lines above say why: correct that, "
+            f"expected `{' '.join(command)}` to succeed, found exit code {code}; its lines above say why: correct it "
             "and start again"
         )
