@@ -10,7 +10,7 @@ PATH=$(printf '%s' "$PATH" | sed "s|$PWD/\.venv/bin:||g")
 
 # Read by any Python from 2.7 on. In an environment it names the interpreter that the environment was made by.
 probe='
-import platform, struct, sys, sysconfig
+import platform, sys, sysconfig
 lacking = []
 for name in ("venv", "ensurepip", "ssl", "sqlite3", "ctypes", "zlib"):
     try:
@@ -22,7 +22,7 @@ if not (3, int(sys.argv[1])) <= sys.version_info[:2] < (3, int(sys.argv[2])):
     print("no is " + platform.python_version())
 elif platform.python_implementation() != "CPython":
     print("no is " + platform.python_implementation() + ", which TensorFlow has no packages for")
-elif struct.calcsize("P") != 8:
+elif sys.maxsize < 2**32:
     print("no has 32 bits, which TensorFlow has no packages for")
 elif sysconfig.get_config_var("Py_GIL_DISABLED"):
     print("no is free-threaded, which TensorFlow has no packages for")
@@ -51,7 +51,12 @@ first_fitting() {
   return 1
 }
 
-others="python3 python3.13 python3.12 python3.11"
+others=python3
+minor=$above
+while [ "$minor" -gt "$lowest" ]; do
+  minor=$((minor - 1))
+  others="$others python3.$minor"
+done
 if [ -n "${1-}" ]; then
   wanted=$1
   first_fitting "$1"

@@ -249,7 +249,10 @@ def file_lock(lock_file: Path) -> BaseFileLock:
     The second names its holder's process: on the same host a lock whose holder was killed is taken over.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(lock_file) if has_locks(lock_file.parent) else SoftFileLock(lock_file)
+    if has_locks(lock_file.parent):
+        return FileLock(lock_file)
+    # An empty file of the other kind, which stays for good, would be taken for a lock that is held.
+    return SoftFileLock(lock_file.with_name(f"{lock_file.name}.holder"))
 
 
 @contextmanager
@@ -260,7 +263,7 @@ def holding(lock_file: Path, waiting: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         if isinstance(lock, SoftFileLock):
-            waiting += f"; where it was killed on another host, remove {lock_file}"
+            waiting += f"; where it was killed on another host, remove {lock.lock_file}"
         print(waiting, flush=True)
         lock.acquire()
     try:

@@ -1,13 +1,13 @@
 """What an MLflow run says of a cell: parameters, tags and metrics, without secrets."""
 
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.records import CellRecord, EpochRecord
+from backbench.version_control import commit
 from backbench.web_address import without_secrets
 
 MAX_PARAMETER_CHARACTERS = 500
@@ -34,11 +34,7 @@ def bounded(note: str) -> str:
 
 def git_commit() -> str:
     """Name the commit that is checked out, or `unknown` outside a repository or without git."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "unknown"
-    return found.stdout.strip() if found.returncode == 0 else "unknown"
+    return commit() or "unknown"
 
 
 def cell_parameters(configuration: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
