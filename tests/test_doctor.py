@@ -357,6 +357,7 @@ def test_a_gpu_without_cuda_packages_is_a_warning(monkeypatch: pytest.MonkeyPatc
     finding = of(machine.machine_findings(replace(TWO_CORES, gpus=(Gpu("Tesla T4", None, None),))), "GPU")
     assert of(findings, "GPU").found.startswith("Tesla T4")
     assert finding.verdict is Verdict.WARNING
+    assert finding.advice == "run `make repro GPU=yes`, which installs them"
     assert of(machine.machine_findings(TWO_CORES), "GPU").found == "none: runs on the CPU"
 
 

@@ -108,6 +108,19 @@ def test_a_moved_checkout_makes_it_anew(commands: Commands, tmp_path: Path, monk
     assert commands.of() == FROM_NOTHING
 
 
+def test_the_environment_of_another_checkout_is_left_alone(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands.of()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".venv").symlink_to(tmp_path / ".venv")
+    monkeypatch.chdir(other)
+    with pytest.raises(InstallationError, match="run `rm .venv`"):
+        commands.of()
+    assert commands.seen == []
+
+
 def test_a_gpu_chooses_the_lock_with_cuda(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     assert commands.of() == FROM_NOTHING
     monkeypatch.setattr(hardware, "gpus", lambda: GPU)

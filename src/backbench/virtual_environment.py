@@ -37,9 +37,14 @@ def bring_up_to_date(gpu: str = "") -> None:
     Raises:
         ConfigError: `gpu` is neither.
         CheckoutInUseError: something else has to be there, and a run goes on with what there is.
-        InstallationError: pip failed; the next call begins anew.
+        InstallationError: pip failed, and the next call begins anew; or .venv is a link to another checkout's.
     """
     kept = _kept()
+    if FOLDER.is_symlink() and kept.get("folder", own := str(FOLDER.absolute())) != own:
+        raise InstallationError(
+            f"expected an environment of this checkout, found that {FOLDER} links to that of {kept['folder']}; "
+            f"run `rm {FOLDER}`, and start again"
+        )
     said = gpu or str(kept.get("gpu", ""))
     lock = _chosen_lock(said, str(kept.get("lock", "")))
     wanted = {**_foundation(lock), "gpu": said, "digests": {str(file): _digest(file) for file in (lock, PROJECT)}}

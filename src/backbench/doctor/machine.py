@@ -75,7 +75,7 @@ def _gpu_finding(found: tuple[Gpu, ...]) -> Finding:
     names = ", ".join(_spelled(gpu) for gpu in found)
     absent = [name for name in _cuda_packages() if installed(name) is None]
     if absent:
-        advice = "run `.venv/bin/pip install 'tensorflow[and-cuda]'` in the version that is installed"
+        advice = "run `make repro GPU=yes`, which installs them"
         return warning("GPU", f"{names}; TensorFlow cannot use it without {', '.join(absent[:3])}", advice)
     return ready("GPU", names)
 
