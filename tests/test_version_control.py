@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from backbench import version_control
 from backbench.config import TrackingConfig
 from backbench.doctor.bookkeeping import bookkeeping_findings
 from backbench.version_control import commit
@@ -70,4 +69,3 @@ def test_a_repository_of_another_user_is_told_with_the_command(folder: Path, mon
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own tests say so
     assert commit() is None
     assert told().endswith(f"run `git config --global --add safe.directory {folder}`")
-    assert version_control.GitError
