@@ -50,6 +50,8 @@ NO_RESULT = {
     "shared_study",
     "study_storage",
     "owners",
+    "file_systems",
+    "version_control",
     "crew",
     "database_refusals",
     "store_record",
