@@ -1,5 +1,7 @@
-# Two commands on a fresh machine: `make repro`, `make test`. Each creates .venv from requirements.lock first.
-PYTHON ?= python3
+# Two commands on a fresh machine: `make repro`, `make test`. Each creates .venv from a lock first.
+# The Python to make .venv with, such as python3.12, and GPU=yes or GPU=no; without them what fits is found.
+PYTHON ?=
+GPU ?=
 BIN := .venv/bin
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -7,16 +9,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor weights repro report test test-all faults check ui dashboard plots bench times lock
+.PHONY: help doctor weights repro report test test-all faults check ui dashboard plots bench times lock FORCE
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
-.venv/ready: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+.venv/ready: FORCE
+	@python=$$(sh pipelines/find_python.sh $(PYTHON)) && PYTHONPATH=src "$$python" pipelines/install.py $(GPU)
 
 doctor: .venv/ready ## say what is ready for the benchmark of conf/benchmark.yaml, and what it would cost
 	@backbench doctor
@@ -77,6 +76,8 @@ bench: .venv/ready ## time this project beside a Keras loop and KerasTuner; hour
 times: .venv/ready ## where the time of the last `make repro` went
 	python bench/times.py
 
-lock: ## resolve requirements.lock anew; needs uv
-	uv pip compile pyproject.toml --extra dev --extra hub --extra jax --extra dashboard --extra cluster --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
+LOCKING = uv pip compile pyproject.toml --extra dev --extra hub --extra jax --extra dashboard --extra cluster \
+  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock: ## resolve requirements.lock anew, and the same versions with CUDA; needs uv
+	$(LOCKING) --output-file requirements.lock
+	$(LOCKING) --extra cuda --constraint requirements.lock --output-file requirements.cuda.lock

@@ -332,7 +332,7 @@ def test_a_gpu_that_the_backend_cannot_use_is_a_warning(monkeypatch: pytest.Monk
     finding = of(machine.machine_findings(replace(TWO_CORES, gpus=shown)), "GPU")
     assert finding.verdict is Verdict.WARNING
     assert "tensorflow cannot use it without nvidia-cublas-cu12: runs on the CPU" in finding.found
-    assert "pip install 'tensorflow[and-cuda]==" in finding.advice
+    assert finding.advice == "run `make repro GPU=yes`, which installs them"
 
 
 def test_no_gpu_and_a_hidden_one_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

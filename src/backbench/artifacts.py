@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from omegaconf import OmegaConf
 
 from backbench.errors import ArtifactError
+from backbench.file_systems import has_locks
 
 DATASET = Path("work/dataset")
 BASELINE = Path("results/pixels")
@@ -254,14 +255,27 @@ def only_writer(name: str) -> Iterator[None]:
         yield
 
 
+def file_lock(lock_file: Path) -> BaseFileLock:
+    """Return the lock of a file: the system's, or on a file system without locks one that is there while it is held.
+
+    The second names its holder's process: on the same host a lock whose holder was killed is taken over.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    if has_locks(lock_file.parent):
+        return FileLock(lock_file)
+    # An empty file of the other kind, which stays for good, would be taken for a lock that is held.
+    return SoftFileLock(lock_file.with_name(f"{lock_file.name}.holder"))
+
+
 @contextmanager
 def holding(lock_file: Path, waiting: str) -> Iterator[None]:
     """Hold a lock; print `waiting` and wait where another process holds it."""
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_file)
+    lock = file_lock(lock_file)
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if isinstance(lock, SoftFileLock):
+            waiting += f"; where it was killed on another host, remove {lock.lock_file}"
         print(waiting, flush=True)
         lock.acquire()
     try:

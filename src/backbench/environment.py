@@ -1,17 +1,16 @@
 """What stages run with: versions of packages, the machine, the state of the code. No library is imported for it."""
 
 import platform
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backbench.hardware import machine_name
 from backbench.installation import backend, installed
+from backbench.version_control import GitError, commit, git
 
 PACKAGES = ("backbench", "keras", "tensorflow", "jax", "torch", "optuna", "mlflow", "dvc", "hydra-core", "numpy")
 # What decides results; a stage writes into other places while it runs.
 SOURCES = ("src", "pipelines", "conf", "dvc.yaml")
-PATIENCE_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,8 @@ class Environment:
 
 def look_around() -> Environment:
     """Gather what this process runs with; never the machine's name, a place or a time."""
-    commit = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain", "--", *SOURCES)
-    return Environment(_versions(), backend(), machine_name(), commit or None, bool(commit and changed))
+    found = commit()
+    return Environment(_versions(), backend(), machine_name(), found, found is not None and _is_changed())
 
 
 def _versions() -> dict[str, str]:
@@ -37,10 +35,8 @@ def _versions() -> dict[str, str]:
     return {"Python": platform.python_version(), **{name: version for name, version in found.items() if version}}
 
 
-def _git(*words: str) -> str:
-    """Return what git says; nothing where there is no git, or no repository."""
+def _is_changed() -> bool:
     try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return bool(git("status", "--porcelain", "--", *SOURCES))
+    except GitError:
+        return False

@@ -13,7 +13,7 @@ SYSTEMS_CUDA = ("libcudart.so.12", "libcudnn.so.9")
 CUDA_EXTRA = "and-cuda"
 JAX_PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
 INSTALL_FOR_GPU = {
-    "tensorflow": f"run `.venv/bin/pip install 'tensorflow[{CUDA_EXTRA}]=={{version}}'`",
+    "tensorflow": "run `make repro GPU=yes`, which installs them",
     "jax": "run `.venv/bin/pip install 'jax[cuda12]=={version}'`",
     "torch": "install a build of torch {version} for CUDA",
 }

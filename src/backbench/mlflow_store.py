@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock
+from backbench.artifacts import file_lock
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -36,7 +36,7 @@ def create_store(path: Path) -> None:
 
     folder = artifact_folder(path)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{path.name}.lock"):
+    with file_lock(folder / f"{path.name}.lock"):
         if path.exists():
             return
         unfinished = folder / f"{path.name}.tmp"

@@ -1,8 +1,8 @@
 """Run a command as the only one of a checkout, or say who holds it: `python -m backbench.repro_lock LOCK COMMAND …`.
 
 The lock is the system's (`flock`), held by the command and by whatever it starts, for as long as one of them lives: a
-killed `make` whose `dvc` runs on still holds it. The file says who took it. Nothing but the standard library is
-imported, for this runs before every `make repro`.
+killed `make` whose `dvc` runs on still holds it. The file says who took it. A file system without locks has a link in
+its place. Nothing but the standard library is imported, for this runs before every `make repro`.
 """
 
 import fcntl
@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from backbench.errors import BackbenchError
+from backbench.file_systems import NO_LOCKS
+from backbench.owners import is_gone, owner_name
 
+LOCK = Path("work/repro.lock")
 PROCESSES = Path("/proc")
 MAX_COMMAND_CHARACTERS = 80
 
@@ -44,9 +47,46 @@ def take(lock_file: Path) -> None:
     except BlockingIOError:
         os.close(descriptor)
         raise CheckoutInUseError(_who_holds(lock_file)) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        if not _is_taken_by_name(lock_file):
+            os.close(descriptor)
+            advice = f"where its host is another one and it was killed, remove {_link(lock_file)}"
+            raise CheckoutInUseError(f"{_who_holds(lock_file)}; {advice}") from None
     os.truncate(descriptor, 0)
     os.write(descriptor, json.dumps(_this_process()).encode())
     os.set_inheritable(descriptor, True)
+
+
+def _is_taken_by_name(lock_file: Path) -> bool:
+    """Take the lock on a file system without locks: a link beside the file, whose target names this process.
+
+    What a killed holder left is taken over on its own host, once nothing that it started has the file open.
+    """
+    link, own = _link(lock_file), owner_name()
+    aside = link.with_name(f"{link.name}.{os.getpid()}")
+    while True:
+        try:
+            link.symlink_to(own)
+            return True
+        except FileExistsError:
+            pass
+        try:
+            owner = link.readlink()
+            if not is_gone(str(owner), own) or holders(lock_file).keys() - {os.getpid()}:
+                return False
+            link.rename(aside)
+            if aside.readlink() != owner:  # somebody else took it over meanwhile
+                aside.rename(link)
+                return False
+            aside.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def _link(lock_file: Path) -> Path:
+    return lock_file.with_name(f"{lock_file.name}.holder")
 
 
 def _this_process() -> dict[str, str | int]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import optuna
-from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
@@ -115,7 +114,7 @@ def open_storage(config: WorkersConfig, folder: Path) -> StudyStorage:
     if config.storage == "sqlite":
         file = folder / "study.db"
         # SQLite lets two processes decide the same trial's state at once.
-        return _database(f"sqlite:///{file}", file.name, config, lambda: FileLock(f"{file}.lock"))
+        return _database(f"sqlite:///{file}", file.name, config, lambda: artifacts.file_lock(Path(f"{file}.lock")))
     url = _postgresql(os.environ.get(STUDIES, ""), config.name)
     return _database(url.render_as_string(hide_password=False), f"{url.host}/{url.database}", config, nullcontext)
 
@@ -169,8 +168,7 @@ def _database(
 
     def opened() -> RDBStorage:
         # Several processes that create the tables at once break each other.
-        artifacts.LOCKS.mkdir(parents=True, exist_ok=True)
-        with FileLock(artifacts.LOCKS / "studies.lock"):
+        with artifacts.file_lock(artifacts.LOCKS / "studies.lock"):
             try:
                 return RDBStorage(address, engine_kwargs={"pool_pre_ping": True, "connect_args": options})
             except ImportError as error:

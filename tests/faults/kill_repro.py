@@ -29,15 +29,13 @@ def clone(folder: Path) -> Path:
     project = folder / "project"
     subprocess.run(["git", "clone", "-q", str(PROJECT), str(project)], check=True)
     (project / ".venv").symlink_to(PROJECT / ".venv")
-    for name in ("requirements.lock", "pyproject.toml"):
-        os.utime(project / name, (0, 0))  # older than the environment, which stays as it is
     return project
 
 
 def start(project: Path, log: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(project / "src")}
     return subprocess.Popen(
-        ["make", "repro"],
+        ["make", "-o", ".venv/ready", "repro"],
         cwd=project,
         env=environment,
         stdout=log.open("ab"),

@@ -51,6 +51,8 @@ NO_RESULT = {
     "study_storage",
     "owners",
     "versions",
+    "file_systems",
+    "version_control",
     "crew",
     "database_refusals",
     "store_record",

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,10 +11,10 @@ from backbench.config import TrackingConfig
 from backbench.doctor.finding import Finding, missing, ready, warning
 from backbench.installation import installed
 from backbench.mlflow_store import folder_refusal, sqlite_file
+from backbench.version_control import GitError, git
 from backbench.web_address import without_secrets
 
 SERVERS = ("http", "https", "postgresql", "mysql", "mssql", "databricks")
-PATIENCE_SECONDS = 30
 
 
 def bookkeeping_findings(tracking: TrackingConfig) -> Iterator[Finding]:
@@ -27,16 +26,12 @@ def bookkeeping_findings(tracking: TrackingConfig) -> Iterator[Finding]:
 
 def _git() -> Finding:
     try:
-        done = subprocess.run(
-            ("git", "status", "--porcelain"), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return warning("git", "git does not answer", "install it: runs are named by their commit")
-    if done.returncode != 0:
-        return warning("git", "this is no repository", "runs are named by their commit: use a clone")
-    changed = done.stdout.splitlines()
+        git("rev-parse", "HEAD:./")
+        changed = git("status", "--porcelain", "--", ".").splitlines()
+    except GitError as error:
+        return warning("git", str(error), error.advice)
     if changed:
-        found = f"{len(changed)} files are not committed, such as {changed[0][3:]}"
+        found = f"{len(changed)} files are not committed, such as {changed[0].split(maxsplit=1)[1]}"
         return warning("git", found, "commit them, so that the commit that a run names is what ran")
     return ready("git", "nothing is uncommitted")
 

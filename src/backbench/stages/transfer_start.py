@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-from filelock import FileLock
 
 from backbench import artifacts
 from backbench.backbone_config import BackboneConfig, WeightsConfig
@@ -38,8 +37,7 @@ class Results:
         return from_records(artifacts.read_csv(self.path, made_by="transfer")) if self.path.is_file() else {}
 
     def add(self, key: Key, measurement: Measurement) -> None:
-        artifacts.LOCKS.mkdir(parents=True, exist_ok=True)
-        with FileLock(artifacts.LOCKS / f"{self.path.name}.lock"):
+        with artifacts.file_lock(artifacts.LOCKS / f"{self.path.name}.lock"):
             rows = with_row(self.read(), key, measurement)
             artifacts.write_csv(self.path, to_records(rows), COLUMNS)
 

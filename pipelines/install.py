@@ -1,0 +1,19 @@
+"""Make .venv right for this folder and this machine, and let DVC work here: before every command of make.
+
+Usage: `PYTHONPATH=src python pipelines/install.py [yes|no]`, the argument being make's `GPU=`.
+"""
+
+import sys
+
+from backbench import dvc_settings
+from backbench.errors import BackbenchError
+from backbench.virtual_environment import bring_up_to_date
+
+try:
+    bring_up_to_date(*sys.argv[1:2])
+    dvc_settings.agree()
+except BackbenchError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+except KeyboardInterrupt:
+    sys.exit(130)
