@@ -105,7 +105,7 @@ def test_a_gpu_that_the_backend_cannot_use_counts_as_none_and_is_told(monkeypatc
     assert found.lines[0].startswith(
         "GPU: H100; tensorflow cannot use it without nvidia-cublas-cu12: runs on the CPU; "
     )
-    assert "pip install" in found.lines[0]
+    assert "make repro GPU=yes" in found.lines[0]
     assert "GPU" not in {finding.what for finding in found.findings}  # the doctor has it already
 
 

@@ -62,6 +62,7 @@ NO_RESULT = {
     "mlflow_connection",
     "mlflow_models",
     "mlflow_outage",
+    "mlflow_refusals",
     "mlflow_registry",
     "mlflow_store",
     "model_code",
