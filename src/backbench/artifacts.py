@@ -5,10 +5,12 @@ No other module spells a path of `work/`, `models/`, `results/` or `report/`.
 
 import ast
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from backbench.errors import ArtifactError
 
@@ -42,6 +45,8 @@ COSTS = Path("work/costs")
 MEASURED = Path("work/measured.json")
 DASHBOARD = Path("work/dashboard.db")
 READ_BLOCK_BYTES = 1 << 20
+# What a file system answers that has no such call for folders, as some network ones have none.
+CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP)
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,39 @@ def cost(backbone: str) -> Path:
     return COSTS / f"{backbone}.json"
 
 
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or the names in a folder: without it a power cut leaves a name of nothing."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Give a finished file another name on the same file system, at once and for good."""
+    sync(temporary)
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def put_folder_in_place(folder: Path, target: Path) -> None:
+    """Put a finished folder where another may lie, whole or not at all, from another file system too."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.tmp")
+    if folder != beside:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.move(folder, beside)
+    for path in (beside, *beside.rglob("*")):
+        sync(path)
+    shutil.rmtree(target, ignore_errors=True)
+    beside.rename(target)
+    sync(target.parent)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place on success and vanishes on failure."""
@@ -113,7 +151,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")  # Keras and others look at the suffixes.
     try:
         yield temporary
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -157,9 +195,24 @@ def _existing(path: Path, made_by: str) -> Path:
     return path
 
 
+@contextmanager
+def whole_file(path: Path, made_by: str) -> Iterator[Path]:
+    """Yield the path of a file that is read; one that is cut off, or no such file, is refused in one line."""
+    existing = _existing(path, made_by)
+    try:
+        yield existing
+    except (EOFError, ValueError, YAMLError) as error:
+        raise ArtifactError(
+            f"{path}: expected a whole file of its kind, found it cut off or changed ({type(error).__name__}); "
+            f"run `dvc repro --force {made_by}`"
+        ) from error
+
+
 def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
-    content = json.loads(_existing(path, made_by).read_text(encoding="utf-8"))
-    assert isinstance(content, dict)
+    with whole_file(path, made_by) as existing:
+        content = json.loads(existing.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("expected an object")
     return content
 
 
@@ -173,20 +226,28 @@ def known_json(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path, *, made_by: str) -> dict[str, Any]:
-    content = OmegaConf.to_container(OmegaConf.load(_existing(path, made_by)))
-    assert isinstance(content, dict)
+    with whole_file(path, made_by) as existing:
+        content = OmegaConf.to_container(OmegaConf.load(existing))
+        if not isinstance(content, dict) or not content:
+            raise ValueError("expected keys and values")
     return {str(key): value for key, value in content.items()}
 
 
 def read_csv(path: Path, *, made_by: str) -> list[dict[str, str]]:
-    with _existing(path, made_by).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    with whole_file(path, made_by) as existing, existing.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        # A short line is filled with None, and what a long one has more of stands under None.
+        if not reader.fieldnames or any(None in row or None in row.values() for row in rows):
+            raise ValueError("expected a header and lines of its length")
+    return rows
 
 
 def read_array(path: Path, *, made_by: str) -> np.ndarray:
     """Open an array memory-mapped and read-only."""
-    array = np.load(_existing(path, made_by), mmap_mode="r", allow_pickle=False)
-    assert isinstance(array, np.ndarray)
+    with whole_file(path, made_by) as existing:
+        array = np.load(existing, mmap_mode="r", allow_pickle=False)
+        assert isinstance(array, np.ndarray)
     return array
 
 

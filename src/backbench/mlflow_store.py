@@ -5,6 +5,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from backbench.artifacts import put_in_place
+
 
 def sqlite_file(uri: str) -> Path | None:
     """Return the file of a store's address, or None where the store is a server, another database or in memory."""
@@ -31,7 +33,7 @@ def create_store(path: Path) -> None:
         print(f"creating the MLflow store {path.name}", flush=True)
         make: Any = SqlAlchemyStore  # untyped
         make(f"sqlite:///{unfinished}", str(folder)).engine.dispose()
-        unfinished.replace(path)
+        put_in_place(unfinished, path)
 
 
 def artifact_folder(store: Path) -> Path:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from backbench.artifacts import write_json
+from backbench.artifacts import put_in_place, write_json
 
 
 class PartFile:
@@ -61,5 +61,5 @@ class PartFile:
 
     def put_in_place(self) -> None:
         """Give the part the name of the whole file, at once."""
-        self.path.replace(self.target)
+        put_in_place(self.path, self.target)
         self._note.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from backbench.artifacts import replacing
+from backbench.artifacts import replacing, whole_file
 from backbench.errors import ArtifactError
 
 
@@ -33,9 +33,8 @@ def read_predictions(path: Path, *, made_by: str, split: str = "test") -> Predic
     Raises:
         ArtifactError: the file is missing, or does not hold every image once per seed.
     """
-    if not path.is_file():
-        raise ArtifactError(f"expected {path}, found nothing there; run `dvc repro {made_by}` first")
-    table = pq.read_table(path, filters=[("split", "=", split)])
+    with whole_file(path, made_by):
+        table = pq.read_table(path, filters=[("split", "=", split)])
     table = table.sort_by([("seed", "ascending"), ("position", "ascending")])
     seeds = np.unique(table["seed"].to_numpy())
     num_images = len(table) // max(1, len(seeds))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from backbench import artifacts
+from backbench import activation_store
 from backbench.activation_store import StoredActivations, StorePlan, StoreWriter
 from backbench.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
 from backbench.artifacts import Cell, file_sha256
@@ -122,6 +123,7 @@ def test_a_killed_embed_goes_on_and_ends_in_the_same_bytes(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     monkeypatch.setattr(stage, "BATCH_SIZES", (16,))
+    monkeypatch.setattr(activation_store, "NOTE_SECONDS", 0.0)
     embed(configured(boundary=SEVERAL))
     straight = written()
     append, calls = StoreWriter.append, iter(range(1000))

@@ -78,8 +78,7 @@ def _folder_replacing(target: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     try:
         yield folder
-        shutil.rmtree(target, ignore_errors=True)
-        folder.rename(target)
+        artifacts.put_folder_in_place(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

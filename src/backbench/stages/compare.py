@@ -84,8 +84,7 @@ def _write_report(page: str) -> None:
     folder = artifacts.STATE / "report"
     shutil.rmtree(folder, ignore_errors=True)
     artifacts.write_text(folder / "index.html", page)
-    shutil.rmtree(artifacts.REPORT, ignore_errors=True)
-    folder.rename(artifacts.REPORT)
+    artifacts.put_folder_in_place(folder, artifacts.REPORT)
 
 
 def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig) -> None:
