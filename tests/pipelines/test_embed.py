@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench import artifacts
-from backbench import activation_store
+from backbench import activation_store, artifacts
 from backbench.activation_store import StoredActivations, StorePlan, StoreWriter
 from backbench.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
 from backbench.artifacts import Cell, file_sha256

@@ -16,7 +16,7 @@ from backbench.config import BenchmarkConfig
 from backbench.console import progress_bar
 from backbench.hardware import gpus, machine_name
 from backbench.installation import backend, computing_versions
-from backbench.latency import LATENCY_BATCH, THROUGHPUT_BATCH, Speed
+from backbench.latency import LATENCY_BATCH, Speed
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,6 @@ def _content(backbone: BackboneConfig, setting: Setting, found: Measurement) -> 
         "backbone": backbone.name,
         **asdict(found.speed),
         "latency_batch_size": LATENCY_BATCH,
-        "throughput_batch_size": THROUGHPUT_BATCH,
         "input_size_pixels": backbone.input_size_pixels,
         "device": found.device,
         **asdict(setting),
