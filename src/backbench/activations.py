@@ -176,20 +176,32 @@ def outputs(
     prepare: Callable[[np.ndarray], np.ndarray] | None = None,
     *,
     view: int = 0,
+    into: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the model's outputs for every example, in order: `(num_examples, *output_shape)` float32.
+
+    They are held once: batches are written into the array that is returned.
 
     Args:
         model: Run in inference mode.
         values: `(num_examples, *shape)`, or a source, of which one view is read batch by batch.
         prepare: Maps a batch of values to what the model takes; None casts to float32.
         view: Which view of a source.
+        into: Takes the outputs; None makes an array.
     """
     prepared = prepare or (lambda batch: batch.astype("float32", copy=False))
+    num_examples = len(values) if isinstance(values, np.ndarray) else values.num_examples
     if isinstance(values, np.ndarray):
-        rows = even_indices(len(values))
+        rows = even_indices(num_examples)
         batches = ((num_real, np.asarray(values[indices])) for num_real, indices in rows)
     else:
         batches = ((num_real, batch) for num_real, batch in in_order(values, view=view))
-    made = (predicted(model, prepared(batch))[:num_real] for num_real, batch in batches)
-    return np.concatenate(list(made))
+    start = 0
+    for num_real, batch in batches:
+        made = predicted(model, prepared(batch))[:num_real]
+        into = np.empty((num_examples, *made.shape[1:]), made.dtype) if into is None else into
+        into[start : start + num_real] = made
+        start += num_real
+    if into is None:
+        raise ValueError("expected at least one example, found none")
+    return into
