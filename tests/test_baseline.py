@@ -138,6 +138,15 @@ def test_of_many_images_every_class_keeps_its_share_and_at_least_one(monkeypatch
     np.testing.assert_array_equal(rows, baseline.drawn(labels))
 
 
+def test_the_last_line_says_how_many_images_were_fitted_where_not_all_were(
+    config: DatasetConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "fitted on" not in baseline_stage(config)
+    num_train = len(open_dataset(artifacts.DATASET).labels["train"])
+    monkeypatch.setattr(baseline, "MOST_IMAGES", 10)
+    assert f", fitted on 10 of {num_train} images; metrics" in baseline_stage(config)
+
+
 def peak_bytes(folder: Path, num_images: int) -> int:
     """Fit and predict so many images; return what Python and NumPy held at most."""
     shape = (num_images, 64, 64, 3)
