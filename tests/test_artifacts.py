@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from backbench import artifacts
+from backbench.durable import put_folder_in_place
 from backbench.errors import ArtifactError
 from backbench.part_file import PartFile
 from backbench.predictions import Predictions, read_predictions, write_predictions
@@ -58,7 +59,7 @@ def test_all_of_a_folder_is_on_the_disk_before_its_name(tmp_path: Path, events: 
     (tmp_path / "made/deep/a.npy").write_bytes(b"whole")
     (tmp_path / "there").mkdir()
     (tmp_path / "there/old").touch()
-    artifacts.put_folder_in_place(tmp_path / "made", tmp_path / "there")
+    put_folder_in_place(tmp_path / "made", tmp_path / "there")
     last = events.index(("rename", "there"))
     assert {("sync", "a.npy"), ("sync", "deep")} <= set(events[:last])
     assert events[last + 1 :] == [("sync", tmp_path.name)]
@@ -84,9 +85,9 @@ def test_a_folder_comes_whole_from_another_file_system(tmp_path: Path, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "copytree", cut_short)
         with pytest.raises(OSError, match="Input/output error"):
-            artifacts.put_folder_in_place(tmp_path / "state/made", tmp_path / "there")
+            put_folder_in_place(tmp_path / "state/made", tmp_path / "there")
     assert (tmp_path / "there/a.npy").read_bytes() == b"old"
-    artifacts.put_folder_in_place(tmp_path / "state/made", tmp_path / "there")
+    put_folder_in_place(tmp_path / "state/made", tmp_path / "there")
     assert (tmp_path / "there/a.npy").read_bytes() == b"new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["state", "there"]
 

@@ -19,6 +19,7 @@ from backbench.activations import ActivationSource, PreparedImages
 from backbench.array_file import ArrayFile, GrowingArrayFile
 from backbench.config import CellConfig
 from backbench.data.dataset import images_file
+from backbench.durable import put_folder_in_place
 from backbench.errors import ActivationError, ArtifactError
 from backbench.store_record import DESCRIPTION, StoreRecord
 
@@ -124,7 +125,7 @@ class StoreWriter:
     def finish(self, record: StoreRecord, target: Path) -> None:
         """Move the files to where the next stages look for them."""
         artifacts.write_json(self._store / DESCRIPTION, asdict(record))
-        artifacts.put_folder_in_place(self._store, target)
+        put_folder_in_place(self._store, target)
 
     def _note(self) -> None:
         """Say how far the files are, once the disk holds them: the note may be behind them, never ahead."""

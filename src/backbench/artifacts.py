@@ -5,12 +5,10 @@ No other module spells a path of `work/`, `models/`, `results/` or `report/`.
 
 import ast
 import csv
-import errno
 import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
+from backbench.durable import put_in_place
 from backbench.errors import ArtifactError
 
 DATASET = Path("work/dataset")
@@ -45,8 +44,6 @@ COSTS = Path("work/costs")
 MEASURED = Path("work/measured.json")
 DASHBOARD = Path("work/dashboard.db")
 READ_BLOCK_BYTES = 1 << 20
-# What a file system answers that has no such call for folders, as some network ones have none.
-CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP)
 
 
 @dataclass(frozen=True)
@@ -109,39 +106,6 @@ def workers_folder(cell: Cell) -> Path:
 def cost(backbone: str) -> Path:
     """Where the measure stage writes what a backbone takes on this machine."""
     return COSTS / f"{backbone}.json"
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold a file, or the names in a folder: without it a power cut leaves a name of nothing."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in CANNOT_SYNC:
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Give a finished file another name on the same file system, at once and for good."""
-    sync(temporary)
-    temporary.replace(path)
-    sync(path.parent)
-
-
-def put_folder_in_place(folder: Path, target: Path) -> None:
-    """Put a finished folder where another may lie, whole or not at all, from another file system too."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.tmp")
-    if folder != beside:
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.move(folder, beside)
-    for path in (beside, *beside.rglob("*")):
-        sync(path)
-    shutil.rmtree(target, ignore_errors=True)
-    beside.rename(target)
-    sync(target.parent)
 
 
 @contextmanager

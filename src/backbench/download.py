@@ -10,9 +10,10 @@ from pathlib import Path
 
 import requests
 
-from backbench.artifacts import file_sha256, holding, sync
+from backbench.artifacts import file_sha256, holding
 from backbench.console import Transferred
 from backbench.digests import digest_like, spelled
+from backbench.durable import sync
 from backbench.errors import DownloadError
 from backbench.part_file import PartFile
 from backbench.ranged_http import OtherVersionError, PassingError, Rest, new_session, rest_of_file

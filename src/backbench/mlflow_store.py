@@ -5,7 +5,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from backbench.artifacts import put_in_place
+from backbench.durable import put_in_place
 
 
 def sqlite_file(uri: str) -> Path | None:

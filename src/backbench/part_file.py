@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from backbench.artifacts import put_in_place, write_json
+from backbench.artifacts import write_json
+from backbench.durable import put_in_place
 
 
 class PartFile:
