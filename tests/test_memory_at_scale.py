@@ -59,7 +59,7 @@ def kept_bytes(num_images: int, num_classes: int) -> int:
 def compared_bytes(num_cells: int, num_images: int, num_classes: int) -> int:
     """What is kept of all cells, the probabilities of one with what reading takes, and the counts of a resample."""
     probabilities = 4 * NUM_SEEDS * num_images * num_classes
-    reading = 3 * probabilities  # as Arrow has them, in order, and as one array
+    reading = 5 * probabilities  # both splits as Arrow reads them, one of them, it in order, and as one array
     return num_cells * kept_bytes(num_images, num_classes) + reading + 3 * BLOCK_DRAWS * DOUBLE
 
 
