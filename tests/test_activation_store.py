@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backbench import activation_store, array_file
 from backbench.activation_store import StorePlan, StoreWriter, state_for
 from backbench.errors import ActivationError
 from backbench.store_record import BoundaryRecord, StoreRecord, read_store
@@ -19,6 +20,11 @@ RECORD = StoreRecord(
     data_digest="d",
     boundaries=(BoundaryRecord("last_stage", "wide", 3, 4, {"train": True, "val": True}, 0.25),),
 )
+
+
+@pytest.fixture(autouse=True)
+def _noting_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activation_store, "NOTE_SECONDS", 0.0)
 
 
 def batch(num_rows: int, *, seed: int = 0, scale: float = 1.0) -> dict[str, np.ndarray]:
@@ -116,3 +122,26 @@ def test_state_of_other_inputs_is_neither_used_nor_kept(tmp_path: Path) -> None:
     assert first.is_dir()
     assert state_for(tmp_path, "b") != first
     assert not first.exists()
+
+
+def test_what_is_noted_is_on_the_disk_before_and_the_rest_may_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_the_disk() -> dict[Path, int]:
+        return {path: path.stat().st_size for path in (tmp_path / "store").rglob("*.npy")}
+
+    synced: dict[Path, int] = {}
+    monkeypatch.setattr(array_file, "sync", lambda path: synced.update({path: path.stat().st_size}))
+    writer = StoreWriter(tmp_path, PLAN)
+    writer.append("train", batch(5))
+    assert synced == on_the_disk()
+    monkeypatch.setattr(activation_store, "NOTE_SECONDS", 60.0)
+    writer.append("train", batch(5))
+    assert synced != on_the_disk()
+    assert StoreWriter(tmp_path, PLAN).num_rows("train") == 5
+
+
+def test_a_note_that_is_not_whole_begins_anew(tmp_path: Path) -> None:
+    write(StoreWriter(tmp_path, PLAN), until=3)
+    (tmp_path / "progress.json").write_text('{"rows": {"train"', encoding="utf-8")
+    assert StoreWriter(tmp_path, PLAN).num_rows("train") == 0

@@ -1,10 +1,12 @@
 """Rows of `.npy` files: what NumPy would read, without a map of the file."""
 
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from backbench import array_file
 from backbench.array_file import ArrayFile, GrowingArrayFile
 from backbench.errors import ArtifactError
 
@@ -73,3 +75,47 @@ def test_what_was_written_after_the_kept_rows_is_cut_off(tmp_path: Path, values:
     assert file.keep(4)
     file.append(rows[4:])
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), values)
+
+
+@pytest.mark.parametrize("num_kept", [0, 3, 40])
+def test_a_file_without_a_whole_header_is_refused(tmp_path: Path, values: np.ndarray, num_kept: int) -> None:
+    path = saved(tmp_path / "a.npy", values)
+    path.write_bytes(path.read_bytes()[:num_kept])
+    with pytest.raises(ArtifactError, match=r"none that is whole; run `dvc repro --force embed`"):
+        ArrayFile(path, made_by="embed")
+
+
+@pytest.mark.parametrize("in_memory_bytes", [0, 1 << 20])
+def test_a_file_that_is_cut_off_after_it_was_opened_is_noticed(
+    tmp_path: Path, values: np.ndarray, monkeypatch: pytest.MonkeyPatch, in_memory_bytes: int
+) -> None:
+    monkeypatch.setattr(array_file, "IN_MEMORY_BYTES", in_memory_bytes)
+    path = saved(tmp_path / "a.npy", values)
+    file = ArrayFile(path, made_by="embed")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match=r"cut off after it was opened; run `dvc repro --force embed`"):
+        file[np.array([0, 1])]
+
+
+def test_a_row_that_comes_in_several_reads_is_whole(
+    tmp_path: Path, values: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hesitant(FileIO):
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            return super().readinto(buffer[:7]) or 0
+
+    original = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, mode, buffering=-1: original(path, mode) if buffering else Hesitant(path)
+    )
+    file = ArrayFile(saved(tmp_path / "a.npy", values), made_by="embed")
+    np.testing.assert_array_equal(file[np.array([1, 0])], values[[1, 0]])
+
+
+@pytest.mark.parametrize("num_kept", [0, 40])
+def test_a_growing_file_without_a_whole_header_has_nothing_to_keep(
+    tmp_path: Path, values: np.ndarray, num_kept: int
+) -> None:
+    path = saved(tmp_path / "a.npy", values)
+    path.write_bytes(path.read_bytes()[:num_kept])
+    assert not GrowingArrayFile(path, values.shape, "float16", num_row_axes=2).keep(1)

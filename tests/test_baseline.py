@@ -1,11 +1,15 @@
 """The pixels: chosen on val, read on test once, and the same every time."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from backbench import artifacts, baseline
 from backbench.config import DatasetConfig
@@ -108,11 +112,72 @@ def test_the_regularisation_with_the_lowest_val_loss_is_kept() -> None:
     assert (model.val_loss, model.inverse_regularisation) == min(alone)
 
 
+def test_images_in_the_number_of_components_lose_nothing_by_them() -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(120, dtype=np.int32) % 3
+    values = random.normal(size=(120, 300)) + labels[:, None] * 0.2
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(baseline, "INVERSE_REGULARISATIONS", (1e-3,))
+        model = baseline.fit_pixels(values[::2], labels[::2], val_values=values[1::2], val_labels=labels[1::2])
+    whole = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3)).fit(values[::2], labels[::2])
+    found = model.regression.predict_proba(model.projection.transform(values[1::2]))
+    np.testing.assert_allclose(found, whole.predict_proba(values[1::2]), atol=1e-4)
+    assert model.num_parameters == 3 * (300 + 1)
+
+
+def test_few_images_are_all_drawn() -> None:
+    np.testing.assert_array_equal(baseline.drawn(np.array([1, 0, 1], dtype=np.int32)), [0, 1, 2])
+
+
+def test_of_many_images_every_class_keeps_its_share_and_at_least_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baseline, "MOST_IMAGES", 100)
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(4, dtype=np.int32), [1, 99, 300, 600]))
+    rows = baseline.drawn(labels)
+    assert np.all(np.diff(rows) > 0)
+    assert np.bincount(labels[rows]).tolist() == [1, 9, 30, 60]
+    np.testing.assert_array_equal(rows, baseline.drawn(labels))
+
+
+def test_the_last_line_says_how_many_images_were_fitted_where_not_all_were(
+    config: DatasetConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "fitted on" not in baseline_stage(config)
+    num_train = len(open_dataset(artifacts.DATASET).labels["train"])
+    monkeypatch.setattr(baseline, "MOST_IMAGES", 10)
+    assert f", fitted on 10 of {num_train} images; metrics" in baseline_stage(config)
+
+
+def peak_bytes(folder: Path, num_images: int) -> int:
+    """Fit and predict so many images; return what Python and NumPy held at most."""
+    shape = (num_images, 64, 64, 3)
+    images = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    images[:] = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    labels = np.arange(num_images, dtype=np.int32) % 4
+    tracemalloc.start()
+    rows = baseline.drawn(labels)
+    values = baseline.pixel_values(images, rows)
+    model = baseline.fit_pixels(values, labels[rows], val_values=values, val_labels=labels[rows])
+    baseline.pixel_probabilities(model, images)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_over_the_bound_more_images_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baseline, "MOST_IMAGES", 40)
+    monkeypatch.setattr(baseline, "CHUNK_IMAGES", 40)
+    monkeypatch.setattr(baseline, "INVERSE_REGULARISATIONS", (1e-3,))
+    few, many = (peak_bytes(tmp_path, num_images) for num_images in (40, 1000))
+    values_bytes = 40 * baseline.NUM_VALUES * 8
+    assert values_bytes < few < 8 * values_bytes
+    assert many - few < 0.1 * values_bytes
+
+
 def test_pixels_are_rows_between_zero_and_one() -> None:
     images = np.random.default_rng(0).integers(0, 256, size=(4, 64, 64, 3), dtype=np.uint8)
-    values = baseline.pixel_values(images)
-    assert values.shape == (4, 3072)
-    np.testing.assert_array_equal(values * 255, resized(images, 32).reshape(4, -1))
+    values = baseline.pixel_values(images, np.array([2, 0, 3]))
+    assert values.shape == (3, 3072)
+    np.testing.assert_allclose(values * 255, resized(images[[2, 0, 3]], 32).reshape(3, -1))
 
 
 def test_pixels_alone_stay_under_half_on_photodigits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,11 +185,14 @@ def test_pixels_alone_stay_under_half_on_photodigits(tmp_path: Path, monkeypatch
     monkeypatch.setattr(baseline, "INVERSE_REGULARISATIONS", (1e-3,))
     prepare_dataset(config_for(ASSETS / "photodigits", image_size_pixels=32, train_per_class=20), tmp_path / "dataset")
     dataset = open_dataset(tmp_path / "dataset")
-    values = {split: baseline.pixel_values(dataset.images[split]) for split in ("train", "val", "test")}
+    values = {
+        split: baseline.pixel_values(dataset.images[split], np.arange(len(dataset.labels[split])))
+        for split in ("train", "val")
+    }
     model = baseline.fit_pixels(
         values["train"], dataset.labels["train"], val_values=values["val"], val_labels=dataset.labels["val"]
     )
-    predicted = baseline.pixel_probabilities(model, values["test"]).argmax(axis=1)
+    predicted = baseline.pixel_probabilities(model, dataset.images["test"]).argmax(axis=1)
     assert 0.2 < np.mean(predicted == dataset.labels["test"]) < 0.5
 
 

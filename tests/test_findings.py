@@ -35,7 +35,7 @@ def finished(backbone: str, strategy: str, accuracy: float, log_evidence: float 
         sd=sd_over_seeds(per_seed),
         seeds={},
     )
-    return Finished(metrics, None, Predictions(SEEDS, labels, probabilities))
+    return Finished(metrics, None, lambda: Predictions(SEEDS, labels, probabilities))
 
 
 METRICS = (

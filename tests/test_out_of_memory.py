@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from backbench.activations import outputs
-from backbench.config import HeadConfig
+from backbench.activations import ComputedActivations, PreparedImages, outputs, predicted
+from backbench.config import AugmentationConfig, HeadConfig
 from backbench.errors import MemoryLimitError
 from backbench.freezing import cut
 from backbench.heads import build_head
+from backbench.latency import Patience, speed_of
 from backbench.out_of_memory import is_out_of_memory
 from backbench.schedule import Candidate, Fit, Schedule
 from backbench.strategies import Adapter
@@ -153,3 +154,76 @@ def test_one_head_that_does_not_fit_is_one_line(monkeypatch: pytest.MonkeyPatch)
     limit_memory(monkeypatch, "train_on_batch", 0)
     with pytest.raises(MemoryLimitError, match="expected one head to fit"):
         fit_heads(heads(), [CANDIDATE, CANDIDATE])
+
+
+def computed(prefix: keras.Model, num_examples: int, *, seed: int) -> ComputedActivations:
+    images = np.random.default_rng(seed).integers(0, 256, (num_examples, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(num_examples, dtype=np.int32) % 3
+    return ComputedActivations(PreparedImages(images, BACKBONE, AugmentationConfig(), seed=0), labels, prefix, 1)
+
+
+def limit_model(monkeypatch: pytest.MonkeyPatch, model: keras.Model, limit: int) -> list[int]:
+    """Make one model's predictions run out of memory over `limit` images; return how many were asked for at once."""
+    original, asked = model.predict_on_batch, []
+
+    def limited(values: np.ndarray) -> Any:
+        asked.append(len(values))
+        if len(values) > limit:
+            raise full()
+        return original(values)
+
+    monkeypatch.setattr(model, "predict_on_batch", limited)
+    return asked
+
+
+def test_a_frozen_part_that_does_not_fit_is_halved_and_the_batch_of_the_step_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    halves = cut_tiny()
+    assert halves.prefix is not None
+    train, val = computed(halves.prefix, 30, seed=0), computed(halves.prefix, 15, seed=1)
+    adapter = Adapter(halves, BACKBONE, strategy_config("fine_tuning", epochs=2, batch_size=12), num_classes=3)
+    initial = [adapter.initial_values(train, val, seed=0)]
+    whole = adapter.fit([CANDIDATE], initial, train, val)[0]
+    asked = limit_model(monkeypatch, halves.prefix, 4)
+    fit = adapter.fit([CANDIDATE], initial, train, val)[0]
+    assert fit.accumulation_steps == 1
+    assert_close(fit, whole)
+    assert [number for number in asked if number > 4] in ([12, 6], [15, 7]), "what does not fit is tried once"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 7])
+def test_every_output_of_a_model_is_halved_the_same_way(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    values = keras.Input((8,))
+    hidden = keras.layers.Dense(4)(values)
+    model = keras.Model(values, [hidden, keras.layers.Dense(2)(hidden)])
+    batch = blobs(15, (8,), seed=0).values[0]
+    whole = predicted(model, batch)
+    limit_model(monkeypatch, model, limit)
+    for one, other in zip(predicted(model, batch), whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_frozen_part_that_takes_no_image_is_one_line_that_does_not_make_it_larger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    halves = cut_tiny()
+    assert halves.prefix is not None
+    limit_model(monkeypatch, halves.prefix, 0)
+    train = computed(halves.prefix, 30, seed=0)
+    fitter = Fitter(halves.suffix, SCHEDULE)
+    with pytest.raises(MemoryLimitError, match="a prediction of one image to fit .* smaller backbone") as refused:
+        fitter.fit(CANDIDATE, halves.suffix.get_weights(), train, train)
+    assert "boundary" not in str(refused.value)
+
+
+def test_throughput_is_that_of_a_batch_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = cut_tiny().prefix
+    assert prefix is not None
+    few = Patience(seconds=0.0, fewest=1, most=1, warm_up=1)
+    assert speed_of(prefix, 16, few).throughput_batch_size == 32
+    limit_model(monkeypatch, prefix, 9)
+    assert speed_of(prefix, 16, few).throughput_batch_size == 8
+    limit_model(monkeypatch, prefix, 0)
+    with pytest.raises(MemoryLimitError):
+        speed_of(prefix, 16, few)

@@ -6,6 +6,7 @@ there is.
 
 import math
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from backbench.activations import ActivationSource, PreparedImages
 from backbench.array_file import ArrayFile, GrowingArrayFile
 from backbench.config import CellConfig
 from backbench.data.dataset import images_file
+from backbench.durable import put_folder_in_place
 from backbench.errors import ActivationError, ArtifactError
 from backbench.store_record import DESCRIPTION, StoreRecord
 
@@ -25,6 +27,8 @@ GIGABYTE = 10**9
 FREE_BYTES = GIGABYTE
 # What DVC stores of an output is a copy of it, unless the file system or the user's cache type can share blocks.
 COPIES_ON_DISK = 2
+# How much work a killed process may lose, so that the disk is not waited for after every batch.
+NOTE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class StoreWriter:
             "largest": dict.fromkeys(plan.shapes, 0.0),
         }
         self._store.mkdir(parents=True, exist_ok=True)
+        self._noted = -math.inf
         self._resume()
 
     def num_rows(self, split: str) -> int:
@@ -109,7 +114,8 @@ class StoreWriter:
             self._files[boundary, split].append(self._rounded(boundary, rows))
             num_rows = len(rows)
         self._progress["rows"][split] += num_rows
-        artifacts.write_json(self._progress_file, self._progress)
+        if time.monotonic() - self._noted >= NOTE_SECONDS:
+            self._note()
 
     def float16_error(self, boundary: str) -> float:
         """Return the largest rounding error of a boundary so far, as a share of its largest absolute activation."""
@@ -119,16 +125,20 @@ class StoreWriter:
     def finish(self, record: StoreRecord, target: Path) -> None:
         """Move the files to where the next stages look for them."""
         artifacts.write_json(self._store / DESCRIPTION, asdict(record))
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(self._store, target)
+        put_folder_in_place(self._store, target)
+
+    def _note(self) -> None:
+        """Say how far the files are, once the disk holds them: the note may be behind them, never ahead."""
+        for file in self._files.values():
+            file.sync()
+        artifacts.write_json(self._progress_file, self._progress)
+        self._noted = time.monotonic()
 
     def _resume(self) -> None:
-        if self._progress_file.is_file():
-            kept = artifacts.read_json(self._progress_file, made_by="embed")
-            if all(file.keep(kept["rows"][split]) for (_, split), file in self._files.items()):
-                self._progress = kept
-                return
+        kept = artifacts.known_json(self._progress_file)
+        if kept and all(file.keep(kept["rows"][split]) for (_, split), file in self._files.items()):
+            self._progress = kept
+            return
         for file in self._files.values():
             file.keep(0)
 

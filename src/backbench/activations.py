@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -15,13 +16,16 @@ from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import preprocess
 from backbench.config import AugmentationConfig
 from backbench.data.augment import augmented, resized
-from backbench.out_of_memory import is_out_of_memory
+from backbench.out_of_memory import halved
 
 EVALUATION_BATCH_SIZE = 128
 # So many that a view is never seen twice: a view drawn at random is a new one.
 UNLIMITED_VIEWS = 2**31 - 1
 # Features are pooled ahead from so many views where they are unlimited.
 NUM_POOLED_VIEWS = 8
+
+# How many images fit at once into each model that ran out of memory, so that it is not tried again with every batch.
+_most_at_once: WeakKeyDictionary[keras.Model, int] = WeakKeyDictionary()
 
 
 class ActivationSource(Protocol):
@@ -107,7 +111,7 @@ class ComputedActivations:
 
     def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
         prepared = self.images.take(views, examples)
-        return prepared if self.prefix is None else single(self.prefix.predict_on_batch(prepared))
+        return prepared if self.prefix is None else predicted(self.prefix, prepared)
 
 
 if TYPE_CHECKING:
@@ -117,6 +121,24 @@ if TYPE_CHECKING:
 def single(values: Any) -> np.ndarray:
     """Return what a model of any precision made as float32."""
     return np.asarray(values).astype("float32", copy=False)
+
+
+def predicted(model: keras.Model, batch: np.ndarray) -> Any:
+    """Return float32 outputs for a batch, in the model's structure of them: whatever predicts asks here.
+
+    Where memory runs out, half as many images pass at once, for this batch and all later ones of the model. Only the
+    order of sums may differ.
+
+    Raises:
+        MemoryLimitError: not even one image fits.
+    """
+    while True:
+        most = min(_most_at_once.get(model, len(batch)), len(batch))
+        try:
+            made = [model.predict_on_batch(batch[first : first + most]) for first in range(0, len(batch), most)]
+            return keras.tree.map_structure(lambda *parts: np.concatenate([single(part) for part in parts]), *made)
+        except Exception as error:
+            _most_at_once[model] = halved(most, error)
 
 
 def padded_indices(start: int, stop: int, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -148,36 +170,38 @@ def in_order(source: ActivationSource, *, view: int = 0) -> Iterator[tuple[int, 
         yield num_real, source.take(np.full(len(examples), view), examples)
 
 
-def _predicted(model: keras.Model, batch: np.ndarray) -> np.ndarray:
-    """Return the outputs for a batch, in halves where it does not fit into memory whole."""
-    try:
-        return single(model.predict_on_batch(batch))
-    except Exception as error:
-        if len(batch) == 1 or not is_out_of_memory(error):
-            raise
-    return np.concatenate([_predicted(model, half) for half in np.array_split(batch, 2)])
-
-
 def outputs(
     model: keras.Model,
     values: np.ndarray | ActivationSource,
     prepare: Callable[[np.ndarray], np.ndarray] | None = None,
     *,
     view: int = 0,
+    into: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the model's outputs for every example, in order: `(num_examples, *output_shape)` float32.
+
+    They are held once: batches are written into the array that is returned.
 
     Args:
         model: Run in inference mode.
         values: `(num_examples, *shape)`, or a source, of which one view is read batch by batch.
         prepare: Maps a batch of values to what the model takes; None casts to float32.
         view: Which view of a source.
+        into: Takes the outputs; None makes an array.
     """
     prepared = prepare or (lambda batch: batch.astype("float32", copy=False))
+    num_examples = len(values) if isinstance(values, np.ndarray) else values.num_examples
     if isinstance(values, np.ndarray):
-        rows = even_indices(len(values))
+        rows = even_indices(num_examples)
         batches = ((num_real, np.asarray(values[indices])) for num_real, indices in rows)
     else:
         batches = ((num_real, batch) for num_real, batch in in_order(values, view=view))
-    made = (_predicted(model, prepared(batch))[:num_real] for num_real, batch in batches)
-    return np.concatenate(list(made))
+    start = 0
+    for num_real, batch in batches:
+        made = predicted(model, prepared(batch))[:num_real]
+        into = np.empty((num_examples, *made.shape[1:]), made.dtype) if into is None else into
+        into[start : start + num_real] = made
+        start += num_real
+    if into is None:
+        raise ValueError("expected at least one example, found none")
+    return into

@@ -1,11 +1,13 @@
 """Arrays in `.npy` files, read and appended to row by row, so that memory stays flat whatever their size."""
 
 import math
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from backbench.durable import sync
 from backbench.errors import ArtifactError
 
 # A file up to this size is read whole at first use: looking up a small row costs more than copying it.
@@ -42,9 +44,15 @@ class ArrayFile:
         if not path.is_file():
             raise ArtifactError(f"expected {path}, found nothing there; run `dvc repro {made_by}` first")
         self._path = path
+        self._made_by = made_by
         with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-            self.shape, is_fortran, self.dtype = np.lib.format.read_array_header_1_0(file)
+            try:
+                np.lib.format.read_magic(file)
+                self.shape, is_fortran, self.dtype = np.lib.format.read_array_header_1_0(file)
+            except ValueError as error:
+                raise ArtifactError(
+                    f"{path}: expected an array of NumPy, found none that is whole; run `dvc repro --force {made_by}`"
+                ) from error
             self._offset = file.tell()
         self._num_rows = math.prod(self.shape[:num_row_axes])
         self._row_shape = self.shape[num_row_axes:]
@@ -73,8 +81,20 @@ class ArrayFile:
         with self._path.open("rb", buffering=0) as file:
             for row, index in zip(flat, indices, strict=True):
                 file.seek(self._offset + range(self._num_rows)[index] * self._row_bytes)
-                file.readinto(row.data)
+                self._fill(row.data, file)
         return rows
+
+    def _fill(self, row: memoryview, file: FileIO) -> None:
+        """Read a whole row: one call may bring less, and brings nothing where the file has been cut off."""
+        filled = 0
+        while filled < len(row):
+            num_bytes = file.readinto(row[filled:])
+            if not num_bytes:
+                raise ArtifactError(
+                    f"{self._path}: expected {self._num_rows} rows, found that it was cut off after it was opened; "
+                    f"run `dvc repro --force {self._made_by}`"
+                )
+            filled += num_bytes
 
 
 class GrowingArrayFile:
@@ -96,8 +116,11 @@ class GrowingArrayFile:
         if not self._path.is_file():
             return False
         with self._path.open("r+b") as file:
-            np.lib.format.read_magic(file)
-            np.lib.format.read_array_header_1_0(file)
+            try:
+                np.lib.format.read_magic(file)
+                np.lib.format.read_array_header_1_0(file)
+            except ValueError:
+                return False
             whole = file.tell() + num_rows * self._row_bytes
             if self._path.stat().st_size < whole:
                 return False
@@ -107,3 +130,7 @@ class GrowingArrayFile:
     def append(self, rows: np.ndarray) -> None:
         with self._path.open("ab") as file:
             file.write(np.ascontiguousarray(rows, self._dtype).data)
+
+    def sync(self) -> None:
+        """Have the disk hold what was appended."""
+        sync(self._path)

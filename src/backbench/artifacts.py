@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
+from backbench.durable import put_in_place
 from backbench.errors import ArtifactError
 from backbench.file_systems import has_locks
 
@@ -126,7 +128,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")  # Keras and others look at the suffixes.
     try:
         yield temporary
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -170,9 +172,24 @@ def _existing(path: Path, made_by: str) -> Path:
     return path
 
 
+@contextmanager
+def whole_file(path: Path, made_by: str) -> Iterator[Path]:
+    """Yield the path of a file that is read; one that is cut off, or no such file, is refused in one line."""
+    existing = _existing(path, made_by)
+    try:
+        yield existing
+    except (EOFError, ValueError, YAMLError) as error:
+        raise ArtifactError(
+            f"{path}: expected a whole file of its kind, found it cut off or changed ({type(error).__name__}); "
+            f"run `dvc repro --force {made_by}`"
+        ) from error
+
+
 def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
-    content = json.loads(_existing(path, made_by).read_text(encoding="utf-8"))
-    assert isinstance(content, dict)
+    with whole_file(path, made_by) as existing:
+        content = json.loads(existing.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("expected an object")
     return content
 
 
@@ -186,20 +203,28 @@ def known_json(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path, *, made_by: str) -> dict[str, Any]:
-    content = OmegaConf.to_container(OmegaConf.load(_existing(path, made_by)))
-    assert isinstance(content, dict)
+    with whole_file(path, made_by) as existing:
+        content = OmegaConf.to_container(OmegaConf.load(existing))
+        if not isinstance(content, dict) or not content:
+            raise ValueError("expected keys and values")
     return {str(key): value for key, value in content.items()}
 
 
 def read_csv(path: Path, *, made_by: str) -> list[dict[str, str]]:
-    with _existing(path, made_by).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    with whole_file(path, made_by) as existing, existing.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        # A short line is filled with None, and what a long one has more of stands under None.
+        if not reader.fieldnames or any(None in row or None in row.values() for row in rows):
+            raise ValueError("expected a header and lines of its length")
+    return rows
 
 
 def read_array(path: Path, *, made_by: str) -> np.ndarray:
     """Open an array memory-mapped and read-only."""
-    array = np.load(_existing(path, made_by), mmap_mode="r", allow_pickle=False)
-    assert isinstance(array, np.ndarray)
+    with whole_file(path, made_by) as existing:
+        array = np.load(existing, mmap_mode="r", allow_pickle=False)
+        assert isinstance(array, np.ndarray)
     return array
 
 

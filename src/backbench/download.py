@@ -3,7 +3,6 @@
 What has come so far is `<name>.part`; `<name>.part.json` beside it says of which file it is a part.
 """
 
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import requests
 from backbench.artifacts import file_sha256, holding
 from backbench.console import Transferred
 from backbench.digests import digest_like, spelled
+from backbench.durable import sync
 from backbench.errors import DownloadError
 from backbench.part_file import PartFile
 from backbench.ranged_http import OtherVersionError, PassingError, Rest, new_session, rest_of_file
@@ -125,6 +125,7 @@ def _attempt(session: requests.Session, url: str, part: PartFile, watch: Transfe
                 watch(num_bytes, rest.total)
     if rest.total not in (None, num_bytes):
         raise PassingError(f"the connection broke off after {num_bytes} of {rest.total} bytes")
+    sync(part.path)
     part.begin(num_bytes, num_bytes, rest.validator)
 
 
@@ -158,6 +159,4 @@ def _put_in_place(url: str, part: PartFile, digest: str | None) -> None:
             f"{public_url(url)}: expected {spelled(digest)}, found {spelled(found)}; what came was removed; "
             "fetch it again, or pin the new digest if you trust it"
         )
-    with part.path.open("rb") as file:
-        os.fsync(file.fileno())
     part.put_in_place()

@@ -174,7 +174,7 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
         "transferability": asdict(transferability(leaderboard.entries)),
         "num_cells": len(leaderboard.entries) - 1,
         "failed": dict(leaderboard.failed),
-        "num_test_images": len(leaderboard.best.predictions.labels),
+        "num_test_images": leaderboard.best.num_images,
         "test_accuracy_mean": by_backbone,
     }
 

@@ -9,9 +9,12 @@ the weights are worth does not matter to the time, so they need not be the train
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+
+from backbench.out_of_memory import halved
 
 LATENCY_BATCH, THROUGHPUT_BATCH = 1, 32
 
@@ -38,11 +41,12 @@ class Patience:
 
 @dataclass(frozen=True)
 class Speed:
-    """Latency of one image, and images per second in batches of `THROUGHPUT_BATCH`."""
+    """Latency of one image, and images per second in batches of `THROUGHPUT_BATCH`, or of what fits into memory."""
 
     latency_p50_ms: float
     latency_p95_ms: float
     throughput_images_per_second: float
+    throughput_batch_size: int = THROUGHPUT_BATCH
 
 
 def speed_of(model: Predicts, size_pixels: int, patience: Patience | None = None) -> Speed:
@@ -52,13 +56,25 @@ def speed_of(model: Predicts, size_pixels: int, patience: Patience | None = None
         model: Takes images of that size.
         size_pixels: Side of the images.
         patience: For latency and throughput each.
+
+    Raises:
+        MemoryLimitError: not even one image fits.
     """
     patience = patience or Patience()
-    alone, together = (random_images(number, size_pixels) for number in (LATENCY_BATCH, THROUGHPUT_BATCH))
-    latencies = seconds_per_call(lambda: model.predict_on_batch(alone), patience)
+    _, latencies = _measured(model, LATENCY_BATCH, size_pixels, patience)
     p50, p95 = np.percentile(latencies, [50, 95])
-    batches = seconds_per_call(lambda: model.predict_on_batch(together), patience)
-    return Speed(1000 * float(p50), 1000 * float(p95), THROUGHPUT_BATCH * len(batches) / sum(batches))
+    number, batches = _measured(model, THROUGHPUT_BATCH, size_pixels, patience)
+    return Speed(1000 * float(p50), 1000 * float(p95), number * len(batches) / sum(batches), number)
+
+
+def _measured(model: Predicts, number: int, size_pixels: int, patience: Patience) -> tuple[int, list[float]]:
+    """Return how many images passed at once, half of `number` and so on where memory ran out, and each call's time."""
+    while True:
+        images = random_images(number, size_pixels)
+        try:
+            return number, seconds_per_call(partial(model.predict_on_batch, images), patience)
+        except Exception as error:
+            number = halved(number, error)
 
 
 def random_images(number: int, size_pixels: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Every cell and the pixels, ranked by mean test accuracy, with intervals, and who is tied with the best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -81,11 +82,14 @@ COLUMNS = tuple(each.name for each in fields(Row))
 
 @dataclass(frozen=True)
 class Finished:
-    """What one row is made of; `record` is None for the pixels."""
+    """What one row is made of; `record` is None for the pixels.
+
+    Probabilities of all cells at once would not fit into memory, so `read` brings those of this one when it is asked.
+    """
 
     metrics: MetricsRecord
     record: CellRecord | None
-    predictions: Predictions
+    read: Callable[[], Predictions]
 
     @property
     def name(self) -> str:
@@ -96,12 +100,14 @@ class Finished:
 class Entry:
     """A row with what it was made of.
 
-    `behind` is the best minus this one, None for the best itself. `intervals` are those of the headline numbers.
+    `behind` is the best minus this one, None for the best itself. `intervals` are those of the headline numbers, over
+    `num_images` test images.
     """
 
     row: Row
     finished: Finished
     intervals: Mapping[str, Interval]
+    num_images: int
     behind: PairedComparison | None = None
 
     @property
@@ -110,7 +116,8 @@ class Entry:
 
     @property
     def predictions(self) -> Predictions:
-        return self.finished.predictions
+        """The row's predictions, read anew: who looks at them twice keeps them."""
+        return self.finished.read()
 
 
 @dataclass(frozen=True)
@@ -158,12 +165,13 @@ def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
 
 def _finished_cell(cell: Cell) -> Finished:
     record = read_cell(cell)
-    return Finished(record.metrics, record, read_predictions(cell.predictions, made_by=f"train@{cell}"))
+    read = partial(read_predictions, cell.predictions, made_by=f"train@{cell}")
+    return Finished(record.metrics, record, read)
 
 
 def _finished_pixels() -> Finished:
     metrics = read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline")
-    return Finished(metrics, None, read_predictions(artifacts.BASELINE_PREDICTIONS, made_by="baseline"))
+    return Finished(metrics, None, partial(read_predictions, artifacts.BASELINE_PREDICTIONS, made_by="baseline"))
 
 
 def rank(finished: Sequence[Finished]) -> Leaderboard:
@@ -173,8 +181,7 @@ def rank(finished: Sequence[Finished]) -> Leaderboard:
         ArtifactError: predictions are not of the same test images, or not those of metrics.json.
     """
     ordered = sorted(finished, key=lambda each: (-each.metrics.mean["test_accuracy"], each.name))
-    _require_same_images(ordered)
-    numbers = resample([each.predictions for each in ordered])
+    numbers = resample(_of_the_same_images(ordered))
     _require_same_accuracy(ordered, numbers)
     names = [each.name for each in ordered]
     comparisons = compare_all(dict(zip(names, (each[ACCURACY] for each in numbers), strict=True)))
@@ -188,11 +195,18 @@ def rank(finished: Sequence[Finished]) -> Leaderboard:
     return Leaderboard(tuple(ranked), tuple(comparisons))
 
 
-def _require_same_images(finished: Sequence[Finished]) -> None:
-    first = finished[0]
-    for each in finished[1:]:
-        if not np.array_equal(each.predictions.labels, first.predictions.labels):
-            raise ArtifactError(f"{each.name}: expected the test images of {first.name}, found others; run `dvc repro`")
+def _of_the_same_images(finished: Sequence[Finished]) -> Iterator[Predictions]:
+    """Yield the predictions of one row after another, and hold none of them."""
+    labels = None
+    for each in finished:
+        predictions = each.read()
+        labels = predictions.labels if labels is None else labels
+        if not np.array_equal(predictions.labels, labels):
+            raise ArtifactError(
+                f"{each.name}: expected the test images of {finished[0].name}, found others; run `dvc repro`"
+            )
+        yield predictions
+        del predictions
 
 
 def _require_same_accuracy(finished: Sequence[Finished], numbers: Sequence[Mapping[str, Resampled]]) -> None:
@@ -207,7 +221,8 @@ def _require_same_accuracy(finished: Sequence[Finished], numbers: Sequence[Mappi
 
 def _entry(finished: Finished, numbers: Mapping[str, Resampled], *, is_tied: bool) -> Entry:
     intervals = {name: interval(number) for name, number in numbers.items()}
-    return Entry(_row(finished, intervals[ACCURACY], is_tied=is_tied), finished, intervals)
+    row = _row(finished, intervals[ACCURACY], is_tied=is_tied)
+    return Entry(row, finished, intervals, numbers[ACCURACY].num_images)
 
 
 def _row(finished: Finished, accuracy: Interval, *, is_tied: bool) -> Row:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from backbench.artifacts import file_lock
+from backbench.durable import put_in_place
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -44,7 +45,7 @@ def create_store(path: Path) -> None:
         print(f"creating the MLflow store {path.name}", flush=True)
         make: Any = SqlAlchemyStore  # untyped
         make(f"sqlite:///{unfinished}", str(folder)).engine.dispose()
-        unfinished.replace(path)
+        put_in_place(unfinished, path)
 
 
 def artifact_folder(store: Path) -> Path:

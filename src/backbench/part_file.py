@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from backbench.artifacts import write_json
+from backbench.durable import put_in_place
 
 
 class PartFile:
@@ -61,5 +62,5 @@ class PartFile:
 
     def put_in_place(self) -> None:
         """Give the part the name of the whole file, at once."""
-        self.path.replace(self.target)
+        put_in_place(self.path, self.target)
         self._note.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from backbench.artifacts import replacing
+from backbench.artifacts import replacing, whole_file
 from backbench.errors import ArtifactError
 
 
@@ -33,9 +33,8 @@ def read_predictions(path: Path, *, made_by: str, split: str = "test") -> Predic
     Raises:
         ArtifactError: the file is missing, or does not hold every image once per seed.
     """
-    if not path.is_file():
-        raise ArtifactError(f"expected {path}, found nothing there; run `dvc repro {made_by}` first")
-    table = pq.read_table(path, filters=[("split", "=", split)])
+    with whole_file(path, made_by):
+        table = pq.read_table(path, filters=[("split", "=", split)])
     table = table.sort_by([("seed", "ascending"), ("position", "ascending")])
     seeds = np.unique(table["seed"].to_numpy())
     num_images = len(table) // max(1, len(seeds))
@@ -47,9 +46,11 @@ def read_predictions(path: Path, *, made_by: str, split: str = "test") -> Predic
 
 
 def _probabilities(table: pa.Table, num_seeds: int) -> NDArray[np.float32]:
-    names = [name for name in table.column_names if name[:1] == "p" and name[1:].isdigit()]
-    columns = [table[f"p{index}"].to_numpy() for index in range(len(names))]
-    return np.stack(columns, axis=1).astype(np.float32).reshape(num_seeds, -1, len(names))
+    num_classes = sum(name[:1] == "p" and name[1:].isdigit() for name in table.column_names)
+    rows = np.empty((len(table), num_classes), np.float32)
+    for index in range(num_classes):
+        rows[:, index] = table[f"p{index}"].to_numpy()
+    return rows.reshape(num_seeds, -1, num_classes)
 
 
 def write_predictions(path: Path, predictions: Mapping[str, Predictions]) -> None:
@@ -65,12 +66,12 @@ def write_predictions(path: Path, predictions: Mapping[str, Predictions]) -> Non
 
 
 def _table(split: str, predictions: Predictions) -> pa.Table:
-    num_seeds, num_images, _ = predictions.probabilities.shape
+    num_seeds, num_images, num_classes = predictions.probabilities.shape
     columns = {
         "split": pa.array([split] * num_seeds * num_images).dictionary_encode(),
         "seed": np.repeat(np.array(predictions.seeds, dtype=np.int32), num_images),
         "position": np.tile(np.arange(num_images, dtype=np.int32), num_seeds),
         "label": np.tile(np.asarray(predictions.labels, dtype=np.int32), num_seeds),
     }
-    stacked = np.concatenate(list(predictions.probabilities))
+    stacked = predictions.probabilities.reshape(-1, num_classes)
     return pa.table(columns | {f"p{index}": column for index, column in enumerate(stacked.T)})

@@ -1,6 +1,6 @@
 """Every headline number of a cell under resamples of the test images, by seed: what intervals are made of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,12 @@ class Resampled:
     num_images: int
 
 
-def resample(predictions: Sequence[Predictions], *, num_resamples: int = NUM_RESAMPLES) -> list[dict[str, Resampled]]:
+def resample(predictions: Iterable[Predictions], *, num_resamples: int = NUM_RESAMPLES) -> list[dict[str, Resampled]]:
     """Measure cells on the same resamples of their test images.
 
     Args:
-        predictions: Of every cell, on the same images in the same order.
+        predictions: Of every cell, on the same images in the same order; of each, what is counted is kept, and no
+            probabilities are.
         num_resamples: How often n of the n images are drawn with replacement.
 
     Returns:
@@ -47,7 +48,7 @@ def resample(predictions: Sequence[Predictions], *, num_resamples: int = NUM_RES
         classes, `top_5_accuracy`; as `metrics.classification_metrics` has them.
     """
     measured = [_Measured(each) for each in predictions]
-    num_images = len(predictions[0].labels)
+    num_images = measured[0].num_images
     once = np.ones((1, num_images))
     # The number of threads would decide the order of sums.
     with threadpool_limits(1):
@@ -80,16 +81,22 @@ class _Measured:
     """What of one cell's predictions is the same under every resample."""
 
     def __init__(self, predictions: Predictions) -> None:
-        probabilities, labels = predictions.probabilities.astype(np.float64), predictions.labels
-        probabilities /= probabilities.sum(axis=2, keepdims=True)
-        num_classes = probabilities.shape[2]
-        own = np.take_along_axis(probabilities, labels[None, :, None], axis=2)
-        predicted = probabilities.argmax(axis=2)
-        self._correct = (predicted == labels).astype(np.float64)
-        self._loss = -np.log(np.clip(own[..., 0], SMALLEST_PROBABILITY, None))
-        self._in_top = (probabilities > own).sum(axis=2) < TOP if num_classes > TOP else None
+        labels = predictions.labels
+        num_seeds, self.num_images, num_classes = predictions.probabilities.shape
+        self._correct, self._loss = np.empty((2, num_seeds, self.num_images))
+        in_top = np.empty((num_seeds, self.num_images), bool)
         self._of_class = _membership(labels, num_classes)
-        self._shown_as = [_membership(of_seed, num_classes) for of_seed in predicted]
+        self._shown_as = []
+        for seed, of_seed in enumerate(predictions.probabilities):
+            probabilities = of_seed.astype(np.float64)
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
+            own = np.take_along_axis(probabilities, labels[:, None], axis=1)
+            predicted = probabilities.argmax(axis=1)
+            self._correct[seed] = predicted == labels
+            self._loss[seed] = -np.log(np.clip(own[:, 0], SMALLEST_PROBABILITY, None))
+            in_top[seed] = (probabilities > own).sum(axis=1) < TOP
+            self._shown_as.append(_membership(predicted, num_classes))
+        self._in_top = in_top if num_classes > TOP else None
 
     def metrics(self, counts: Floats) -> dict[str, Floats]:
         """Return each number, float64 `(rows, num_seeds)`, of images counted `(rows, num_images)` times."""

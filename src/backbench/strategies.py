@@ -12,6 +12,7 @@ from backbench.backbone_config import BackboneConfig
 from backbench.config import StrategyConfig
 from backbench.errors import DivergedError, MemoryLimitError
 from backbench.freezing import CutModel, freeze_batch_norm
+from backbench.hardware import free_memory_bytes
 from backbench.heads import above_boundary, build_head, standardise
 from backbench.interruption import Pause
 from backbench.out_of_memory import is_out_of_memory
@@ -19,6 +20,7 @@ from backbench.records import EpochRecord
 from backbench.schedule import Candidate, Fit, Schedule, Weights
 from backbench.stacked_training import StackedFitter
 from backbench.training import Fitter
+from backbench.units import size
 
 
 def schedule_of(strategy: StrategyConfig) -> Schedule:
@@ -29,6 +31,9 @@ def schedule_of(strategy: StrategyConfig) -> Schedule:
         early_stopping_patience=strategy.early_stopping_patience,
         accumulation_steps=strategy.accumulation_steps,
     )
+
+
+FEATURE_DTYPE = "float32"
 
 
 class Adapter:
@@ -203,6 +208,29 @@ class Adapter:
             return data
         if data not in self._features:
             self._suffix.set_weights(self._pretrained)
-            views = [outputs(self._suffix, data, view=view) for view in kept_views(data)]
-            self._features[data] = Activations(np.stack(views), data.labels)
+            views = kept_views(data)
+            shape = (len(views), data.num_examples, self._feature_dim)
+            _require_room(feature_bytes(*shape), self._strategy.name)
+            features = np.empty(shape, FEATURE_DTYPE)
+            for place, view in enumerate(views):
+                outputs(self._suffix, data, view=view, into=features[place])
+            self._features[data] = Activations(features, data.labels)
         return self._features[data]
+
+    def forget_features(self) -> None:
+        """Give back the memory of pooled features; they are made again where they are asked for."""
+        self._features.clear()
+
+
+def feature_bytes(num_views: int, num_examples: int, feature_dim: int) -> int:
+    """Return what the pooled features of a split take: they are held once, in memory."""
+    return num_views * num_examples * feature_dim * np.dtype(FEATURE_DTYPE).itemsize
+
+
+def _require_room(num_bytes: int, strategy: str) -> None:
+    free = free_memory_bytes()
+    if free is not None and num_bytes > free:
+        raise MemoryLimitError(
+            f"expected the pooled features of all views, {size(num_bytes)}, to fit into memory, found {size(free)} "
+            f"free; lower views in conf/strategy/{strategy}.yaml, or take more memory"
+        )

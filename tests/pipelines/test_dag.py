@@ -45,6 +45,7 @@ NO_RESULT = {
     "errors",
     "console",
     "artifacts",
+    "durable",
     "tracking",
     "logbook",
     "shared_study",

@@ -6,10 +6,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
-from backbench import artifacts
+from backbench import activation_store, artifacts
 from backbench.activation_store import StoredActivations, StorePlan, StoreWriter
 from backbench.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
 from backbench.artifacts import Cell, file_sha256
@@ -17,7 +18,7 @@ from backbench.backbone_config import WeightsConfig
 from backbench.backbones.weights import load_backbone, save_weights
 from backbench.config import AugmentationConfig, CellConfig
 from backbench.data.dataset import SPLITS
-from backbench.errors import ActivationError, BoundaryError
+from backbench.errors import ActivationError, BoundaryError, MemoryLimitError
 from backbench.freezing import cut
 from backbench.records import read_cell
 from backbench.stages import embed as stage
@@ -26,6 +27,7 @@ from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
 from tests.conftest import PROJECT
+from tests.limited_memory import full, limit_memory
 from tests.pipelines.test_cell import Killed, cell_config_for
 from tests.test_strategies import BACKBONE
 
@@ -122,6 +124,7 @@ def test_a_killed_embed_goes_on_and_ends_in_the_same_bytes(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     monkeypatch.setattr(stage, "BATCH_SIZES", (16,))
+    monkeypatch.setattr(activation_store, "NOTE_SECONDS", 0.0)
     embed(configured(boundary=SEVERAL))
     straight = written()
     append, calls = StoreWriter.append, iter(range(1000))
@@ -142,6 +145,37 @@ def test_a_killed_embed_goes_on_and_ends_in_the_same_bytes(
     embed(configured(boundary=SEVERAL))
     assert written() == straight
     assert len(passed) == 8 - call  # 36 train images twice, 12 of val, 12 of test, in batches of 16 of one view
+
+
+def test_where_memory_runs_out_less_passes_at_once_and_what_was_written_stays(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "BATCH_SIZES", (16,))
+    embed(configured(boundary=SEVERAL))
+    files = sorted(CELL.activations.rglob("*.npy"))
+    whole = [np.load(file).astype("float32") for file in files]
+    names = written().keys()
+    predict, sizes = keras.Model.predict_on_batch, []
+
+    def limited(self: keras.Model, values: np.ndarray) -> object:
+        sizes.append(len(values))
+        if len(sizes) > 2 and len(values) > 5:
+            raise full()
+        return predict(self, values)
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", limited)
+    embed(configured(boundary=SEVERAL))
+    assert sizes[:6] == [16, 16, 16, 8, 4, 4]
+    assert set(sizes[4:]) == {4}
+    assert written().keys() == names
+    for file, values in zip(files, whole, strict=True):
+        np.testing.assert_allclose(np.load(file).astype("float32"), values, rtol=2e-3, atol=2e-3)
+
+
+def test_one_image_that_does_not_fit_ends_embed_in_one_line(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_memory(monkeypatch, "predict_on_batch", 0)
+    with pytest.raises(MemoryLimitError, match="expected a prediction of one image to fit into memory"):
+        embed(configured(boundary=SEVERAL))
 
 
 def test_over_the_limit_the_activations_are_computed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:

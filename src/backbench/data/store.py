@@ -17,6 +17,7 @@ from backbench.console import progress_bar
 from backbench.data.dataset import DESCRIPTION, MANIFEST, SPLITS, images_file, labels_file
 from backbench.data.scan import CONFLICTING_LABEL, EXACT_DUPLICATE, Examined, Tree, examine, walk, without_duplicates
 from backbench.data.split import assign_splits
+from backbench.durable import put_folder_in_place
 from backbench.errors import DatasetError
 
 NOT_DRAWN = "not drawn"
@@ -78,8 +79,7 @@ def _folder_replacing(target: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     try:
         yield folder
-        shutil.rmtree(target, ignore_errors=True)
-        folder.rename(target)
+        put_folder_in_place(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

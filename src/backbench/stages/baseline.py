@@ -8,8 +8,12 @@ import numpy as np
 from backbench import artifacts
 from backbench.baseline import (
     INVERSE_REGULARISATIONS,
+    MOST_IMAGES,
+    NUM_COMPONENTS,
+    SEED,
     SIDE_PIXELS,
     PixelModel,
+    drawn,
     fit_pixels,
     pixel_probabilities,
     pixel_values,
@@ -23,7 +27,7 @@ from backbench.records import MetricsRecord, SeedRecord, summarise, write_metric
 
 BACKBONE = "pixels"
 STRATEGY = "logistic_regression"
-SEED = 0
+BOUNDS = (SIDE_PIXELS, MOST_IMAGES, NUM_COMPONENTS)
 
 
 def baseline(config: DatasetConfig) -> str:
@@ -35,14 +39,11 @@ def baseline(config: DatasetConfig) -> str:
         ArtifactError: prepare has not run.
     """
     dataset = open_dataset(artifacts.DATASET)
-    values = {split: pixel_values(dataset.images[split]) for split in ("train", "val")}
-    model = fit_pixels(
-        values["train"], dataset.labels["train"], val_values=values["val"], val_labels=dataset.labels["val"]
-    )
-    predicted = {
-        "val": pixel_probabilities(model, values["val"]),
-        "test": pixel_probabilities(model, pixel_values(dataset.images["test"])),
-    }
+    rows = {split: drawn(dataset.labels[split]) for split in ("train", "val")}
+    values = {split: pixel_values(dataset.images[split], rows[split]) for split in rows}
+    labels = {split: dataset.labels[split][rows[split]] for split in rows}
+    model = fit_pixels(values["train"], labels["train"], val_values=values["val"], val_labels=labels["val"])
+    predicted = {split: pixel_probabilities(model, dataset.images[split]) for split in ("val", "test")}
     record = _record(config, dataset, model, predicted)
     path = artifacts.BASELINE / "metrics.json"
     write_predictions(
@@ -51,7 +52,10 @@ def baseline(config: DatasetConfig) -> str:
     )
     write_metrics(path, record)
     accuracy = record.mean["test_accuracy"]
-    return f"pixels: test accuracy {accuracy:.3f} with C = {model.inverse_regularisation:g}; metrics are in {path}"
+    fitted, there = len(rows["train"]), len(dataset.labels["train"])
+    drawn_from = "" if fitted == there else f", fitted on {fitted:,} of {there:,} images"
+    found = f"test accuracy {accuracy:.3f} with C = {model.inverse_regularisation:g}{drawn_from}"
+    return f"pixels: {found}; metrics are in {path}"
 
 
 def _record(
@@ -67,7 +71,7 @@ def _record(
     metrics |= {"val_accuracy": on_val["accuracy"], "val_loss": on_val["log_loss"]}
     return summarise(
         [SeedRecord(seed=SEED, metrics=metrics, epochs=model.num_iterations, history=())],
-        cell_key=artifacts.fingerprint(BACKBONE, asdict(config), dataset.digest, SIDE_PIXELS, INVERSE_REGULARISATIONS),
+        cell_key=artifacts.fingerprint(BACKBONE, asdict(config), dataset.digest, *BOUNDS, INVERSE_REGULARISATIONS),
         backbone=BACKBONE,
         strategy=STRATEGY,
         boundary="none",

@@ -24,7 +24,9 @@ class CellTrials:
     def _opened(self, boundary: str) -> tuple[Adapter, ActivationSource, ActivationSource, Weights]:
         train, val = (self._inputs.activations(split, boundary) for split in ("train", "val"))
         adapter = self._inputs.adapter(boundary)
-        return adapter, train, val, adapter.initial_values(train, val, seed=self._seed)
+        initial = adapter.initial_values(train, val, seed=self._seed)
+        adapter.forget_features()  # of every boundary that is searched they would be held to the end
+        return adapter, train, val, initial
 
     def run(self, proposals: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
         """Fit a batch of proposals, those of one boundary together, and return their trials in the same order."""

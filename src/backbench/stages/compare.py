@@ -12,6 +12,7 @@ from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
 from backbench.costs import read_costs
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
+from backbench.durable import put_folder_in_place
 from backbench.environment import look_around
 from backbench.errors import TrackingError
 from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, answer, comparison_rows, interval_rows, summary
@@ -91,8 +92,7 @@ def _write_report(page: str) -> None:
     folder = artifacts.STATE / "report"
     shutil.rmtree(folder, ignore_errors=True)
     artifacts.write_text(folder / "index.html", page)
-    shutil.rmtree(artifacts.REPORT, ignore_errors=True)
-    folder.rename(artifacts.REPORT)
+    put_folder_in_place(folder, artifacts.REPORT)
 
 
 def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig) -> None:

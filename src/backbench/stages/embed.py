@@ -16,7 +16,7 @@ from backbench.activation_store import (
     prepared_images,
     state_for,
 )
-from backbench.activations import padded_indices, single
+from backbench.activations import padded_indices, predicted
 from backbench.artifacts import Cell
 from backbench.backbones.weight_files import file_sha256_of
 from backbench.backbones.weights import load_backbone, weights_digest
@@ -134,8 +134,8 @@ def _write_splits(config: CellConfig, backbone: keras.Model, plan: StorePlan, wr
                 values = {INPUT: images.take(np.full(len(examples), view), examples)}
                 if prefix is not None:
                     # Keras unwraps a list of one output.
-                    outputs = keras.tree.flatten(prefix.predict_on_batch(values[INPUT]))
-                    values |= dict(zip(computed, map(single, outputs), strict=True))
+                    outputs = keras.tree.flatten(predicted(prefix, values[INPUT]))
+                    values |= dict(zip(computed, outputs, strict=True))
                 writer.append(split, {boundary: values[boundary][:num_real] for boundary in plan.shapes})
                 advance(num_real)
 

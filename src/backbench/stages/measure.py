@@ -17,7 +17,7 @@ from backbench.errors import BackbenchError
 from backbench.gpu_support import lacking_for_gpu
 from backbench.hardware import gpus, machine_name
 from backbench.installation import backend, computing_versions
-from backbench.latency import LATENCY_BATCH, THROUGHPUT_BATCH, Speed
+from backbench.latency import LATENCY_BATCH, Speed
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,6 @@ def _content(backbone: BackboneConfig, setting: Setting, found: Measurement) -> 
         "backbone": backbone.name,
         **asdict(found.speed),
         "latency_batch_size": LATENCY_BATCH,
-        "throughput_batch_size": THROUGHPUT_BATCH,
         "input_size_pixels": backbone.input_size_pixels,
         "device": found.device,
         **asdict(setting),

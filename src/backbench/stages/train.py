@@ -32,7 +32,7 @@ from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import SeedState
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
 from backbench.strategies import Adapter
-from backbench.transferability import log_evidence
+from backbench.transferability import drawn, log_evidence
 
 PREDICTED_SPLITS = ("val", "test")
 
@@ -97,9 +97,9 @@ class _FinalModel:
     def log_evidence(self) -> float:
         """LogME of the pretrained features of the training images, none of which an adaptation has touched."""
         train = self._data["train"]
-        own_view = np.zeros(train.num_examples, dtype=np.int64)
-        features = self._adapter.frozen_features(train).take(own_view, np.arange(train.num_examples))
-        return log_evidence(features, train.labels, num_classes=len(self._inputs.dataset.classes))
+        rows = drawn(train.num_examples)
+        features = self._adapter.frozen_features(train).take(np.zeros_like(rows), rows)
+        return log_evidence(features, train.labels[rows], num_classes=len(self._inputs.dataset.classes))
 
     def groups(self, seeds: Sequence[int]) -> list[list[int]]:
         """Split the seeds into those that train at once: heads all together, suffixes each alone.
