@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from backbench.config import WorkersConfig, cell_config, to_typed
-from backbench.entry import quiet_libraries, refusing
+from backbench.entry import check_names, quiet_libraries, refusing
 from backbench.hardware import own_gpu
 
 
@@ -14,6 +14,7 @@ from backbench.hardware import own_gpu
 def main(config: DictConfig) -> None:
     quiet_libraries()  # a launcher may have brought this function into a process of its own
     with refusing():
+        check_names(config)
         cell = cell_config(config)
         workers = to_typed(config.workers, WorkersConfig, where="conf/workers")
         gpu = own_gpu(int(config.worker), os.environ)
