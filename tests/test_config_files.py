@@ -80,10 +80,8 @@ READERS: dict[str, tuple[str, str, Callable[[], object]]] = {
 def test_whoever_reads_a_copy_that_kept_its_name_refuses_it(project: Path, reader: str) -> None:
     group, source, read = READERS[reader]
     copied(project, group, source)
-    benchmark = OmegaConf.load("conf/benchmark.yaml")
-    key = {"backbone": "backbones", "strategy": "strategies"}.get(group, group)
-    benchmark[key] = ["mine"] if key.endswith("s") and key != "workers" and key != "weights" else "mine"
-    OmegaConf.save(benchmark, "conf/benchmark.yaml")
+    chosen = {"backbone": {"backbones": ["mine"]}, "strategy": {"strategies": ["mine"]}}.get(group, {group: "mine"})
+    OmegaConf.save({**OmegaConf.load("conf/benchmark.yaml"), **chosen}, "conf/benchmark.yaml")
     with pytest.raises(ConfigError, match=rf"^conf/{group}/mine\.yaml: expected name: mine, .* found '{source}'"):
         read()
 

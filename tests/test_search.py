@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config import RangeConfig, SearchConfig
+from backbench.config import PrunerConfig, RangeConfig, SearchConfig
 from backbench.errors import DivergedError
 from backbench.search import (
     Proposal,
@@ -80,6 +80,21 @@ def test_the_best_trial_is_the_first_of_equals() -> None:
 @pytest.mark.parametrize(("value", "edge"), [(1.1e-4, "low"), (3e-3, "none"), (9e-2, "high")])
 def test_a_choice_at_the_edge_is_reported(value: float, edge: str) -> None:
     assert position_in_range(value, RANGES["learning_rate"], num_trials=8) == edge
+
+
+@pytest.mark.parametrize(
+    ("percentile", "startup_trials", "warmup_epochs", "num_complete"),
+    [(0, 0, 0, 3), (100, 0, 0, 4), (0, 500, 0, 6), (0, 0, 500, 6)],
+    ids=["best_only", "all_but_the_worst", "never_begins", "never_looks"],
+)
+def test_a_pruner_at_the_edges_of_its_ranges(
+    tmp_path: Path, percentile: float, startup_trials: int, warmup_epochs: int, num_complete: int
+) -> None:
+    pruner = PrunerConfig(percentile=percentile, startup_trials=startup_trials, warmup_epochs=warmup_epochs)
+    trials = searched(tmp_path / "study", replace(QUASI_RANDOM, pruner=pruner))
+    complete = [trial for trial in trials if trial.state == "COMPLETE"]
+    assert len(trials) == 6
+    assert len(complete) == num_complete
 
 
 @pytest.mark.parametrize("rate", [1e-4, 3e-3])

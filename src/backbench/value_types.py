@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 COMBINATION = "combination"  # the type of an error of several keys, whose message names them
-LARGEST_SEED = 2**32 - 1  # NumPy's and Keras's
+LARGEST_SEED = 2**31 - 1  # NumPy and Keras take one bit more; predictions are recorded with an int32
 SMALLEST, LARGEST = 1e-37, 1e38  # within what float32 holds as normal numbers
 Item = TypeVar("Item", bound=Hashable)
 
