@@ -36,6 +36,7 @@ repro: .venv/ready ## run the benchmark of conf/benchmark.yaml, JOBS cells at on
 	@python -m backbench.repro_lock work/repro.lock $(MAKE) --no-print-directory cells
 
 cells:
+	@python -m backbench.command validate > /dev/null
 ifneq ($(JOBS),1)
 	$(REPRO) prepare baseline
 	$(CELLS) | xargs -P $(JOBS) -I CELL $(REPRO) -s embed@CELL sweep@CELL train@CELL | cat

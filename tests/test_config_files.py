@@ -109,6 +109,22 @@ def test_the_command_line_names_every_broken_file_on_a_line_of_its_own(
     assert "family: expected some text, found ''; feature_dim: expected at least 1, found 0; correct them" in lines[1]
 
 
+def test_a_benchmark_is_validated_as_a_whole(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate"]) == 0
+    assert capsys.readouterr().out == "10 cells can be run as they are configured; next: make repro\n"
+    for path, changes in {
+        "conf/strategy/fine_tuning.yaml": {"learning_rate": {"low": 1, "high": 0.1}},
+        "conf/backbone/vgg16_slim.yaml": {"feature_dim": 0},
+    }.items():
+        OmegaConf.save(OmegaConf.merge(OmegaConf.load(path), changes), path)
+    assert main(["validate"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: conf/strategy/fine_tuning.yaml: learning_rate: expected low of at most high, found 1 and 0.1; "
+        "correct it there",
+        "error: conf/backbone/vgg16_slim.yaml: feature_dim: expected at least 1, found 0; correct it there",
+    ]
+
+
 def test_the_doctor_tells_every_broken_file_as_a_finding(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path, changes in {
         "conf/strategy/fine_tuning.yaml": {"epochs": 0, "batch_size": -1},

@@ -147,6 +147,15 @@ def _limit(measure: SortKey, text: str | None, option: str) -> list[Filter]:
 
 
 @app.command()
+def validate() -> None:
+    """Say what is wrong with conf/benchmark.yaml and with every file that it names; `make repro` does it first."""
+    from backbench.doctor.plan import read_plan
+
+    plan = read_plan()
+    print(f"{len(plan.cells)} cells can be run as they are configured; next: make repro")
+
+
+@app.command()
 def doctor(
     jobs: Annotated[
         int | None,

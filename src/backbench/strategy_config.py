@@ -95,7 +95,8 @@ class HeadStartConfig:
 class StrategyConfig:
     """How the backbone adapts.
 
-    Either `boundary` or `unfreeze` says where the freeze boundary lies; a list is for the search to choose from.
+    Either `boundary` or `unfreeze` says where the freeze boundary lies, and the other is null; a list is for the search
+    to choose from.
     `boundary` is `output`, `last_stage`, `input`, a stage of the backbone such as `stage_4` (the last place whose side
     is 1/2^4 of the input's), or the name of a layer. `unfreeze` is the share of the backbone's depth that trains.
     `views` counts the versions of a training image whose activations are kept, the first of which is the image itself;

@@ -34,6 +34,7 @@ def whole_network(config: FineTuningConfig, *, from_scratch: bool, num_train: in
     return StrategyConfig(
         name="from_scratch" if from_scratch else "whole_network",
         boundary=INPUT,
+        unfreeze=None,
         head=HeadConfig(hidden_units=0, dropout=0.0),
         head_start=None if from_scratch else config.head_start,
         views=config.views,
