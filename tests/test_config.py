@@ -158,8 +158,9 @@ def test_an_impossible_strategy_is_refused(keys: dict[str, object], message: str
         strategy_config("fine_tuning", **keys)
 
 
-def test_a_boundary_of_the_wrong_type_is_refused() -> None:
+@pytest.mark.parametrize("boundary", [4, {"layer": "x"}])
+def test_a_boundary_of_the_wrong_type_is_refused(boundary: object) -> None:
     with pytest.raises(
-        ConfigError, match="^fine_tuning: boundary: expected a valid string, found 4; correct it there$"
+        ConfigError, match="^fine_tuning: boundary: expected a valid string, found (4|{.*}); correct it there$"
     ):
-        strategy_config("fine_tuning", boundary=4)
+        strategy_config("fine_tuning", boundary=boundary)

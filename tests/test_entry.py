@@ -19,6 +19,7 @@ from tests.conftest import PROJECT
     [
         ("backbone=resnet5", "error: In 'config': Could not find 'backbone/resnet5' Available options in 'backbone':"),
         ("strategy.epochs=many", "error: conf/strategy/feature_extraction.yaml: epochs: expected a valid integer"),
+        ("~backbone", "error: Key 'backbone' is not in struct"),
         ("+strategy.colour=red", "error: conf/strategy/feature_extraction.yaml: colour: expected only known keys"),
     ],
 )

@@ -33,7 +33,7 @@ def test_a_published_file_lies_under_its_backbone_and_its_own_name() -> None:
 
 def test_own_files_are_named_by_their_backbone() -> None:
     own = WeightsConfig(
-        name="file", path="~/w/{backbone}.h5", url="https://x.org/{backbone}.h5", sha256={"vgg16": SHA256}
+        name="file", path="~/w/{backbone}.h5", url="https://x.org/{backbone}.h5", sha256={"vgg16": SHA256}, seed=0
     )
     file = weight_file(backbone_config("vgg16"), own)
     assert file is not None

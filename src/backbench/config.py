@@ -142,12 +142,17 @@ def to_typed(node: DictConfig | dict[str, Any], schema: type[Typed], *, where: s
 
 def _told(problems: list[ErrorDetails], content: object) -> str:
     """Say what was expected and found of every key, and what to do."""
-    missing = [spelled(problem["loc"], content) for problem in problems if problem["type"] in _MISSING]
+    missing = [_missing(problem["loc"], content) for problem in problems if problem["type"] in _MISSING]
     wrong = [_wrong(problem, content) for problem in problems if problem["type"] not in _MISSING]
     found = [*wrong, *(f"{key}: expected a value, found none" for key in missing)]
     correct = [f"correct {'it' if len(wrong) == 1 else 'them'} there"] if wrong else []
     add = [f"add {', '.join(f'`{key}:`' for key in missing)} there"] if missing else []
     return f"{'; '.join(found)}; {', '.join([*correct, *add])}"
+
+
+def _missing(key: tuple[str | int, ...], content: object) -> str:
+    parent = spelled(key[:-1], content)
+    return f"{parent}.{key[-1]}" if parent else str(key[-1])
 
 
 def _wrong(problem: ErrorDetails, content: object) -> str:

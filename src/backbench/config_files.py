@@ -4,7 +4,7 @@ The name of a file decides where a stage writes; the `name` inside it is what a 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,11 +85,7 @@ def check_choices(composed: DictConfig, choices: Mapping[str, str | None]) -> No
     Raises:
         ConfigError: a group is called otherwise than its file, or a choice is no name.
     """
-    gathered(partial(_check_choice, composed, group, choices[group]) for group in _chosen(choices))
-
-
-def _chosen(choices: Mapping[str, str | None]) -> Iterable[str]:
-    return (group for group in NAMED if group in choices)
+    gathered(partial(_check_choice, composed, group, choices[group]) for group in NAMED if group in choices)
 
 
 def _check_choice(composed: DictConfig, group: str, choice: str | None) -> None:

@@ -117,7 +117,7 @@ def run_stage(
     def composed(config: DictConfig) -> None:
         with refusing():
             check_names(config)
-        name, started = lock_name(config), time.monotonic()
+            name, started = lock_name(config), time.monotonic()
         with refusing(), artifacts.only_writer(name):
             last_line = stage(config)
             _write_spent(name, started)

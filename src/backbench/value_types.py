@@ -98,11 +98,8 @@ ONE_OR_SEVERAL = Discriminator(lambda value: "several" if isinstance(value, list
 def spelled(key: Sequence[str | int], content: Any) -> str:
     """Spell the place of a value such as `learning_rate.low`; what a type adds to its place is left out."""
     words: list[str] = []
-    for position, part in enumerate(key):
-        is_here = part in content if isinstance(content, Mapping) else isinstance(content, list) and type(part) is int
-        if is_here:
+    for part in key:
+        if part in content if isinstance(content, Mapping) else isinstance(content, list) and type(part) is int:
             content = content[part]
-        elif not (isinstance(content, Mapping) and position == len(key) - 1):  # a missing key comes last
-            continue
-        words.append(str(part))
+            words.append(str(part))
     return ".".join(words)
