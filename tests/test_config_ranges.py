@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -203,6 +204,25 @@ def test_no_key_that_decides_a_result_has_a_default_that_is_a_choice() -> None:
             if key.name not in NO_RESULT and default is not MISSING and default not in (None, {}):
                 chosen.append(f"{schema.__name__}.{key.name}")
     assert chosen == []
+
+
+def parameters_of_stages() -> Iterator[tuple[str, str]]:
+    """Yield the group and the key of every parameter that dvc.yaml names by its key."""
+    stages = OmegaConf.to_container(OmegaConf.load(PROJECT / "dvc.yaml"), resolve=False)["stages"]  # type: ignore[index]
+    for stage in stages.values():
+        for entry in stage.get("params", []):
+            for file, keys in entry.items():
+                yield from ((Path(file).parent.name.replace("conf", "benchmark"), key) for key in keys or ())
+
+
+def test_no_file_may_leave_out_a_key_that_dvc_asks_for() -> None:
+    """DVC refuses a parameter that its file lacks, in words of its own; null is one."""
+    named = set(parameters_of_stages())
+    assert {("strategy", "unfreeze"), ("benchmark", "xla"), ("dataset", "augmentation")} < named
+    for group, name in named:
+        (key,) = (key for key in fields(SCHEMAS[group]) if key.name == name)
+        assert key.default is MISSING, f"{group}.{name}"
+        assert key.default_factory is MISSING, f"{group}.{name}"
 
 
 def test_every_shipped_file_says_what_decides_a_result() -> None:

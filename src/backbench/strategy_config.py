@@ -112,10 +112,10 @@ class StrategyConfig:
     name: Name
     boundary: (
         Annotated[Annotated[Text, ONE] | Annotated[Annotated[list[Text], EachOnce], SEVERAL], ONE_OR_SEVERAL] | None
-    ) = None
+    )
     unfreeze: (
         Annotated[Annotated[Share, ONE] | Annotated[Annotated[list[Share], EachOnce], SEVERAL], ONE_OR_SEVERAL] | None
-    ) = None
+    )
     head: HeadConfig
     head_start: HeadStartConfig | None = None
     views: Views
