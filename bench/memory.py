@@ -21,7 +21,7 @@ from backbench import artifacts
 from backbench.array_file import GrowingArrayFile
 from backbench.backbone_config import BackboneConfig, FormulaWeights, WeightsConfig
 from backbench.config import (
-    AugmentationConfig,
+    NO_AUGMENTATION,
     BenchmarkConfig,
     CellConfig,
     DatasetConfig,
@@ -30,6 +30,7 @@ from backbench.config import (
     TrackingConfig,
     to_typed,
 )
+from backbench.config_files import read_named_yaml
 from backbench.data.dataset import DESCRIPTION, images_file, labels_file
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -95,22 +96,40 @@ def cell_config(pixels: int) -> CellConfig:
     """Return the configuration of the one cell that is measured."""
 
     def named(group: str, name: str) -> dict[str, object]:
-        return artifacts.read_yaml(PROJECT / f"conf/{group}/{name}.yaml", made_by="bench")
+        return read_named_yaml(PROJECT / f"conf/{group}/{name}.yaml")
 
     backbone = to_typed(named("backbone", "mobilenet_v2_slim"), BackboneConfig, where="backbone")
     assert backbone.formula is not None
-    formula = FormulaWeights(file=str(PROJECT / backbone.formula.file), sha256=backbone.formula.sha256)
+    formula = FormulaWeights(file=str(PROJECT / backbone.formula.file), sha256=backbone.formula.sha256, licence="MIT")
     changes = {"boundary": BOUNDARY, "views": 2}
     return CellConfig(
-        benchmark=BenchmarkConfig(dataset="", weights="", backbones=[], strategies=[], search="", seeds=[0]),
-        dataset=DatasetConfig(
-            name="noise", path="", image_size_pixels=pixels, augmentation=AugmentationConfig(shift=0.1, brightness=0.1)
+        benchmark=BenchmarkConfig(
+            dataset="noise",
+            weights="formula",
+            backbones=["mobilenet_v2_slim"],
+            strategies=["fine_tuning"],
+            search="quasi_random",
+            seeds=[0],
+            threads=0,
+            precision="float32",
+            xla=False,
         ),
-        weights=WeightsConfig(name="formula"),
+        dataset=DatasetConfig(
+            name="noise",
+            path="images",
+            image_size_pixels=pixels,
+            min_size_pixels=8,
+            max_image_pixels=50_000_000,
+            val_fraction=0.2,
+            test_fraction=0.2,
+            split_seed=0,
+            augmentation=replace(NO_AUGMENTATION, shift=0.1, brightness=0.1),
+        ),
+        weights=WeightsConfig(seed=0, name="formula"),
         backbone=replace(backbone, formula=formula),
         strategy=to_typed(named("strategy", "fine_tuning") | changes, StrategyConfig, where="strategy"),
         search=to_typed(named("search", "quasi_random"), SearchConfig, where="search"),
-        tracking=TrackingConfig(uri="", experiment=""),
+        tracking=TrackingConfig(uri="sqlite:///mlflow.db", experiment="bench"),
     )
 
 

@@ -96,5 +96,5 @@ def load_start(study: Study, folder: Path) -> keras.Model:
 def config_from_start(study: Study, folder: Path) -> CellConfig:
     """Return the study's configuration with the weights file pinned."""
     path = (folder / WEIGHTS).resolve()
-    weights = WeightsConfig(name="file", path=str(path), sha256={study.backbone: file_sha256(path)})
+    weights = WeightsConfig(seed=0, name="file", path=str(path), sha256={study.backbone: file_sha256(path)})
     return replace(study.config, weights=weights)

@@ -4,11 +4,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import OmegaConf
-
 from backbench.artifacts import fingerprint
 from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.config import (
+    NO_AUGMENTATION,
     BenchmarkConfig,
     CellConfig,
     DatasetConfig,
@@ -18,6 +17,7 @@ from backbench.config import (
     TrackingConfig,
     to_typed,
 )
+from backbench.config_files import read_named_yaml
 
 CONF = Path(__file__).parents[1] / "conf"
 FEATURE_EXTRACTION, FINE_TUNING = "feature_extraction", "fine_tuning"
@@ -102,9 +102,7 @@ def strategy_of(suite: str, epochs: int, **changes: Any) -> StrategyConfig:
 
 
 def _read(group: str, name: str, schema: type[Typed], **changes: Any) -> Typed:
-    node = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
-    assert isinstance(node, dict)
-    return to_typed({**{str(key): value for key, value in node.items()}, **changes}, schema, where=f"conf/{group}")
+    return to_typed({**read_named_yaml(CONF / group / f"{name}.yaml"), **changes}, schema, where=f"conf/{group}")
 
 
 def _dataset(train_per_class: int, val_per_class: int, side_pixels: int) -> DatasetConfig:
@@ -114,6 +112,11 @@ def _dataset(train_per_class: int, val_per_class: int, side_pixels: int) -> Data
         image_size_pixels=side_pixels,
         train_per_class=train_per_class,
         val_per_class=val_per_class,
+        min_size_pixels=8,
+        max_image_pixels=50_000_000,
+        val_fraction=0.2,
+        split_seed=0,
+        augmentation=NO_AUGMENTATION,
         test_fraction=1e-3,  # one image per class, the fewest that prepare takes
     )
 
@@ -127,6 +130,9 @@ def _cell(dataset: DatasetConfig, backbone: BackboneConfig, strategy: StrategyCo
             strategies=[strategy.name],
             search="bench",
             seeds=[0],
+            threads=0,
+            precision="float32",
+            xla=False,
         ),
         dataset=dataset,
         weights=WeightsConfig(name="random", seed=0),
@@ -138,6 +144,8 @@ def _cell(dataset: DatasetConfig, backbone: BackboneConfig, strategy: StrategyCo
             num_trials=num_trials,
             startup_trials=num_trials,
             trials_per_batch=num_trials,
+            trials_per_round=1,
+            seed=0,
         ),
         tracking=TrackingConfig(uri="sqlite:///mlflow.db", experiment="bench"),
     )

@@ -1,11 +1,13 @@
 """The measure stage, of every backbone that conf/benchmark.yaml names: `python pipelines/measure.py`."""
 
+from functools import partial
+
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench import catalog
 from backbench.backbone_config import BackboneConfig
-from backbench.config import BenchmarkConfig, to_typed
+from backbench.config import BenchmarkConfig, gathered, to_typed
 from backbench.entry import run_stage
 from backbench.stages.measure import Measurement, measure
 
@@ -19,7 +21,9 @@ def measured(backbone: BackboneConfig, benchmark: BenchmarkConfig) -> Measuremen
 
 def stage(composed: DictConfig) -> str:
     benchmark = to_typed(composed.benchmark, BenchmarkConfig, where="conf/benchmark.yaml")
-    backbones = [catalog.read_backbone(catalog.FOLDER / f"{name}.yaml") for name in benchmark.backbones]
+    backbones = gathered(
+        partial(catalog.read_backbone, catalog.FOLDER / f"{name}.yaml") for name in benchmark.backbones
+    )
     return measure(benchmark, backbones, measured)
 
 

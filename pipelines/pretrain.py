@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from backbench import artifacts
 from backbench.backbone_config import BackboneConfig
 from backbench.config import TrackingConfig, to_typed
-from backbench.entry import quiet_libraries, refusing
+from backbench.entry import check_names, quiet_libraries, refusing
 from backbench.library_output import kept_in
 from backbench.pretrain_config import PretrainConfig
 
@@ -17,6 +17,7 @@ from backbench.pretrain_config import PretrainConfig
 @hydra.main(version_base=None, config_path="../conf", config_name="pretrain_entry")
 def main(config: DictConfig) -> None:
     with refusing():
+        check_names(config)
         backbone = to_typed(config.backbone, BackboneConfig, where="conf/backbone")
         recipe = to_typed(config.pretrain, PretrainConfig, where="conf/pretrain")
         tracking = to_typed(config.tracking, TrackingConfig, where="conf/pretrain_entry.yaml: tracking")

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.config import WorkersConfig, cell_config, to_typed
-from backbench.entry import quiet_libraries, refusing
+from backbench.entry import check_names, quiet_libraries, refusing
 from backbench.hardware import own_gpu
 from backbench.library_output import kept_in
 
@@ -18,6 +18,7 @@ from backbench.library_output import kept_in
 def main(config: DictConfig) -> None:
     quiet_libraries()  # a launcher may have brought this function into a process of its own
     with refusing():
+        check_names(config)
         cell = cell_config(config)
         workers = to_typed(config.workers, WorkersConfig, where="conf/workers")
         gpu = own_gpu(int(config.worker), os.environ)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from backbench.config import DatasetConfig
+from backbench.config import NO_AUGMENTATION, DatasetConfig
 
 SIDE_PIXELS = 16
 
@@ -33,5 +33,15 @@ def make_folder(folder: Path, num_per_class: int = 10, classes: tuple[str, ...] 
 
 def config_for(folder: Path, **changes: object) -> DatasetConfig:
     """Configure a folder of tiny pictures."""
-    values = {"name": "tiny", "path": str(folder), "image_size_pixels": SIDE_PIXELS} | changes
+    values = {
+        "name": "tiny",
+        "path": str(folder),
+        "image_size_pixels": SIDE_PIXELS,
+        "min_size_pixels": 8,
+        "max_image_pixels": 50_000_000,
+        "val_fraction": 0.2,
+        "test_fraction": 0.2,
+        "split_seed": 0,
+        "augmentation": NO_AUGMENTATION,
+    } | changes
     return DatasetConfig(**values)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Whatever a source is made of, a view of an example is the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -17,14 +18,14 @@ from backbench.activations import (
     in_order,
     outputs,
 )
-from backbench.config import AugmentationConfig
+from backbench.config import NO_AUGMENTATION
 from backbench.errors import ArtifactError
 from tests.contracts import ActivationSourceContract
 from tests.test_strategies import BACKBONE, cut_tiny
 
 NUM_EXAMPLES, NUM_VIEWS = 9, 3
 LABELS = np.arange(NUM_EXAMPLES, dtype="int32") % 3
-MILD = AugmentationConfig(shift=0.1, rotate_degrees=8.0, brightness=0.2)
+MILD = replace(NO_AUGMENTATION, shift=0.1, rotate_degrees=8.0, brightness=0.2)
 
 
 @pytest.fixture(scope="module")

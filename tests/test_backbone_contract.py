@@ -185,7 +185,7 @@ def test_costs_are_those_of_the_catalogue_and_those_published(built: Built) -> N
     config, model = backbone_config(built.config.name), built.full_size
     assert num_parameters(model) == config.num_parameters
     assert num_macs(model) == config.num_macs
-    if config.width == 1.0:
+    if config.has_own_width:
         published = PUBLISHED[config.name]
         classifier = published.classifier or linear_classifier(config.feature_dim)
         # Keras's figures count BatchNormalization's statistics, PyTorch's do not.
@@ -219,7 +219,7 @@ def test_a_printed_figure_is_as_exact_as_its_digits(printed: str, found: float, 
 
 
 def test_every_row_is_of_a_backbone() -> None:
-    full = {name for name in CATALOGUE if backbone_config(name).width == 1.0}
+    full = {name for name in CATALOGUE if backbone_config(name).has_own_width}
     assert set(PUBLISHED) == full
     assert all(isinstance(row, Published) for row in PUBLISHED.values())
     assert set(CATALOGUE) >= SPREAD

@@ -9,7 +9,7 @@ from backbench.errors import ConfigError
 from tests.conftest import PROJECT
 
 PUBLISHED = {"url": "https://example.org/big.h5", "licence": "Apache-2.0", "trained_on": "imagenet"}
-FORMULA = {"file": "small.h5", "sha256": "0"}
+FORMULA = {"file": "small.h5", "sha256": "0" * 64, "licence": "MIT"}
 
 
 def backbone(name: str, **changes: object) -> BackboneConfig:
@@ -104,7 +104,10 @@ def test_weights_take_four_bytes_a_parameter() -> None:
     [
         ("name: [", r"^conf/backbone/broken.yaml: expected YAML, found something else \(.*line 1"),
         ("- a", "^conf/backbone/broken.yaml: expected keys and values, found list"),
-        ("name: broken", "^conf/backbone/broken.yaml: family: expected a value, found none; add it there"),
+        (
+            "name: broken",
+            "^conf/backbone/broken.yaml: family: expected a value, found none; .*; add `family:`, `constructor:`, ",
+        ),
         ("colour: red", "^conf/backbone/broken.yaml: "),
     ],
 )
@@ -119,7 +122,9 @@ def test_a_broken_file_is_one_line_that_names_it(
 
 def test_a_file_that_is_called_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken_project(tmp_path, monkeypatch, (PROJECT / "conf/backbone/vgg16.yaml").read_text(encoding="utf-8"))
-    with pytest.raises(ConfigError, match="expected name: broken, as the file is called, found vgg16"):
+    with pytest.raises(
+        ConfigError, match="expected name: broken, as the file is called, found 'vgg16'; correct it there, or rename it"
+    ):
         catalog.read_catalog()
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbench.config import DatasetConfig
 from backbench.data.decode import Decoded, bounded, decode, rgb, square
 from tests.image_folders import config_for, picture, save
 
@@ -188,7 +187,7 @@ def test_a_decompression_bomb_is_too_large(tmp_path: Path) -> None:
 
 
 def test_a_long_strip_is_cropped_before_it_is_enlarged(tmp_path: Path) -> None:
-    config = DatasetConfig(name="strip", path="data", image_size_pixels=2048)
+    config = config_for(Path("data"), image_size_pixels=2048)
     path = save(Image.new("L", (100_000, 8), 7), tmp_path / "image.png")
     seen = decode(path, config)
     assert seen.pixels is not None

@@ -117,8 +117,8 @@ def test_another_digest_than_the_pinned_one_stops(project: Path) -> None:
     ("changes", "message"),
     [
         ({"backbones": ["resnet5"]}, "expected conf/backbone/resnet5.yaml, found nothing there"),
-        ({"strategies": []}, "strategies: expected at least one, found none"),
-        ({"seeds": []}, "expected at least one seed"),
+        ({"strategies": []}, "strategies: expected at least one, found []"),
+        ({"seeds": []}, "seeds: expected at least one, found []"),
         ({"colour": "red"}, "colour: expected only known keys"),
     ],
 )
@@ -188,7 +188,7 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
 
 def test_published_weights_are_fetched_or_not(project: Path) -> None:
     vgg16 = backbone_config("vgg16", pretrained={**PUBLISHED, "digest": f"md5:{hashlib.md5(b'good').hexdigest()}"})
-    weights = WeightsConfig(name="published", path="cache/{backbone}/{file}")
+    weights = WeightsConfig(seed=0, name="published", path="cache/{backbone}/{file}")
     (absent,) = weight_findings([vgg16], weights)
     assert absent.verdict is Verdict.MISSING
     assert "CC-BY-4.0" in absent.found
@@ -206,12 +206,16 @@ def test_published_weights_are_fetched_or_not(project: Path) -> None:
 @pytest.mark.parametrize(
     ("backbone", "weights", "message"),
     [
-        ("vgg16_slim", WeightsConfig(name="published", path="{file}"), "nobody publishes weights of vgg16_slim"),
-        ("vgg16", WeightsConfig(name="formula"), "no formula weights are shipped for vgg16"),
-        ("vgg16", WeightsConfig(name="file", path="{backbone}.h5"), "expected `path` and `sha256.vgg16`"),
+        (
+            "vgg16_slim",
+            WeightsConfig(seed=0, name="published", path="{file}"),
+            "nobody publishes weights of vgg16_slim",
+        ),
+        ("vgg16", WeightsConfig(seed=0, name="formula"), "no formula weights are shipped for vgg16"),
+        ("vgg16", WeightsConfig(seed=0, name="file", path="{backbone}.h5"), "expected `path` and `sha256.vgg16`"),
         (
             "vgg16",
-            WeightsConfig(name="file", path="{backbone}.h5", sha256={"vgg16": "0"}),
+            WeightsConfig(seed=0, name="file", path="{backbone}.h5", sha256={"vgg16": "0" * 64}),
             "expected a weight file at vgg16.h5",
         ),
     ],
@@ -227,7 +231,7 @@ def test_weights_that_no_stage_could_load_stop(
 
 
 def test_random_weights_need_no_file() -> None:
-    (finding,) = weight_findings([backbone_config("vgg16")], WeightsConfig(name="random"))
+    (finding,) = weight_findings([backbone_config("vgg16")], WeightsConfig(seed=0, name="random"))
     assert finding.verdict is Verdict.READY
 
 

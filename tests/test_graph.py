@@ -28,7 +28,7 @@ def test_a_slim_twin_has_the_layers_of_its_full_graph() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"input_size_pixels": 16}, "expected input_size_pixels of at least 32, found 16"),
+        ({"input_size_pixels": 16}, "input_size_pixels: expected at least min_size_pixels 32, found 16"),
         ({"feature_dim": 7}, "expected feature_dim 320, found 7"),
         ({"constructor": "keras.applications.NoSuchNet"}, "expected the dotted path of a function"),
     ],

@@ -62,7 +62,7 @@ def assert_close(one: Fit, other: Fit) -> None:
 
 @pytest.fixture
 def fitter() -> Fitter:
-    return Fitter(build_head(8, 3, HeadConfig(hidden_units=4), seed=0), SCHEDULE)
+    return Fitter(build_head(8, 3, HeadConfig(hidden_units=4, dropout=0.0), seed=0), SCHEDULE)
 
 
 # Of 12 images, 6, then 3, then (no part of 1.5 images) 1 pass at once.

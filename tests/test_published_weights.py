@@ -16,7 +16,7 @@ SPREAD = {"vgg16", "mobilenet_v2"}
 ALGORITHMS = {32: "md5", 64: "sha256"}  # by the number of hexadecimal digits
 NAMES = sorted(path.stem for path in (PROJECT / "conf/backbone").glob("*.yaml"))
 OF_KERAS = [name for name in NAMES if backbone_config(name).constructor.startswith("keras.applications.")]
-FULL = [name for name in OF_KERAS if backbone_config(name).width == 1.0]
+FULL = [name for name in OF_KERAS if backbone_config(name).has_own_width]
 CASES = [pytest.param(name, marks=[] if name in SPREAD else pytest.mark.every_backbone) for name in FULL]
 
 

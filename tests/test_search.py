@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config import SearchConfig
-from backbench.errors import ConfigError, DivergedError
+from backbench.config import PrunerConfig, RangeConfig, SearchConfig
+from backbench.errors import DivergedError
 from backbench.search import (
     Proposal,
     Space,
     best_of,
-    checked,
     position_in_range,
     proposals,
     quasi_random_points,
@@ -84,11 +83,40 @@ def test_a_choice_at_the_edge_is_reported(value: float, edge: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"sampler": "grid"}, {"num_trials": 0}, {"trials_per_batch": 0}, {"trials_per_round": 0}]
+    ("percentile", "startup_trials", "warmup_epochs", "num_complete"),
+    [(0, 0, 0, 3), (100, 0, 0, 4), (0, 500, 0, 6), (0, 0, 500, 6)],
+    ids=["best_only", "all_but_the_worst", "never_begins", "never_looks"],
 )
-def test_an_impossible_search_is_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="conf/search/quasi_random.yaml: expected"):
-        checked(replace(QUASI_RANDOM, **changes))
+def test_a_pruner_at_the_edges_of_its_ranges(
+    tmp_path: Path, percentile: float, startup_trials: int, warmup_epochs: int, num_complete: int
+) -> None:
+    pruner = PrunerConfig(percentile=percentile, startup_trials=startup_trials, warmup_epochs=warmup_epochs)
+    trials = searched(tmp_path / "study", replace(QUASI_RANDOM, pruner=pruner))
+    complete = [trial for trial in trials if trial.state == "COMPLETE"]
+    assert len(trials) == 6
+    assert len(complete) == num_complete
+
+
+@pytest.mark.parametrize("rate", [1e-4, 3e-3])
+def test_a_range_of_one_value_has_no_edge(rate: float) -> None:
+    assert position_in_range(rate, RangeConfig(low=rate, high=rate), num_trials=8) == "none"
+
+
+@pytest.mark.parametrize("search", [QUASI_RANDOM, TPE], ids=["quasi_random", "tpe"])
+def test_a_range_of_one_value_zero_included_gives_that_value_to_every_trial(
+    tmp_path: Path, search: SearchConfig
+) -> None:
+    ranges = {"learning_rate": RangeConfig(low=1e-3, high=1e-3), "weight_decay": RangeConfig(low=0, high=0)}
+    trials = searched(tmp_path / "study", search, space=Space(ranges, ("output",)))
+    assert {(trial.learning_rate, trial.weight_decay) for trial in trials} == {(1e-3, 0.0)}
+    assert len(trials) == search.num_trials
+
+
+@pytest.mark.parametrize("low", [1e-3, 0.1, 7.3e-5, 1e-37])
+def test_no_point_lies_outside_of_a_narrow_range(low: float) -> None:
+    bounds = RangeConfig(low=low, high=math.nextafter(low, 1))
+    drawn = quasi_random_points(Space({"learning_rate": bounds}, ("output",)), 64, seed=0)
+    assert {point["learning_rate"] for point in drawn} <= {bounds.low, bounds.high}
 
 
 def test_where_nothing_learns_all_trials_are_one_round() -> None:

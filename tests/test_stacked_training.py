@@ -13,8 +13,8 @@ from tests.tiny import blobs
 SCHEDULE = Schedule(epochs=6, batch_size=16, warmup_fraction=0.1, early_stopping_patience=2)
 TRAIN, VAL = blobs(50, (8,), num_views=2, seed=0), blobs(33, (8,), seed=1)
 HEADS = {
-    "linear": HeadConfig(),
-    "linear_with_dropout": HeadConfig(dropout=0.3),
+    "linear": HeadConfig(hidden_units=0, dropout=0.0),
+    "linear_with_dropout": HeadConfig(hidden_units=0, dropout=0.3),
     "hidden_with_dropout": HeadConfig(hidden_units=16, dropout=0.5),
 }
 # The last one is stopped early, and the one before it diverges: neither may touch its neighbours.
@@ -55,16 +55,16 @@ def test_a_slice_equals_the_same_trial_trained_alone(name: str, candidates: list
 
 
 def test_a_slice_that_diverges_says_so_and_its_neighbours_train_on() -> None:
-    reasons = [fit.reason for fit in stacked(HeadConfig(), SEARCH)]
+    reasons = [fit.reason for fit in stacked(HeadConfig(hidden_units=0, dropout=0.0), SEARCH)]
     assert reasons[2].startswith("diverged: training loss ")
     assert reasons[:2] == ["", ""]
     assert reasons[3] == ""
 
 
 def test_a_stack_of_one_equals_the_trial_alone() -> None:
-    alone = Fitter(build_head(8, 3, HeadConfig(), seed=0), SCHEDULE)
-    (fit,) = stacked(HeadConfig(), SEARCH[:1])
-    assert_close(fit, alone.fit(SEARCH[0], initial_head(HeadConfig(), 0), TRAIN, VAL))
+    alone = Fitter(build_head(8, 3, HeadConfig(hidden_units=0, dropout=0.0), seed=0), SCHEDULE)
+    (fit,) = stacked(HeadConfig(hidden_units=0, dropout=0.0), SEARCH[:1])
+    assert_close(fit, alone.fit(SEARCH[0], initial_head(HeadConfig(hidden_units=0, dropout=0.0), 0), TRAIN, VAL))
 
 
 def test_a_stack_used_twice_gives_the_same_bytes() -> None:
@@ -78,6 +78,6 @@ def test_a_stack_used_twice_gives_the_same_bytes() -> None:
 
 
 def test_candidates_of_several_seeds_cannot_share_batches() -> None:
-    fitter = StackedFitter(8, 3, HeadConfig(), SCHEDULE, num_slices=3, shared_batches=True)
+    fitter = StackedFitter(8, 3, HeadConfig(hidden_units=0, dropout=0.0), SCHEDULE, num_slices=3, shared_batches=True)
     with pytest.raises(ValueError, match="expected candidates of one seed"):
-        fitter.fit(SEEDS, [initial_head(HeadConfig(), 0)] * 3, TRAIN, VAL)
+        fitter.fit(SEEDS, [initial_head(HeadConfig(hidden_units=0, dropout=0.0), 0)] * 3, TRAIN, VAL)

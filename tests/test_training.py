@@ -60,7 +60,7 @@ def test_a_fit_learns_and_returns_its_best_epoch(fitter: Fitter, initial: list[n
 
 
 def test_accumulated_parts_of_a_batch_make_the_step_of_the_whole_batch() -> None:
-    head = HeadConfig(hidden_units=16)
+    head = HeadConfig(hidden_units=16, dropout=0.0)
     start = build_head(8, 3, head, seed=0)
     standardise(start, TRAIN)
     fits = []
@@ -79,7 +79,7 @@ def test_accumulated_parts_of_a_batch_make_the_step_of_the_whole_batch() -> None
 def test_training_loss_is_the_mean_over_the_epoch() -> None:
     """With next to no learning rate, and every example once, it is the loss at the initial weights."""
     train = blobs(48, (8,), seed=0)
-    head = build_head(8, 3, HeadConfig(hidden_units=0), seed=0)
+    head = build_head(8, 3, HeadConfig(hidden_units=0, dropout=0.0), seed=0)
     fitter = Fitter(head, Schedule(epochs=1, batch_size=16, warmup_fraction=0.0, early_stopping_patience=1))
     initial = head.get_weights()
     fit = fitter.fit(Candidate(1e-12, 0.0, seed=0), initial, train, VAL)
@@ -88,7 +88,7 @@ def test_training_loss_is_the_mean_over_the_epoch() -> None:
 
 
 def test_early_stopping_counts_epochs_without_a_lower_validation_loss(initial: list[np.ndarray]) -> None:
-    head = build_head(8, 3, HeadConfig(hidden_units=4), seed=0)
+    head = build_head(8, 3, HeadConfig(hidden_units=4, dropout=0.0), seed=0)
     patient = Fitter(head, Schedule(epochs=30, batch_size=16, warmup_fraction=0.0, early_stopping_patience=2))
     fit = patient.fit(Candidate(30.0, 0.0, seed=0), head.get_weights(), TRAIN, VAL)
     assert len(fit.history) == fit.best.epoch + 3
@@ -121,7 +121,7 @@ def test_a_fit_by_xla_ends_near_one_without(initial: list[np.ndarray]) -> None:
     tf.config.experimental.enable_op_determinism()
     fits = []
     for xla in (False, True):
-        fitter = Fitter(build_head(8, 3, HeadConfig(hidden_units=16), seed=0), SCHEDULE, xla=xla)
+        fitter = Fitter(build_head(8, 3, HeadConfig(hidden_units=16, dropout=0.0), seed=0), SCHEDULE, xla=xla)
         assert fitter.model.jit_compile == xla, "Keras refuses it beside deterministic operations"
         fits.append(fitter.fit(Candidate(0.03, 0.01, seed=0), initial, TRAIN, VAL))
     plain, compiled = ([epoch.val_loss for epoch in fit.history] for fit in fits)

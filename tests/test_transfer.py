@@ -21,7 +21,7 @@ from backbench.stages.transfer import transfer
 from backbench.stages.transfer_data import named_data
 from backbench.stages.transfer_start import Results
 from backbench.transfer.fine_tuning import FineTuner, prepared_views, ready_from_scratch
-from backbench.transfer.measurements import Key, check, chosen_rates, from_records, to_records, with_row
+from backbench.transfer.measurements import Key, chosen_rates, from_records, to_records, with_row
 from backbench.transfer.probes import linear_probe, nearest_neighbour
 from backbench.transfer.subsets import FewShotTask, Measurement, TargetData, drawn, few_shot_task
 from tests.conftest import PROJECT
@@ -61,7 +61,7 @@ def backbone(tmp_path: Path) -> BackboneConfig:
 def with_formula_weights(config: BackboneConfig, file: Path, *, seed: int) -> BackboneConfig:
     keras.utils.set_random_seed(seed)
     save_weights(build_graph(config), file)
-    return replace(config, formula=FormulaWeights(file=str(file), sha256=file_sha256(file)))
+    return replace(config, formula=FormulaWeights(file=str(file), sha256=file_sha256(file), licence="MIT"))
 
 
 def coloured_data(name: str = "colours") -> TargetData:
@@ -181,8 +181,8 @@ def test_later_seeds_take_the_rate_that_the_first_one_chose() -> None:
 
 
 def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ConfigError, match="methods: expected some of linear_probe, .* found probe"):
-        check(shipped_config(methods=["probe"]))
+    with pytest.raises(ConfigError, match=r"methods\.0: expected 'linear_probe', .* found 'probe'"):
+        shipped_config(methods=["probe"])
 
 
 def test_the_shipped_digits_are_a_pool_of_60_and_a_test_set_of_1197() -> None:

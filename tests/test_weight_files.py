@@ -14,7 +14,7 @@ from tests.conftest import backbone_config
 CONTENT = b"weights"
 SHA256, MD5 = hashlib.sha256(CONTENT).hexdigest(), hashlib.md5(CONTENT).hexdigest()
 PATTERN = "weights/{backbone}/{file}"
-PUBLISHED = WeightsConfig(name="published", path=PATTERN)
+PUBLISHED = WeightsConfig(seed=0, name="published", path=PATTERN)
 
 
 def published_backbone(digest: str | None, **changes: object) -> BackboneConfig:
@@ -33,15 +33,19 @@ def test_a_published_file_lies_under_its_backbone_and_its_own_name() -> None:
 
 def test_own_files_are_named_by_their_backbone() -> None:
     own = WeightsConfig(
-        name="file", path="~/w/{backbone}.h5", url="https://x.org/{backbone}.h5", sha256={"vgg16": "ab"}
+        name="file", path="~/w/{backbone}.h5", url="https://x.org/{backbone}.h5", sha256={"vgg16": SHA256}, seed=0
     )
     file = weight_file(backbone_config("vgg16"), own)
     assert file is not None
-    assert (file.path, file.url, file.digest) == (Path.home() / "w/vgg16.h5", "https://x.org/vgg16.h5", "sha256:ab")
+    assert (file.path, file.url, file.digest) == (
+        Path.home() / "w/vgg16.h5",
+        "https://x.org/vgg16.h5",
+        f"sha256:{SHA256}",
+    )
 
 
 def test_random_weights_are_no_file() -> None:
-    random = WeightsConfig(name="random")
+    random = WeightsConfig(seed=0, name="random")
     assert weight_file(backbone_config("vgg16"), random) is None
     assert cached_file(backbone_config("vgg16"), random) is None
     assert file_sha256_of(backbone_config("vgg16"), random) is None
@@ -55,15 +59,27 @@ def test_random_weights_are_no_file() -> None:
             PUBLISHED,
             "found no `pretrained`: nobody publishes weights of resnet50_slim; use",
         ),
-        ("vgg16", WeightsConfig(name="formula"), "no formula weights are shipped for vgg16; use weights=published"),
-        ("vgg16", WeightsConfig(name="file", path="x"), "expected `path` and `sha256.vgg16` in conf/weights/file.yaml"),
-        ("vgg16", WeightsConfig(name="published"), "expected `path` in conf/weights/published.yaml, with no names but"),
         (
             "vgg16",
-            WeightsConfig(name="published", path="{colour}"),
+            WeightsConfig(seed=0, name="formula"),
+            "no formula weights are shipped for vgg16; use weights=published",
+        ),
+        (
+            "vgg16",
+            WeightsConfig(seed=0, name="file", path="x"),
+            "expected `path` and `sha256.vgg16` in conf/weights/file.yaml",
+        ),
+        (
+            "vgg16",
+            WeightsConfig(seed=0, name="published"),
+            "expected `path` in conf/weights/published.yaml, with no names but",
+        ),
+        (
+            "vgg16",
+            WeightsConfig(seed=0, name="published", path="{colour}"),
             r"but \{backbone\}, \{file\}, found {colour}",
         ),
-        ("vgg16", WeightsConfig(name="imagenet"), "out of formula, published, file, random, found imagenet"),
+        ("vgg16", WeightsConfig(seed=0, name="imagenet"), "out of formula, published, file, random, found imagenet"),
     ],
 )
 def test_weights_that_there_are_not_say_what_to_do(backbone: str, weights: WeightsConfig, message: str) -> None:

@@ -24,9 +24,17 @@ RANGES = {"learning_rate": RangeConfig(low=1e-4, high=1e-1), "weight_decay": Ran
 SPACE = Space(RANGES, ("output",))
 PRUNER = PrunerConfig(percentile=50.0, startup_trials=2, warmup_epochs=1)
 QUASI_RANDOM = SearchConfig(
-    name="quasi_random", sampler="quasi_random", num_trials=6, startup_trials=6, trials_per_round=3
+    name="quasi_random",
+    sampler="quasi_random",
+    num_trials=6,
+    startup_trials=6,
+    trials_per_batch=1,
+    trials_per_round=3,
+    seed=0,
 )
-TPE = SearchConfig(name="tpe", sampler="tpe", num_trials=9, startup_trials=4)
+TPE = SearchConfig(
+    name="tpe", sampler="tpe", num_trials=9, startup_trials=4, trials_per_batch=1, trials_per_round=1, seed=0
+)
 SEARCHES = {
     "quasi_random": (QUASI_RANDOM, 1),
     "quasi_random_in_batches": (QUASI_RANDOM, 4),

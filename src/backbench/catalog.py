@@ -5,15 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from backbench.backbone_config import BackboneConfig
-from backbench.config import to_typed
+from backbench.config import gathered
+from backbench.config_files import read_named
 from backbench.errors import ConfigError
 
 FOLDER = Path("conf/backbone")
@@ -46,43 +43,22 @@ class Filter:
     passes: Callable[[BackboneConfig], bool]
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a mapping from a YAML file.
-
-    Raises:
-        ConfigError: there is no such file, or it holds something else; the line is named where YAML knows it.
-    """
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except FileNotFoundError as error:
-        raise ConfigError(f"expected {path}, found nothing there; correct the name, or add the file") from error
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: expected YAML, found something else ({reason}); correct it there") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}; correct it there")
-    return {str(key): value for key, value in content.items()}
-
-
 def read_backbone(path: Path) -> BackboneConfig:
     """Read one backbone.
 
     Raises:
         ConfigError: the file is missing, is no YAML, has another form, or another name than the backbone.
     """
-    config = to_typed(read_yaml(path), BackboneConfig, where=str(path))
-    if config.name != path.stem:
-        raise ConfigError(f"{path}: expected name: {path.stem}, as the file is called, found {config.name}; correct it")
-    return config
+    return read_named(path, BackboneConfig)
 
 
 def read_catalog() -> list[BackboneConfig]:
     """Read every backbone of the project in the working directory, in the order of their names.
 
     Raises:
-        ConfigError: there is none, or one of them is broken.
+        ConfigError: there is none, or some are broken, all of which are named.
     """
-    return [read_backbone(path) for path in _files()]
+    return gathered(partial(read_backbone, path) for path in _files())
 
 
 def names() -> list[str]:

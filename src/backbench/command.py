@@ -1,4 +1,4 @@
-"""The command line: `backbench backbones`, `backbench doctor`; a user's mistake is one line and exit code 2."""
+"""The command line: `backbench backbones`, `backbench doctor`; a user's mistakes are a line each and exit code 2."""
 
 import importlib.metadata
 import os
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command in the project of the working directory, or in the one that this package is installed from.
 
     Returns:
-        The exit code: 2 where the user has something to do, which one line on stderr says.
+        The exit code: 2 where the user has something to do, which a line on stderr says of each mistake.
     """
     if not catalog.FOLDER.is_dir():
         os.chdir(CHECKOUT)
@@ -40,8 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given or ["--help"], prog_name="backbench", standalone_mode=False)
     except (BackbenchError, UsageError) as error:
         # A usage error spells its message, with the option's name, in a method.
-        message = getattr(error, "format_message", error.__str__)()
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        lines = (
+            error.lines if isinstance(error, BackbenchError) else [getattr(error, "format_message", error.__str__)()]
+        )
+        for line in lines:
+            print(f"error: {' '.join(line.split())}", file=sys.stderr)
         return 2
     return int(code or 0)
 

@@ -8,12 +8,13 @@ import warnings
 from pathlib import Path
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from backbench.artifacts import Cell
+from backbench.config import RangeConfig
 from backbench.records import BestRecord, TrialRecord
-from backbench.search import BOUNDARY, finished_trial
+from backbench.search import BOUNDARY, Space, finished_trial
 
 SEARCHED = ("learning_rate", "weight_decay")
 
@@ -42,9 +43,8 @@ def add_study(database: Path, cell: Cell, best: BestRecord, trials: tuple[TrialR
 
 def distributions_of(best: BestRecord, trials: tuple[TrialRecord, ...]) -> dict[str, BaseDistribution]:
     """Return what was searched: the ranges of the strategy as it was then, and the boundaries that were tried."""
-    ranges = {name: best.configuration["strategy"][name] for name in SEARCHED}
-    floats = {name: FloatDistribution(bounds["low"], bounds["high"], log=True) for name, bounds in ranges.items()}
-    return {**floats, BOUNDARY: CategoricalDistribution(tuple(dict.fromkeys(trial.boundary for trial in trials)))}
+    ranges = {name: RangeConfig(**best.configuration["strategy"][name]) for name in SEARCHED}
+    return Space(ranges, tuple(dict.fromkeys(trial.boundary for trial in trials))).distributions
 
 
 def _shown(record: TrialRecord, distributions: dict[str, BaseDistribution]) -> FrozenTrial:

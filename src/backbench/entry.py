@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from backbench import artifacts, disk
+from backbench.config_files import check_choices
 from backbench.errors import BackbenchError
 from backbench.hardware import machine_name, peak_memory_bytes
 from backbench.installation import CHECKOUT, require_own_code
@@ -51,7 +54,7 @@ def refusing() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _end("interrupted; start again to go on", INTERRUPTED)
-    except (BackbenchError, HydraException) as error:
+    except (BackbenchError, HydraException, OmegaConfBaseException) as error:
         _end(f"error: {disk.no_room(error) or error}", REFUSED)
     except Exception as error:
         refused = disk.refusal(error)
@@ -93,6 +96,15 @@ def _with_choice(arguments: Sequence[str], group: str) -> list[str]:
     return list(arguments) if choice is None else [*arguments, f"{group}={choice}"]
 
 
+def check_names(config: DictConfig) -> None:
+    """Hold every group that Hydra composed to the name of its file, which decides where a stage writes.
+
+    Raises:
+        ConfigError: a group calls itself otherwise.
+    """
+    check_choices(config, HydraConfig.get().runtime.choices)
+
+
 def run_stage(
     stage: Callable[[DictConfig], str],
     *,
@@ -114,7 +126,9 @@ def run_stage(
 
     @hydra.main(version_base=None, config_path=CONF, config_name="config")
     def composed(config: DictConfig) -> None:
-        name, started = lock_name(config), time.monotonic()
+        with refusing():
+            check_names(config)
+            name, started = lock_name(config), time.monotonic()
         with refusing(), artifacts.only_writer(name), kept_in(artifacts.log(name)):
             _require_what_dvc_records()
             last_line = stage(config)

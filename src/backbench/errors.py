@@ -4,11 +4,22 @@ from collections.abc import Iterator
 
 
 class BackbenchError(Exception):
-    """A user's mistake: the message says what was expected, what was found, and what to do."""
+    """A user's mistake: the message says what was expected, what was found, and what to do.
+
+    Several mistakes at once are several arguments.
+    """
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each mistake."""
+        return tuple(" ".join(str(mistake).split()) for mistake in self.args)
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.args))
 
 
 class ConfigError(BackbenchError):
-    """The configuration has an unknown key, a wrong type, a missing or an impossible value."""
+    """The configuration has unknown or missing keys, wrong types or impossible values."""
 
 
 class DatasetError(BackbenchError):

@@ -9,7 +9,7 @@ from PIL import Image
 from backbench.activations import ComputedActivations, PreparedImages, outputs
 from backbench.backbone_config import BackboneConfig
 from backbench.backbones.weights import fill, unfilled_backbone
-from backbench.config import AugmentationConfig, StrategyConfig, to_typed
+from backbench.config import NO_AUGMENTATION, StrategyConfig, to_typed
 from backbench.data.decode import square
 from backbench.determinism import computing_in
 from backbench.errors import DatasetError
@@ -68,7 +68,7 @@ class ExportedModel:
             raise DatasetError(
                 f"expected uint8 RGB images (n, height, width, 3), found {images.dtype} {images.shape}; convert them"
             )
-        prepared = PreparedImages(self._squares(images), self._backbone, AugmentationConfig(), seed=0)
+        prepared = PreparedImages(self._squares(images), self._backbone, NO_AUGMENTATION, seed=0)
         unlabelled = np.zeros(len(images), dtype=np.int32)
         return probabilities_of(outputs(self._trained, ComputedActivations(prepared, unlabelled, self._prefix, 1)))
 

@@ -1,11 +1,30 @@
 """Frozen dataclasses of what makes and measures the shipped weights: pretraining, and transfer against random ones."""
 
 from dataclasses import field
+from typing import Annotated, Literal, Self
 
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from backbench.backbone_config import STRICT
-from backbench.config import AugmentationConfig, HeadStartConfig
+from backbench.dataset_config import AugmentationConfig
+from backbench.strategy_config import HeadStartConfig
+from backbench.value_types import (
+    STRICT,
+    Count,
+    CountOrNone,
+    EachOnce,
+    Float,
+    LearningRate,
+    Name,
+    PartOf,
+    Seed,
+    Share,
+    Text,
+    WeightDecay,
+    together,
+)
+
+LearningRates = Annotated[list[LearningRate], EachOnce]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -16,9 +35,9 @@ class SourceAugmentationConfig:
     share of images seen as their negatives.
     """
 
-    shift_pixels: int = 0
-    permute_channels: bool = False
-    invert_share: float = 0.0
+    shift_pixels: CountOrNone
+    permute_channels: bool
+    invert_share: Share
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -30,22 +49,32 @@ class PretrainConfig:
     the first, that see easy images only. `num_threads` is part of the recipe: it decides the order of sums.
     """
 
-    image_size_pixels: int
-    num_images: int
-    num_val_images: int
-    parts: list[str] | None = None
-    batch_size: int
-    steps: int
-    learning_rate: float
-    weight_decay: float
-    warmup_steps: int
-    easy_share: float = 0.0
-    label_smoothing: float = 0.0
-    batch_norm_momentum: float
-    augmentation: SourceAugmentationConfig = field(default_factory=SourceAugmentationConfig)
-    checkpoint_every_steps: int
-    num_threads: int = 1
-    seed: int = 0
+    image_size_pixels: Count
+    num_images: Count
+    num_val_images: Count
+    parts: Annotated[list[Text], EachOnce] | None = None
+    batch_size: Count
+    steps: Count
+    learning_rate: LearningRate
+    weight_decay: WeightDecay
+    warmup_steps: CountOrNone
+    easy_share: Share
+    label_smoothing: Annotated[Float, Field(ge=0, lt=1)]
+    batch_norm_momentum: PartOf
+    augmentation: SourceAugmentationConfig
+    checkpoint_every_steps: Count
+    num_threads: Count
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _warms_up_within_its_steps(self) -> Self:
+        together(
+            (
+                self.warmup_steps > self.steps,
+                f"warmup_steps: expected at most steps {self.steps}, found {self.warmup_steps}",
+            )
+        )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -56,15 +85,15 @@ class FineTuningConfig:
     `head_start` is for pretrained weights, `batch_norm_momentum` for drawn ones; the rest is the same for both.
     """
 
-    num_steps: int
-    batch_size: int
-    views: int
-    warmup_fraction: float = 0.1
-    weight_decay: float
-    learning_rates: list[float]
-    scratch_learning_rates: list[float]
+    num_steps: Count
+    batch_size: Count
+    views: Count
+    warmup_fraction: Share
+    weight_decay: WeightDecay
+    learning_rates: LearningRates
+    scratch_learning_rates: LearningRates
     head_start: HeadStartConfig
-    batch_norm_momentum: float
+    batch_norm_momentum: PartOf
     augmentation: AugmentationConfig
 
 
@@ -77,18 +106,18 @@ class TransferConfig:
     the Markdown file whose tables are brought up to date, `features` the folder where features are kept.
     """
 
-    backbones: list[str]
-    datasets: list[str]
-    methods: list[str]
-    per_class: list[int]
-    seeds: list[int]
-    val_per_class: int
-    fine_tuning_datasets: list[str]
-    fine_tuning_per_class: list[int]
+    backbones: Annotated[list[Name], EachOnce]
+    datasets: list[Name]
+    methods: Annotated[list[Literal["linear_probe", "nearest_neighbour", "fine_tuning"]], EachOnce]
+    per_class: list[Count]
+    seeds: Annotated[list[Seed], EachOnce]
+    val_per_class: Count
+    fine_tuning_datasets: list[Name]
+    fine_tuning_per_class: list[Count]
     fine_tuning: FineTuningConfig
-    scratch_learning_rates_of: dict[str, list[float]] = field(default_factory=dict)
-    num_threads: int
+    scratch_learning_rates_of: dict[Name, LearningRates] = field(default_factory=dict)
+    num_threads: Count
     tables_only: bool
-    table: str
-    page: str
-    features: str
+    table: Text
+    page: Text
+    features: Text

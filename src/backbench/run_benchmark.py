@@ -167,7 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(given.jobs, only_report=given.report)
     except BackbenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for line in error.lines:
+            print(f"error: {line}", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print("interrupted; start again to go on", file=sys.stderr)

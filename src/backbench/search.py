@@ -17,11 +17,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
-from backbench.config import PrunerConfig, RangeConfig, SearchConfig
-from backbench.errors import ConfigError, DivergedError
+from backbench.config import QUASI_RANDOM, TPE, PrunerConfig, RangeConfig, SearchConfig
+from backbench.errors import DivergedError
 from backbench.records import COMPLETE, Edge, EpochRecord, TrialRecord
 
-QUASI_RANDOM, TPE = "quasi_random", "tpe"
 BOUNDARY = "boundary"
 
 
@@ -34,8 +33,11 @@ class Space:
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """The same in Optuna's words."""
-        floats = {name: FloatDistribution(bounds.low, bounds.high, log=True) for name, bounds in self.ranges.items()}
+        """The same in Optuna's words; a range of one value, which may be zero, needs no scale."""
+        floats = {
+            name: FloatDistribution(bounds.low, bounds.high, log=not bounds.is_one_value)
+            for name, bounds in self.ranges.items()
+        }
         return {**floats, BOUNDARY: CategoricalDistribution(self.boundaries)}
 
 
@@ -46,22 +48,6 @@ class Proposal:
     position: int
     boundary: str
     parameters: dict[str, float]
-
-
-def checked(search: SearchConfig) -> SearchConfig:
-    """Return a search that can be run.
-
-    Raises:
-        ConfigError: the sampler is unknown, or there is nothing to run.
-    """
-    where = f"conf/search/{search.name}.yaml"
-    if search.sampler not in (QUASI_RANDOM, TPE):
-        allowed = f"{QUASI_RANDOM} or {TPE}"
-        raise ConfigError(f"{where}: expected sampler {allowed}, found {search.sampler}; correct it")
-    for name in ("num_trials", "startup_trials", "trials_per_batch", "trials_per_round"):
-        if getattr(search, name) < 1:
-            raise ConfigError(f"{where}: expected {name} of at least 1, found {getattr(search, name)}; raise it")
-    return search
 
 
 def rounds(search: SearchConfig, *, prunes: bool) -> list[range]:
@@ -138,11 +124,17 @@ def quasi_random_points(space: Space, num_points: int, seed: int) -> list[dict[s
 
 def _point(space: Space, shares: Sequence[float]) -> dict[str, Any]:
     point: dict[str, Any] = {
-        name: float(bounds.low * (bounds.high / bounds.low) ** share)
-        for (name, bounds), share in zip(space.ranges.items(), shares, strict=False)
+        name: _value_at(share, bounds) for (name, bounds), share in zip(space.ranges.items(), shares, strict=False)
     }
     chosen = int(shares[-1] * len(space.boundaries)) if len(space.boundaries) > 1 else 0
     return {**point, BOUNDARY: space.boundaries[chosen]}
+
+
+def _value_at(share: float, bounds: RangeConfig) -> float:
+    if bounds.is_one_value:
+        return bounds.low
+    # In a narrow range, rounding may lead out of it.
+    return min(bounds.high, float(bounds.low * (bounds.high / bounds.low) ** share))
 
 
 class Pruning:
@@ -183,8 +175,11 @@ def best_of(trials: Sequence[TrialRecord]) -> TrialRecord:
 def position_in_range(value: float, bounds: RangeConfig, *, num_trials: int) -> Edge:
     """Say whether a value lies at the edge of its range: `low`, `high` or `none`.
 
-    The edge is the share of the logarithmic range that one trial stands for, `1 / num_trials`.
+    The edge is the share of the logarithmic range that one trial stands for, `1 / num_trials`. A range of one value has
+    none.
     """
+    if bounds.is_one_value:
+        return "none"
     share = math.log(value / bounds.low) / math.log(bounds.high / bounds.low)
     margin = 1.0 / max(num_trials, 2)
     if share < margin:

@@ -136,7 +136,7 @@ def test_the_full_studies_are_those_of_the_page(suite: str, num_trials: int, bat
             batch_size,
             10,
         )
-        assert (config.strategy.views, config.strategy.head_start, config.backbone.width) == (1, None, 1.0)
+        assert (config.strategy.views, config.strategy.head_start, config.backbone.has_own_width) == (1, None, True)
         assert config.backbone.input_size_pixels == config.dataset.image_size_pixels == 96
 
 

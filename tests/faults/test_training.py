@@ -47,7 +47,15 @@ def test_where_memory_runs_out_the_study_goes_on_in_halves(
 
 def test_a_loss_that_is_no_number_prunes_its_trial_alone(workplace: Path, tried: Tried) -> None:
     config = cell_config_for("fine_tuning", seeds=[0])
-    search = SearchConfig(name="few", sampler="quasi_random", num_trials=6, startup_trials=6)
+    search = SearchConfig(
+        name="few",
+        sampler="quasi_random",
+        num_trials=6,
+        startup_trials=6,
+        trials_per_batch=1,
+        trials_per_round=1,
+        seed=0,
+    )
     wild = RangeConfig(low=1e-3, high=1e18)
     config = replace(config, search=search, strategy=replace(config.strategy, learning_rate=wild, epochs=6))
     embed(config)

@@ -157,13 +157,13 @@ def test_a_cell_runs_from_a_published_file(name: str, strategy: str, workplace: 
     pretrained = PretrainedConfig(
         url=f"https://models.example.org/{architecture.file}",
         digest=f"sha256:{file_sha256(path)}",
-        layout="timm" if path.suffix == ".safetensors" else "keras",
+        layout="timm" if path.suffix == ".safetensors" else None,
         licence="CC0-1.0",
         trained_on="nothing",
     )
     config = replace(
         cell_config_for(strategy, seeds=[0]),
-        weights=WeightsConfig(name="published", path=f"{workplace}/{{file}}"),
+        weights=WeightsConfig(seed=0, name="published", path=f"{workplace}/{{file}}"),
         backbone=replace(architecture.config, pretrained=pretrained),
     )
     for stage in (embed, sweep, train):

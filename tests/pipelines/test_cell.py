@@ -46,13 +46,29 @@ class Killed(BaseException):
 def cell_config_for(strategy: str, *, seeds: list[int]) -> CellConfig:
     return CellConfig(
         benchmark=BenchmarkConfig(
-            dataset="tiny", weights="random", backbones=["tiny"], strategies=[strategy], search="few", seeds=seeds
+            dataset="tiny",
+            weights="random",
+            backbones=["tiny"],
+            strategies=[strategy],
+            search="few",
+            seeds=seeds,
+            threads=0,
+            precision="float32",
+            xla=False,
         ),
         dataset=config_for(Path("data")),
         weights=WeightsConfig(name="random", seed=0),
         backbone=BACKBONE,
         strategy=STRATEGIES[strategy],
-        search=SearchConfig(name="few", sampler="quasi_random", num_trials=3, startup_trials=3, trials_per_batch=2),
+        search=SearchConfig(
+            name="few",
+            sampler="quasi_random",
+            num_trials=3,
+            startup_trials=3,
+            trials_per_batch=2,
+            trials_per_round=1,
+            seed=0,
+        ),
         tracking=TrackingConfig(uri="sqlite:///mlflow.db", experiment="tests"),
     )
 

@@ -36,6 +36,9 @@ def compare_here(tracking: TrackingConfig | None = None) -> str:
         strategies=list(STRATEGIES),
         search="tpe",
         seeds=[0, 1, 2],
+        threads=0,
+        precision="float32",
+        xla=False,
     )
     store = TrackingConfig(uri=f"sqlite:///{Path.cwd()}/mlflow.db", experiment="backbench")
     return compare(benchmark, tracking or store)

@@ -16,7 +16,7 @@ from backbench.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
 from backbench.artifacts import Cell, file_sha256
 from backbench.backbone_config import WeightsConfig
 from backbench.backbones.weights import load_backbone, save_weights
-from backbench.config import AugmentationConfig, CellConfig
+from backbench.config import NO_AUGMENTATION, CellConfig
 from backbench.data.dataset import SPLITS
 from backbench.errors import ActivationError, BoundaryError, MemoryLimitError
 from backbench.freezing import cut
@@ -38,7 +38,7 @@ CELL = Cell("tiny", "fine_tuning")
 
 def configured(**changes: object) -> CellConfig:
     config = cell_config_for("fine_tuning", seeds=[0])
-    dataset = replace(config.dataset, augmentation=AugmentationConfig(shift=0.1, brightness=0.1))
+    dataset = replace(config.dataset, augmentation=replace(NO_AUGMENTATION, shift=0.1, brightness=0.1))
     return replace(config, dataset=dataset, strategy=replace(config.strategy, **changes))
 
 
@@ -82,9 +82,9 @@ def test_what_is_stored_is_described(workplace: Path, capsys: pytest.CaptureFixt
 def test_a_cell_is_named_by_the_digest_of_its_weights_file_and_not_by_its_place(workplace: Path) -> None:
     keys = []
     for path in (Path("one.weights.h5"), Path("two.weights.h5")):
-        save_weights(load_backbone(BACKBONE, WeightsConfig(name="random")), path)
+        save_weights(load_backbone(BACKBONE, WeightsConfig(seed=0, name="random")), path)
         sha256 = file_sha256(path)
-        weights = WeightsConfig(name="file", path=str(path), sha256={"tiny": sha256, "another": "0"})
+        weights = WeightsConfig(seed=0, name="file", path=str(path), sha256={"tiny": sha256, "another": "0" * 64})
         config = replace(configured(), weights=weights)
         embed(config)
         assert training_inputs(config).digests["weights_file"] == sha256

@@ -22,7 +22,15 @@ from tests.test_strategies import BACKBONE
 
 OTHER = replace(BACKBONE, name="other", family="else")
 BENCHMARK = BenchmarkConfig(
-    dataset="any", weights="random", backbones=["tiny", "other"], strategies=["any"], search="any", seeds=[0]
+    dataset="any",
+    weights="random",
+    backbones=["tiny", "other"],
+    strategies=["any"],
+    search="any",
+    seeds=[0],
+    threads=0,
+    precision="float32",
+    xla=False,
 )
 
 

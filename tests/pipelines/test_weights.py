@@ -44,7 +44,15 @@ def publish(conf: Path, backbone: str, server: FileServer, digest: str | None) -
 
 def benchmark(*backbones: str, weights: str = "published") -> BenchmarkConfig:
     return BenchmarkConfig(
-        dataset="digits", weights=weights, backbones=list(backbones), strategies=[], search="tpe", seeds=[0]
+        dataset="digits",
+        weights=weights,
+        backbones=list(backbones),
+        strategies=["any"],
+        search="tpe",
+        seeds=[0],
+        threads=0,
+        precision="float32",
+        xla=False,
     )
 
 

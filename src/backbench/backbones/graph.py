@@ -57,15 +57,9 @@ def build_graph(config: BackboneConfig, *, weights: str | None = None) -> keras.
         weights: Passed to the constructor; None draws initial values.
 
     Raises:
-        ConfigError: the input is too small, the constructor refuses its arguments, or the feature dimension is not the
-            declared one.
+        ConfigError: the constructor refuses its arguments, or the feature dimension is not the declared one.
     """
     size = config.input_size_pixels
-    if size < config.min_size_pixels:
-        raise ConfigError(
-            f"conf/backbone/{config.name}.yaml: expected input_size_pixels of at least "
-            f"{config.min_size_pixels}, found {size}; raise it"
-        )
     constructor = imported(config.constructor)
     try:
         model = constructor(
@@ -76,8 +70,8 @@ def build_graph(config: BackboneConfig, *, weights: str | None = None) -> keras.
             f"conf/backbone/{config.name}.yaml: expected what {config.constructor} takes, found that it refused: "
             f"{str(error).splitlines()[0]}; correct input_size_pixels or arguments"
         ) from error
-    if config.width != 1.0:
-        model = keras.models.clone_model(model, clone_function=lambda layer: _thinned_layer(layer, config.width))
+    if not config.has_own_width:
+        model = keras.models.clone_model(model, clone_function=lambda layer: _thinned_layer(layer, config.width or 1.0))
     if model.output_shape != (None, config.feature_dim):
         raise ConfigError(
             f"conf/backbone/{config.name}.yaml: expected feature_dim {model.output_shape[-1]}, "

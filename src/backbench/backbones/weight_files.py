@@ -28,7 +28,7 @@ class WeightFile:
     url: str | None = None
     licence: str | None = None
     trained_on: str | None = None
-    layout: str = "keras"
+    layout: str | None = None
 
 
 def weight_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile | None:
@@ -117,9 +117,9 @@ def _formula_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile:
 def _published_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile:
     source = f"conf/backbone/{config.name}.yaml"
     published = config.pretrained
-    if published is None or config.width != 1.0:
+    if published is None or not config.has_own_width:
         raise WeightsError(
-            f"expected `pretrained` and a width of 1.0 in {source}, found "
+            f"expected `pretrained` and no `width` in {source}, found "
             f"{'no `pretrained`' if published is None else f'a width of {config.width}'}: nobody publishes weights of "
             f"{config.name}; use weights=formula, file or random"
         )

@@ -77,7 +77,7 @@ def unfilled_backbone(config: BackboneConfig, *, weights_name: str) -> keras.Mod
         weights_name: The name of the weights that it is for: published ones may belong to a graph of their own.
     """
     pretrained = config.pretrained
-    is_kerass = pretrained is not None and pretrained.layout == "keras"
+    is_kerass = pretrained is not None and pretrained.layout != "timm"
     if weights_name != PUBLISHED or not is_kerass or not config.constructor.startswith(KERAS_APPLICATIONS):
         return build_graph(config)
     with _instead_of_fetching(Path("never-read.h5")), patch.object(keras.Model, "load_weights"):

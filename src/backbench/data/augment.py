@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image
 
 from backbench.config import AugmentationConfig
-from backbench.errors import ConfigError
 
 DRAWS_PER_IMAGE = 7
 
@@ -28,12 +27,7 @@ def augmented(
 
     Returns:
         uint8 `(n, S, S, 3)`, newly made.
-
-    Raises:
-        ConfigError: `scale` is not in [0, 1).
     """
-    if not 0 <= config.scale < 1:
-        raise ConfigError(f"augmentation.scale: expected at least 0 and less than 1, found {config.scale}; change it")
     side = images.shape[1]
     margin = _margin(side, config)
     mirrored = np.pad(np.arange(side), margin, mode="symmetric")

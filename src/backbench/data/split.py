@@ -32,7 +32,6 @@ def assign_splits(
     Raises:
         DatasetError: a class is empty, or has too few images for what is asked.
     """
-    _check(config)
     usable: dict[str, list[Examined]] = defaultdict(list)
     for file in files:
         if file.is_usable:
@@ -43,16 +42,6 @@ def assign_splits(
         _check_class(name, drawn, len(usable[name]), own_splits, config)
         split_of |= {file.path: split for split, members in drawn.items() for file in members}
     return split_of
-
-
-def _check(config: DatasetConfig) -> None:
-    for key in ("val_fraction", "test_fraction"):
-        if not 0 < getattr(config, key) < 1:
-            raise DatasetError(f"{key}: expected a share between 0 and 1, found {getattr(config, key)}; change it")
-    for key in ("train_per_class", "val_per_class"):
-        count = getattr(config, key)
-        if count is not None and count < 1:
-            raise DatasetError(f"{key}: expected at least 1 or null, found {count}; change it")
 
 
 def _rank(file: Examined, seed: int) -> str:

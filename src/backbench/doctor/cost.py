@@ -184,7 +184,7 @@ def _process_bytes(config: CellConfig, images: Images) -> float:
     """Estimate the largest process of a cell: its libraries, weights, the widest layers of a batch, kept features."""
     backbone, strategy = config.backbone, config.strategy
     weights = (backbone.num_parameters or 0) * FLOAT_BYTES
-    layer = backbone.input_size_pixels**2 * WIDEST_CHANNELS * backbone.width * FLOAT_BYTES
+    layer = backbone.input_size_pixels**2 * WIDEST_CHANNELS * (backbone.width or 1.0) * FLOAT_BYTES
     embed = weights + EMBED_BATCH * ALIVE_LAYERS * layer
     if not arithmetic.has_suffix(strategy):
         return PROCESS_BYTES + embed

@@ -13,7 +13,7 @@ from backbench.doctor.machine import Machine, machine_findings, this_machine
 from backbench.doctor.packages import constructor_findings, package_findings
 from backbench.doctor.plan import Plan, read_plan
 from backbench.doctor.weight_files import weight_findings
-from backbench.errors import BackbenchError
+from backbench.errors import BackbenchError, ConfigError
 from backbench.units import size
 
 
@@ -59,7 +59,7 @@ def examine(jobs: int | None = None) -> Examination:
     try:
         plan = read_plan()
     except BackbenchError as error:
-        findings.append(missing_by("benchmark", error))
+        findings += [missing_by("benchmark", ConfigError(line)) for line in error.lines]
         return Examination(tuple(findings), None, None)
     findings += [_benchmark(plan), *constructor_findings(plan.backbones)]
     findings += weight_findings(plan.backbones, plan.one.weights)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backbench import artifacts, catalog
+from backbench import artifacts
 from backbench.config import DatasetConfig
+from backbench.config_files import read_yaml
 from backbench.data.dataset import DESCRIPTION, SPLITS
 from backbench.data.decode import USABLE
 from backbench.data.scan import Candidate, Examined, tracked_folder, walk
@@ -71,7 +72,7 @@ def _source(folder: Path) -> tuple[Path, str]:
     if folder.is_dir():
         return folder, ""
     file = Path(f"{folder}.dvc")
-    content: dict[str, Any] = catalog.read_yaml(file) if file.is_file() else {}
+    content: dict[str, Any] = read_yaml(file) if file.is_file() else {}
     for dependency in content.get("deps") or ():
         origin = Path(dependency.get("path", ""))
         if origin.is_dir() and not content.get("frozen"):

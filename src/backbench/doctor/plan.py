@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from omegaconf import OmegaConf
 from backbench import catalog
 from backbench.artifacts import Cell
 from backbench.backbone_config import BackboneConfig
-from backbench.config import BenchmarkConfig, CellConfig, WorkersConfig, cell_config, to_typed
-from backbench.errors import ConfigError
+from backbench.config import BenchmarkConfig, CellConfig, WorkersConfig, cell_config, gathered, to_typed
+from backbench.config_files import read_named_yaml, read_yaml
 
 CONF = Path("conf")
 BENCHMARK = CONF / "benchmark.yaml"
@@ -61,34 +62,27 @@ def read_plan() -> Plan:
     """Read the benchmark of the working directory.
 
     Raises:
-        ConfigError: a file is missing or broken, or no cell is asked for.
+        ConfigError: files are missing or broken, all of which are named.
     """
-    plain = catalog.read_yaml(BENCHMARK)
+    plain = read_yaml(BENCHMARK)
     benchmark = to_typed(plain, BenchmarkConfig, where=str(BENCHMARK))
+    chosen = {group: getattr(benchmark, group) for group in ("dataset", "weights", "search", "workers")}
+    files = [CONF / f"{group}/{name}.yaml" for group, name in chosen.items()]
+    files += [CONF / f"strategy/{name}.yaml" for name in benchmark.strategies]
+    files += [catalog.FOLDER / f"{name}.yaml" for name in benchmark.backbones]
+    read = dict(zip(files, gathered(partial(read_named_yaml, file) for file in files), strict=True))
+    of_group = {file.parent.name: content for file, content in read.items()}
+    workers = to_typed(of_group["workers"], WorkersConfig, where=str(CONF / f"workers/{benchmark.workers}.yaml"))
     shared = {
         "benchmark": plain,
-        "tracking": catalog.read_yaml(CONF / f"tracking/{TRACKING}.yaml"),
-        **{group: _group(group, getattr(benchmark, group)) for group in ("dataset", "weights", "search")},
+        "tracking": read_yaml(CONF / f"tracking/{TRACKING}.yaml"),
+        **{group: of_group[group] for group in ("dataset", "weights", "search")},
     }
-    strategies = {name: _group("strategy", name) for name in benchmark.strategies}
-    backbones = {name: _backbone(name) for name in benchmark.backbones}
-    if not (strategies and backbones):
-        empty = "strategies" if backbones else "backbones"
-        raise ConfigError(f"{BENCHMARK}: {empty}: expected at least one, found none; name one there")
-    where = f"conf/workers/{benchmark.workers}.yaml"
-    workers = to_typed(_group("workers", benchmark.workers), WorkersConfig, where=where)
-    cells = (_cell(shared, backbone, strategy) for backbone in backbones.values() for strategy in strategies.values())
+    strategies, backbones = (
+        [content for file, content in read.items() if file.parent.name == group] for group in ("strategy", "backbone")
+    )
+    cells = gathered(partial(_cell, shared, backbone, strategy) for backbone in backbones for strategy in strategies)
     return Plan(tuple(cells), workers)
-
-
-def _group(group: str, choice: str) -> dict[str, Any]:
-    return catalog.read_yaml(CONF / group / f"{choice}.yaml")
-
-
-def _backbone(name: str) -> dict[str, Any]:
-    path = catalog.FOLDER / f"{name}.yaml"
-    catalog.read_backbone(path)  # its errors name the file
-    return catalog.read_yaml(path)
 
 
 def _cell(shared: Mapping[str, Any], backbone: dict[str, Any], strategy: dict[str, Any]) -> CellConfig:

@@ -8,7 +8,7 @@ from backbench import artifacts
 from backbench.config import OUTPUT, WorkersConfig
 from backbench.coordination import Coordination
 from backbench.interruption import Pause
-from backbench.search import Space, checked
+from backbench.search import Space
 from backbench.shared_study import SharedStudy
 from backbench.stages.cell import CellInputs
 from backbench.study_storage import open_storage
@@ -21,13 +21,7 @@ class CellStudy:
     """What the one that coordinates a cell's study and all who run its trials agree on."""
 
     def __init__(self, inputs: CellInputs, workers: WorkersConfig) -> None:
-        """Gather them.
-
-        Raises:
-            ConfigError: such a search cannot be run.
-        """
         self._inputs, self._workers = inputs, workers
-        checked(inputs.config.search)
         strategy = inputs.config.strategy
         ranges = {"learning_rate": strategy.learning_rate, "weight_decay": strategy.weight_decay}
         self.space = Space(ranges, inputs.boundaries)

@@ -12,7 +12,8 @@ from backbench import artifacts
 from backbench.activations import outputs
 from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import preprocess
-from backbench.config import DatasetConfig, to_typed
+from backbench.config import DatasetConfig
+from backbench.config_files import read_named
 from backbench.data.augment import resized
 from backbench.data.scan import examine, walk, without_duplicates
 from backbench.data.store import content_digest
@@ -30,8 +31,7 @@ def named_backbone(conf: Path, name: str) -> BackboneConfig:
     Raises:
         ConfigError: there is none of that name.
     """
-    file = _configuration(conf / "backbone", name)
-    return to_typed(artifacts.read_yaml(file, made_by="transfer"), BackboneConfig, where=str(file))
+    return read_named(_configuration(conf / "backbone", name), BackboneConfig)
 
 
 def named_data(conf: Path, name: str) -> TargetData:
@@ -43,8 +43,7 @@ def named_data(conf: Path, name: str) -> TargetData:
     """
     if name == FAR_TARGET:
         return drawn_data()
-    file = _configuration(conf / "dataset", name)
-    config = to_typed(artifacts.read_yaml(file, made_by="transfer"), DatasetConfig, where=str(file))
+    config = read_named(_configuration(conf / "dataset", name), DatasetConfig)
     return shipped_data(config, conf.parent / "assets" / name)
 
 

@@ -6,16 +6,16 @@ Nothing else fetches: the stages read what lies here, so they need no connection
 import os
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
-
-from omegaconf import DictConfig, OmegaConf
 
 from backbench import artifacts
 from backbench.artifacts import file_sha256
 from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.weight_files import WeightFile, unpinned, verify, weight_file
-from backbench.config import BenchmarkConfig, to_typed
+from backbench.config import BenchmarkConfig, gathered
+from backbench.config_files import read_named
 from backbench.console import transfer_bar
 from backbench.digests import algorithm_of
 from backbench.download import Limits, UnpinnedError, fetch
@@ -41,7 +41,7 @@ def fetch_weights(benchmark: BenchmarkConfig, conf: Path, *, limits: Limits | No
         BackbenchError: a name is wrong, or a file cannot be fetched, is not the pinned one, or is not pinned.
     """
     weights = _named(conf / "weights", benchmark.weights, WeightsConfig)
-    backbones = [_named(conf / "backbone", name, BackboneConfig) for name in benchmark.backbones]
+    backbones = gathered(partial(_named, conf / "backbone", name, BackboneConfig) for name in benchmark.backbones)
     files, refused = [], []
     for backbone in backbones:
         try:
@@ -65,9 +65,7 @@ def _named(folder: Path, name: str, schema: type[Named]) -> Named:
             f"conf/benchmark.yaml: expected one of the {len(names)} names in conf/{folder.name}, such as {near}, "
             f"found {name}; correct it there"
         )
-    content = OmegaConf.load(folder / f"{name}.yaml")
-    assert isinstance(content, DictConfig)
-    return to_typed(content, schema, where=f"conf/{folder.name}/{name}.yaml")
+    return read_named(folder / f"{name}.yaml", schema)
 
 
 def _put_in_place(file: WeightFile, limits: Limits) -> None:

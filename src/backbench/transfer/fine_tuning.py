@@ -15,7 +15,7 @@ import numpy as np
 from backbench.activations import Activations
 from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import preprocess
-from backbench.config import INPUT, AugmentationConfig, RangeConfig, StrategyConfig
+from backbench.config import INPUT, AugmentationConfig, HeadConfig, RangeConfig, StrategyConfig
 from backbench.data.augment import augmented, resized
 from backbench.freezing import cut_for
 from backbench.pretrain_config import FineTuningConfig, TransferConfig
@@ -34,11 +34,15 @@ def whole_network(config: FineTuningConfig, *, from_scratch: bool, num_train: in
     return StrategyConfig(
         name="from_scratch" if from_scratch else "whole_network",
         boundary=INPUT,
+        unfreeze=None,
+        head=HeadConfig(hidden_units=0, dropout=0.0),
         head_start=None if from_scratch else config.head_start,
         views=config.views,
         activation_dtype=VALUES_DTYPE,
+        activation_limit_gigabytes=0.0,
         epochs=epochs,
         batch_size=config.batch_size,
+        accumulation_steps=1,
         warmup_fraction=config.warmup_fraction,
         early_stopping_patience=epochs,
         train_batch_norm=from_scratch,

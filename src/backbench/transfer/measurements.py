@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from backbench.errors import ConfigError
-from backbench.pretrain_config import TransferConfig
 from backbench.transfer.subsets import Measurement
 
 FORMULA, RANDOM = "formula", "random"
@@ -86,17 +84,3 @@ def chosen_rates(rows: Mapping[Key, Measurement], key: Key, seeds: Sequence[int]
     if key.seed == seeds[0] or first is None or first.choice is None:
         return None
     return [first.choice]
-
-
-def check(config: TransferConfig) -> None:
-    """Refuse what cannot be measured.
-
-    Raises:
-        ConfigError: a method is unknown, or a list is empty.
-    """
-    unknown = sorted(set(config.methods) - set(METHODS))
-    if unknown:
-        raise ConfigError(f"methods: expected some of {', '.join(METHODS)}, found {unknown[0]}; correct it")
-    for name in ("backbones", "seeds", "methods"):
-        if not getattr(config, name):
-            raise ConfigError(f"{name}: expected at least one, found none; name one")

@@ -1,0 +1,67 @@
+"""What the configuration says of the images: a folder, how it is split, and how far a training view may differ."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from backbench.value_types import STRICT, Count, Float, Name, PartOf, Seed, Sha256, Share, Text, together
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AugmentationConfig:
+    """How much a training view may differ from its image.
+
+    Shifts are shares of the side, `scale` is a relative change, `brightness` and `contrast` are shares.
+    """
+
+    shift: Share
+    rotate_degrees: Annotated[Float, Field(ge=0, le=180)]
+    # A view that shows ten sides of a mirrored image shows nothing; it costs as much memory.
+    scale: Annotated[Float, Field(ge=0, le=0.9)]
+    horizontal_flip: bool
+    brightness: Share
+    contrast: Share
+
+
+NO_AUGMENTATION = AugmentationConfig(
+    shift=0.0, rotate_degrees=0.0, scale=0.0, horizontal_flip=False, brightness=0.0, contrast=0.0
+)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DatasetConfig:
+    """A folder of class folders, and how it is split.
+
+    `val_per_class` and `train_per_class` may be null: then `val_fraction` and `test_fraction` decide.
+    `digest` is the pinned SHA-256 of the folder's used content, or null where nothing is pinned.
+    """
+
+    name: Name
+    path: Text
+    digest: Sha256 | None = None
+    image_size_pixels: Count
+    min_size_pixels: Count
+    max_image_pixels: Count
+    train_per_class: Count | None = None
+    val_per_class: Count | None = None
+    val_fraction: PartOf
+    test_fraction: PartOf
+    split_seed: Seed
+    augmentation: AugmentationConfig
+
+    @model_validator(mode="after")
+    def _leaves_images_to_train_on(self) -> Self:
+        fractions = self.val_fraction + self.test_fraction
+        together(
+            (
+                fractions >= 1,
+                f"val_fraction, test_fraction: expected less than 1 together, the rest trains, found {fractions:g}",
+            ),
+            (
+                self.min_size_pixels**2 > self.max_image_pixels,
+                "min_size_pixels, max_image_pixels: expected room for a square of the smallest side, found "
+                f"{self.min_size_pixels} and {self.max_image_pixels}",
+            ),
+        )
+        return self
