@@ -17,6 +17,7 @@ RECORD = StoreRecord(
     weights_digest="w",
     weights_file="f",
     data_digest="d",
+    sha256={},
     boundaries=(BoundaryRecord("last_stage", "wide", 3, 4, {"train": True, "val": True}, 0.25),),
 )
 

@@ -19,12 +19,14 @@ class Dataset:
     """Images and labels by split.
 
     `images[split]` is uint8 RGB `(n, S, S, 3)`, memory-mapped and read-only; `labels[split]` is int32 `(n,)` and
-    counts into `classes`. `digest` is the SHA-256 of the source images' paths and bytes.
+    counts into `classes`. `digest` is the SHA-256 of the source images' paths and bytes, `sha256` that of every file of
+    arrays by its name: what decides a result, whatever it was made of.
     """
 
     name: str
     classes: tuple[str, ...]
     digest: str
+    sha256: Mapping[str, str]
     image_size_pixels: int
     images: Mapping[str, np.ndarray]
     labels: Mapping[str, np.ndarray]
@@ -53,6 +55,7 @@ def open_dataset(folder: Path) -> Dataset:
         name=described["name"],
         classes=tuple(described["classes"]),
         digest=described["digest"],
+        sha256=described["sha256"],
         image_size_pixels=described["image_size_pixels"],
         images=images,
         labels={split: np.array(values) for split, values in labels.items()},

@@ -1,13 +1,13 @@
 """The train stage: one final model per seed with the frozen choice; the only one that reads test labels."""
 
-import shutil
 from collections.abc import Sequence
 from functools import cached_property, partial
 
 import numpy as np
 
+from backbench import artifacts
 from backbench.activations import ActivationSource
-from backbench.artifacts import Cell, replacing
+from backbench.artifacts import Cell
 from backbench.backbones.weights import save_weights
 from backbench.config import OUTPUT, CellConfig
 from backbench.console import progress_bar
@@ -29,7 +29,7 @@ from backbench.records import (
 from backbench.runs import cell_labels, cell_parameters
 from backbench.schedule import Candidate, Fit
 from backbench.stages.model_files import describe_model
-from backbench.stages.seeds import SeedState
+from backbench.stages.seeds import FinishedSeeds
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
 from backbench.strategies import Adapter
 from backbench.transferability import log_evidence
@@ -46,12 +46,12 @@ def train(config: CellConfig) -> str:
     inputs = training_inputs(config)
     best = read_best(inputs.cell)
     choice = best.choice
-    state = SeedState(inputs.state_folder("train", choice.learning_rate, choice.weight_decay))
+    final = _FinalModel(inputs, choice)
+    state = FinishedSeeds(artifacts.STATE / "train" / str(inputs.cell), final.names(config.benchmark.seeds))
     with Logbook(config.tracking) as logbook:
         parent = logbook.begin_cell(
             best.cell_key, str(inputs.cell), cell_parameters(best.configuration, best.digests), cell_labels(inputs.cell)
         )
-        final = _FinalModel(inputs, choice)
         with progress_bar(f"train {inputs.cell}", len(config.benchmark.seeds), "seeds") as advance:
             for seeds in final.groups(config.benchmark.seeds):
                 if not all(state.is_done(seed) for seed in seeds):
@@ -62,7 +62,7 @@ def train(config: CellConfig) -> str:
         _write_models(inputs, best, state)
         _write_results(inputs, best.cell_key, final, state)
         logbook.publish(read_cell(inputs.cell))
-    state.remove()
+    state.forget_others()
     return f"{inputs.cell}: test metrics of {len(config.benchmark.seeds)} seeds are in {inputs.cell.metrics}"
 
 
@@ -108,7 +108,16 @@ class _FinalModel:
         """
         return [list(seeds)] if self._choice.boundary == OUTPUT else [[seed] for seed in seeds]
 
-    def train(self, seeds: Sequence[int], state: SeedState) -> None:
+    def names(self, seeds: Sequence[int]) -> dict[int, str]:
+        """Name every seed's model by all that decides it: the fit, and who trains with it."""
+        choice, fits = self._choice, self._inputs.fits_name("train")
+        return {
+            seed: artifacts.fingerprint(fits, choice.boundary, choice.learning_rate, choice.weight_decay, group)
+            for group in self.groups(seeds)
+            for seed in group
+        }
+
+    def train(self, seeds: Sequence[int], state: FinishedSeeds) -> None:
         train, val = self._data["train"], self._data["val"]
         adapter, choice = self._adapter, self._choice
         initial = [adapter.initial_values(train, val, seed=seed) for seed in seeds]
@@ -139,15 +148,14 @@ def _require_finite(fit: Fit, seed: int, cell: Cell) -> None:
         )
 
 
-def _write_models(inputs: TrainingInputs, best: BestRecord, state: SeedState) -> None:
+def _write_models(inputs: TrainingInputs, best: BestRecord, state: FinishedSeeds) -> None:
     seeds = inputs.config.benchmark.seeds
     for seed in seeds:
-        with replacing(inputs.cell.models / seed_file(seed)) as temporary:
-            shutil.copyfile(state.weights_file(seed), temporary)
+        state.hand_on_weights(seed, inputs.cell.models / seed_file(seed))
     describe_model(inputs, best, [state.record(seed) for seed in seeds])
 
 
-def _write_results(inputs: TrainingInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:
+def _write_results(inputs: TrainingInputs, cell_key: str, final: _FinalModel, state: FinishedSeeds) -> None:
     cell, seeds = inputs.cell, inputs.config.benchmark.seeds
     predictions = {
         split: Predictions.of_seeds(

@@ -31,7 +31,7 @@ def keys_of(config: TransferConfig, start: Start, seeds: list[int], data: Mappin
         is_tuned = method == FINE_TUNING
         for dataset in config.fine_tuning_datasets if is_tuned else config.datasets:
             recipe = recipe_of(config, start.backbone.name, from_scratch=start.weights == RANDOM)
-            protocol = fingerprint(data[dataset].digest, config.val_per_class, recipe if is_tuned else "")
+            protocol = fingerprint(data[dataset].digest, config.val_per_class, str(recipe) if is_tuned else "")
             for per_class in config.fine_tuning_per_class if is_tuned else config.per_class:
                 for seed in seeds:
                     keys.append(
