@@ -8,7 +8,14 @@ import pytest
 
 from backbench.source_code import PACKAGE, code_fingerprint, imported_modules, named_modules
 
-STAGES = ("embed", "sweep", "train")
+STARTS = {
+    "embed": "stages/embed.py",
+    "sweep": "stages/sweep.py",
+    "train": "stages/train.py",
+    "pretraining": "pretraining.py",
+    "drawing": "formula/mixture.py",
+    "features": "stages/transfer_data.py",
+}
 SOURCES = {
     "__init__.py": "",
     "start.py": "",
@@ -64,14 +71,14 @@ def test_a_constructor_that_a_configuration_names_is_found() -> None:
 
 @pytest.fixture(scope="module")
 def key_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
-    """The keys of the stages' code in a copy of the package one file of which was edited."""
+    """The keys of the code of stages and others in a copy of the package one file of which was edited."""
 
     def keys(module: str = "errors.py", edit: Callable[[str], str] = lambda text: text) -> dict[str, str]:
         copy = tmp_path_factory.mktemp("copy") / PACKAGE.name
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
         text = (copy / module).read_text(encoding="utf-8")
         (copy / module).write_text(edit(text), encoding="utf-8")
-        return {stage: code_fingerprint(copy / f"stages/{stage}.py", package=copy) for stage in STAGES}
+        return {name: code_fingerprint(copy / start, package=copy) for name, start in STARTS.items()}
 
     return keys
 
@@ -84,22 +91,26 @@ def with_remarks(text: str) -> str:
     return text.replace('"""', '"""Said otherwise. ', 1) + "\n# a comment\n"
 
 
-def test_remarks_and_code_that_a_stage_does_not_run_leave_its_key(key_of: Callable[..., dict[str, str]]) -> None:
-    here = {stage: code_fingerprint(PACKAGE / f"stages/{stage}.py") for stage in STAGES}
+def test_remarks_and_code_that_is_not_run_leave_a_key(key_of: Callable[..., dict[str, str]]) -> None:
+    here = {name: code_fingerprint(PACKAGE / start) for name, start in STARTS.items()}
     assert key_of() == here, "wherever the package lies"
     assert key_of("training.py", with_remarks) == here
     assert key_of("report/page.py", with_remarks) == here
     assert key_of("report/page.py", with_statement) == here
 
 
-def test_a_statement_changes_the_keys_of_the_stages_that_run_it(key_of: Callable[..., dict[str, str]]) -> None:
+def test_a_statement_changes_the_keys_of_all_that_run_it(key_of: Callable[..., dict[str, str]]) -> None:
     here = key_of()
 
     def changed_by(module: str) -> set[str]:
         edited = key_of(module, with_statement)
-        return {stage for stage in STAGES if edited[stage] != here[stage]}
+        return {name for name in STARTS if edited[name] != here[name]}
 
     assert changed_by("training.py") == {"sweep", "train"}
     assert changed_by("search.py") == {"sweep"}
     assert changed_by("evaluation.py") == {"train"}
-    assert changed_by("data/augment.py") == set(STAGES)
+    assert changed_by("schedule.py") == {"sweep", "train", "pretraining"}
+    assert changed_by("backbones/graph.py") == set(STARTS) - {"drawing"}
+    assert changed_by("data/augment.py") == set(STARTS) - {"drawing"}
+    assert changed_by("source_batches.py") == {"pretraining"}
+    assert changed_by("formula/ink.py") == {"pretraining", "drawing"}
