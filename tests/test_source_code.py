@@ -12,6 +12,8 @@ STARTS = {
     "embed": "stages/embed.py",
     "sweep": "stages/sweep.py",
     "train": "stages/train.py",
+    "trials": "stages/cell_trials.py",
+    "seeds": "stages/final_model.py",
     "pretraining": "pretraining.py",
     "drawing": "formula/mixture.py",
     "features": "stages/transfer_data.py",
@@ -106,10 +108,11 @@ def test_a_statement_changes_the_keys_of_all_that_run_it(key_of: Callable[..., d
         edited = key_of(module, with_statement)
         return {name for name in STARTS if edited[name] != here[name]}
 
-    assert changed_by("training.py") == {"sweep", "train"}
-    assert changed_by("search.py") == {"sweep"}
-    assert changed_by("evaluation.py") == {"train"}
-    assert changed_by("schedule.py") == {"sweep", "train", "pretraining"}
+    assert changed_by("training.py") == {"sweep", "train", "trials", "seeds"}
+    assert changed_by("tracking.py") == {"sweep", "train"}, "what was finished is not trained again"
+    assert changed_by("search.py") == {"sweep", "trials"}
+    assert changed_by("evaluation.py") == {"train", "seeds"}
+    assert changed_by("schedule.py") == {"sweep", "train", "trials", "seeds", "pretraining"}
     assert changed_by("backbones/graph.py") == set(STARTS) - {"drawing"}
     assert changed_by("data/augment.py") == set(STARTS) - {"drawing"}
     assert changed_by("source_batches.py") == {"pretraining"}

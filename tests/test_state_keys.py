@@ -73,7 +73,7 @@ DECIDE_NO_FIT: dict[str, dict[str, Any]] = {
 def test_what_decides_a_fit_names_its_folders(what: str) -> None:
     changed, here = inputs(**DECIDE_A_FIT[what]), inputs()
     assert changed.fits_name("cell_trials") != here.fits_name("cell_trials")
-    assert changed.fits_name("train") != here.fits_name("train")
+    assert changed.fits_name("final_model") != here.fits_name("final_model")
     assert changed.state_folder("sweep") != here.state_folder("sweep")
 
 
@@ -81,7 +81,7 @@ def test_what_decides_a_fit_names_its_folders(what: str) -> None:
 def test_what_only_proposes_or_says_where_does_not(what: str) -> None:
     changed, here = inputs(**DECIDE_NO_FIT[what]), inputs()
     assert changed.fits_name("cell_trials") == here.fits_name("cell_trials")
-    assert changed.fits_name("train") == here.fits_name("train")
+    assert changed.fits_name("final_model") == here.fits_name("final_model")
 
 
 @pytest.mark.parametrize(
