@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from backbench import artifacts
+from backbench.errors import ArtifactError
 
 SPLITS = ("train", "val", "test")
 MADE_BY = "prepare"
@@ -46,9 +47,14 @@ def open_dataset(folder: Path) -> Dataset:
     """Open what prepare wrote; pixels are read only when they are looked at.
 
     Raises:
-        ArtifactError: prepare has not run.
+        ArtifactError: prepare has not run, or its description is not of this form.
     """
     described = artifacts.read_json(folder / DESCRIPTION, made_by=MADE_BY)
+    if "sha256" not in described:
+        raise ArtifactError(
+            f"{folder / DESCRIPTION}: expected the key `sha256`, found none, as older versions wrote it; "
+            f"run `dvc repro {MADE_BY}`"
+        )
     images = {split: artifacts.read_array(images_file(folder, split), made_by=MADE_BY) for split in SPLITS}
     labels = {split: artifacts.read_array(labels_file(folder, split), made_by=MADE_BY) for split in SPLITS}
     return Dataset(
