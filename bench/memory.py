@@ -88,7 +88,7 @@ def write_noise(folder: Path, num_images: int, pixels: int) -> None:
             file.append(random.integers(0, 256, (rows, pixels, pixels, 3), dtype=np.uint8))
         artifacts.write_array(labels_file(folder, split), random.integers(NUM_CLASSES, size=number, dtype=np.int32))
     classes = [str(label) for label in range(NUM_CLASSES)]
-    description = {"name": "noise", "classes": classes, "digest": "noise", "image_size_pixels": pixels}
+    description = {"name": "noise", "classes": classes, "digest": "noise", "sha256": {}, "image_size_pixels": pixels}
     artifacts.write_json(folder / DESCRIPTION, description)
 
 

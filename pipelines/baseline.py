@@ -3,13 +3,12 @@
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
-from backbench.config import DatasetConfig, to_typed
 from backbench.entry import run_stage
 from backbench.stages.baseline import baseline
 
 
 def stage(composed: DictConfig) -> str:
-    return baseline(to_typed(composed.dataset, DatasetConfig, where="conf/dataset"))
+    return baseline()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """The store says how large it is, measures what rounding costs, and goes on where it was killed."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from backbench import activation_store, array_file
+from backbench import activation_store, array_file, artifacts
 from backbench.activation_store import StorePlan, StoreWriter, state_for
-from backbench.errors import ActivationError
+from backbench.errors import ActivationError, ArtifactError
 from backbench.store_record import BoundaryRecord, StoreRecord, read_store
 from tests.test_array_file import saved
 
@@ -18,6 +18,7 @@ RECORD = StoreRecord(
     weights_digest="w",
     weights_file="f",
     data_digest="d",
+    sha256={},
     boundaries=(BoundaryRecord("last_stage", "wide", 3, 4, {"train": True, "val": True}, 0.25),),
 )
 
@@ -54,6 +55,14 @@ def test_the_size_is_that_of_the_files(tmp_path: Path) -> None:
     assert PLAN.num_bytes(*PLAN.shapes) == sum(value.nbytes for value in values) == 25 * (128 + 8) * 2
     assert np.load(tmp_path / "cell/wide/train.npy").shape == (2, 10, 4, 4, 8)
     assert read_store(tmp_path / "cell") == RECORD
+
+
+def test_a_description_of_another_form_says_what_to_run(tmp_path: Path) -> None:
+    content = asdict(RECORD)
+    del content["sha256"]
+    artifacts.write_json(tmp_path / "boundary.json", content)
+    with pytest.raises(ArtifactError, match="expected the keys of StoreRecord, found others .*; run `dvc repro embed`"):
+        read_store(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from backbench.data.store import prepare_dataset
 from backbench.errors import ArtifactError
 from backbench.records import read_metrics
 from backbench.stages.baseline import baseline as baseline_stage
-from tests.image_folders import config_for, make_folder, picture, save
+from tests.image_folders import config_for, picture, save
 
 ASSETS = Path(__file__).parents[1] / "assets"
 TWO_STRENGTHS = (1e-3, 1e-2)
@@ -39,7 +40,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetConfig:
 
 
 def test_it_writes_metrics_of_the_form_of_a_cell(config: DatasetConfig) -> None:
-    baseline_stage(config)
+    baseline_stage()
     record = read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline")
     assert (record.backbone, record.strategy, record.num_seeds) == ("pixels", "logistic_regression", 1)
     assert record.mean["test_accuracy"] == 1.0
@@ -62,7 +63,7 @@ def test_it_writes_metrics_of_the_form_of_a_cell(config: DatasetConfig) -> None:
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_predictions_are_those_of_the_split(config: DatasetConfig, split: str) -> None:
-    baseline_stage(config)
+    baseline_stage()
     table = pq.read_table(artifacts.BASELINE_PREDICTIONS, filters=[("split", "=", split)])
     labels = open_dataset(artifacts.DATASET).labels[split]
     assert {field.name: str(field.type) for field in table.schema} == {
@@ -80,19 +81,33 @@ def test_predictions_are_those_of_the_split(config: DatasetConfig, split: str) -
 
 def test_running_again_gives_the_same_bytes(config: DatasetConfig) -> None:
     paths = (artifacts.BASELINE / "metrics.json", artifacts.BASELINE_PREDICTIONS)
-    baseline_stage(config)
+    baseline_stage()
     first = [path.read_bytes() for path in paths]
-    baseline_stage(config)
+    baseline_stage()
     assert [path.read_bytes() for path in paths] == first
 
 
+def test_its_key_is_that_of_the_arrays_and_of_no_setting_that_changes_none(config: DatasetConfig) -> None:
+    """Where prepare gives the same arrays, DVC does not run this stage again."""
+
+    def key_of(**changes: object) -> str:
+        prepare_dataset(replace(config, **changes), artifacts.DATASET)  # type: ignore[arg-type]
+        baseline_stage()
+        return read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline").cell_key
+
+    first = key_of()
+    assert key_of(min_size_pixels=9, val_fraction=0.2000001) == first
+    assert key_of(train_per_class=3) != first
+    assert key_of(image_size_pixels=8) != first
+
+
 def test_test_labels_do_not_change_the_choice(config: DatasetConfig) -> None:
-    baseline_stage(config)
+    baseline_stage()
     path = artifacts.BASELINE / "metrics.json"
     before = json.loads(path.read_text(encoding="utf-8"))["mean"]
     labels = artifacts.DATASET / "labels-test.npy"
     artifacts.write_array(labels, 1 - np.load(labels))
-    baseline_stage(config)
+    baseline_stage()
     after = json.loads(path.read_text(encoding="utf-8"))["mean"]
     assert after["val_loss"] == before["val_loss"]
     assert after["test_accuracy"] == 1 - before["test_accuracy"]
@@ -199,4 +214,4 @@ def test_pixels_alone_stay_under_half_on_photodigits(tmp_path: Path, monkeypatch
 def test_without_prepare_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ArtifactError, match="dvc repro prepare"):
-        baseline_stage(config_for(make_folder(tmp_path / "data")))
+        baseline_stage()

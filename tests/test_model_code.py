@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from backbench.model_code import PACKAGE, copy_modules, needed_modules
+from backbench.model_code import copy_modules, needed_modules
+from backbench.source_code import PACKAGE
 
 
 def test_the_copied_modules_suffice_to_import_the_exported_model(tmp_path: Path) -> None:

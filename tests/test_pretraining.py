@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from backbench import pretraining
 from backbench.artifacts import file_sha256
 from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph
@@ -15,7 +16,7 @@ from backbench.formula import mixture, scenes
 from backbench.formula.cache import SourceImages, source_images
 from backbench.model_card import record, write_curve
 from backbench.pretrain_config import PretrainConfig, SourceAugmentationConfig
-from backbench.pretraining import Folders, Outcome, SourceRecord, curves_of, pretrain
+from backbench.pretraining import Folders, Outcome, SourceRecord, curves_of, pretrain, run_fingerprint
 from backbench.source_batches import SourceBatches, labels_of
 from backbench.unit_scale import has_batch_norm, scale_to_unit
 
@@ -97,6 +98,15 @@ def test_a_resumed_run_ends_in_the_same_bytes(cache: Path, tmp_path: Path, backb
     assert whole.sha256 == resumed.sha256 == file_sha256(whole.weights)
     assert other.sha256 != whole.sha256
     build_graph(backbone).load_weights(whole.weights)
+
+
+@pytest.mark.parametrize("part", ["code_fingerprint", "deciding_versions"])
+def test_a_run_of_other_code_or_versions_is_another_run(
+    monkeypatch: pytest.MonkeyPatch, backbone: BackboneConfig, part: str
+) -> None:
+    key = run_fingerprint(backbone, RECIPE)
+    monkeypatch.setattr(pretraining, part, lambda *modules: "other")
+    assert run_fingerprint(backbone, RECIPE) != key
 
 
 def test_the_curve_survives_a_kill(cache: Path, tmp_path: Path, backbone: BackboneConfig) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backbench import artifacts
 from backbench.artifacts import file_sha256
 from backbench.data.dataset import MANIFEST, SPLITS, open_dataset
 from backbench.data.store import MANIFEST_COLUMNS, prepare_dataset
@@ -171,6 +172,15 @@ def test_a_folder_without_a_single_image_is_one_line(tmp_path: Path) -> None:
 def test_opening_before_prepare_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="dvc repro prepare"):
         open_dataset(tmp_path)
+
+
+def test_a_data_set_that_an_older_version_wrote_is_to_be_prepared_again(data: Path, tmp_path: Path) -> None:
+    described = prepare_dataset(config_for(data), tmp_path / "dataset")
+    assert described["sha256"].keys() == {f"{kind}-{split}.npy" for kind in ("images", "labels") for split in SPLITS}
+    del described["sha256"]
+    artifacts.write_json(tmp_path / "dataset/dataset.json", described)
+    with pytest.raises(ArtifactError, match="expected the key `sha256`, found none.*dvc repro prepare"):
+        open_dataset(tmp_path / "dataset")
 
 
 def test_opened_pixels_cannot_be_changed(data: Path, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from backbench.config import to_typed
 from backbench.errors import ConfigError, DatasetError
 from backbench.pretrain_config import FineTuningConfig, TransferConfig
 from backbench.report.transfer_tables import BEGIN, END
-from backbench.stages import transfer_start
-from backbench.stages.transfer import transfer
-from backbench.stages.transfer_data import named_data
+from backbench.stages import transfer_data, transfer_start
+from backbench.stages.transfer import keys_of, starts, transfer
+from backbench.stages.transfer_data import kept_features, named_backbone, named_data
 from backbench.stages.transfer_start import Results
 from backbench.transfer.fine_tuning import FineTuner, prepared_views, ready_from_scratch
 from backbench.transfer.measurements import Key, chosen_rates, from_records, to_records, with_row
@@ -189,6 +189,35 @@ def test_the_shipped_digits_are_a_pool_of_60_and_a_test_set_of_1197() -> None:
     data = named_data(PROJECT / "conf", "photodigits")
     assert np.bincount(data.pool_labels).tolist() == [60] * 10
     assert data.test_images.shape == (1197, 64, 64, 3)
+
+
+def test_features_of_another_input_size_preprocessor_code_or_image_are_computed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: BackboneConfig
+) -> None:
+    data = coloured_data()
+
+    def files_with(backbone: BackboneConfig, data: TargetData = data) -> int:
+        kept_features(tmp_path / "features", "weights", lambda: build_graph(backbone), backbone, data)
+        return len(list((tmp_path / "features").iterdir()))
+
+    assert [files_with(backbone), files_with(backbone)] == [1, 1]
+    assert files_with(replace(backbone, input_size_pixels=24)) == 2
+    assert files_with(replace(backbone, preprocessor="keras.applications.vgg16.preprocess_input")) == 3
+    assert files_with(backbone, replace(data, pool_images=data.pool_images[:, ::2, ::2])) == 4
+    monkeypatch.setattr(transfer_data, "code_fingerprint", lambda *modules: "other code")
+    assert files_with(backbone) == 5
+
+
+def test_the_shipped_table_is_of_the_shipped_configuration() -> None:
+    """Otherwise the next run would measure all of it again."""
+    config, conf = shipped_config(), PROJECT / "conf"
+    data = {name: named_data(conf, name) for name in config.datasets}
+    backbones = {name: named_backbone(conf, name) for name in config.backbones}
+    planned = {key for start, seeds in starts(config, backbones) for key in keys_of(config, start, seeds, data)}
+    assert set(Results(PROJECT / config.table).read()) == planned
+    sizes = {name: replace(backbone, input_size_pixels=96) for name, backbone in backbones.items()}
+    resized = {key for start, seeds in starts(config, sizes) for key in keys_of(config, start, seeds, data)}
+    assert not planned & resized
 
 
 def small_run(tmp_path: Path, recipe: FineTuningConfig) -> TransferConfig:

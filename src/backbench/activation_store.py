@@ -122,6 +122,11 @@ class StoreWriter:
         largest = self._progress["largest"].get(boundary, 0.0)
         return float(self._progress["difference"][boundary] / largest) if largest else 0.0
 
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of every file, by its path in the store."""
+        files = sorted(self._store.rglob("*.npy"))
+        return {file.relative_to(self._store).as_posix(): artifacts.file_sha256(file) for file in files}
+
     def finish(self, record: StoreRecord, target: Path) -> None:
         """Move the files to where the next stages look for them."""
         artifacts.write_json(self._store / DESCRIPTION, asdict(record))
@@ -161,7 +166,7 @@ class StoreWriter:
 
 def state_for(state: Path, *parts: Any) -> Path:
     """Return the folder in `state` that is named by all that decides a store; what others left there is removed."""
-    name = artifacts.fingerprint(*parts, artifacts.code_fingerprint())
+    name = artifacts.fingerprint(*parts)
     for other in state.iterdir() if state.is_dir() else ():
         if other.name != name:
             shutil.rmtree(other)

@@ -3,7 +3,6 @@
 No other module spells a path of `work/`, `models/`, `results/` or `report/`.
 """
 
-import ast
 import csv
 import hashlib
 import io
@@ -242,32 +241,13 @@ def file_digest(path: Path, algorithm: str) -> str:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Digest JSON-serialisable parts into 16 hexadecimal digits."""
-    text = json.dumps(parts, sort_keys=True, default=str)
+    """Digest parts into 16 hexadecimal digits.
+
+    Raises:
+        TypeError: a part is not of JSON: an array or a path, say, which text would shorten or confuse with a string.
+    """
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def code_fingerprint() -> str:
-    """Digest every source file of this package, so that state of other code is never resumed."""
-    package = Path(__file__).parent
-    files = sorted(package.rglob("*.py"))
-    return fingerprint([(file.relative_to(package).as_posix(), file_sha256(file)) for file in files])
-
-
-def syntax_fingerprint(files: Iterable[Path]) -> str:
-    """Digest what source files do: comments, docstrings and the order of the files change nothing."""
-    return fingerprint([(file.name, _syntax(file)) for file in sorted(files)])
-
-
-def _syntax(file: Path) -> str:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            # A string that stands alone is documentation.
-            kept = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
-            node.body = kept  # type: ignore[attr-defined]
-    return ast.dump(tree)
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """What the one process does that coordinates a shared study: propose rounds, and again what was lost."""
 
+import json
 import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 
 import optuna
@@ -13,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from backbench.config import SearchConfig
 from backbench.owners import SignsOfLife, is_gone
 from backbench.records import TrialRecord
-from backbench.search import BOUNDARY, Proposal, Space, proposals, rounds
+from backbench.search import BOUNDARY, Proposal, Space, batches, proposals, rounds
 from backbench.shared_study import (
     BATCH,
     COORDINATOR,
@@ -37,6 +39,7 @@ from backbench.study_storage import StudyError
 
 LIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 MOST_TIMES_LOST = 3
+Known = Callable[[Sequence[Proposal]], Sequence[TrialRecord]]
 
 
 class Coordination:
@@ -70,6 +73,7 @@ class Coordination:
         batch_size: int,
         on_trial: Callable[[TrialRecord], None],
         wait: Callable[[int], None],
+        known: Known = lambda batch: (),
     ) -> list[TrialRecord]:
         """Propose trials until the study has `search.num_trials` finished ones.
 
@@ -79,6 +83,7 @@ class Coordination:
             batch_size: How many trials a worker takes at once.
             on_trial: Told of every finished trial, those of an earlier process included.
             wait: Called while trials wait or run, and told how many are finished; it may run some.
+            known: Told the proposals of a batch, gives their trials where an earlier study finished them, or none.
 
         Returns:
             Exactly `num_trials` records, by position; pruned ones count.
@@ -101,8 +106,8 @@ class Coordination:
             if now is None:
                 self._phase(STOPPED)
                 return records
-            self._propose(search, now, records, batch_size)
-            wait(len(told))
+            if not self._propose(search, now, records, batch_size, known):
+                wait(len(told))
 
     @contextmanager
     def stopping_workers_on_failure(self) -> Iterator[None]:
@@ -126,20 +131,28 @@ class Coordination:
     def _set(self, name: str, value: str) -> None:
         self._study.patiently(lambda: self._study.storage.set_study_user_attr(self._study.study_id, name, value))
 
-    def _propose(self, search: SearchConfig, positions: range, records: Sequence[TrialRecord], batch_size: int) -> None:
-        """Let what a round lacks wait for a worker, whatever is there already."""
+    def _propose(
+        self, search: SearchConfig, positions: range, records: Sequence[TrialRecord], batch_size: int, known: Known
+    ) -> bool:
+        """Let what a round lacks wait for a worker, whatever is there already; true where some of it is known."""
         missing = set(positions) - self._live_positions()
         if not missing:
-            return
-        batches = [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]
-        for batch in batches:
+            return False
+        for batch in batches(positions, batch_size):
             if not missing.isdisjoint(batch):
                 missing |= self._give_up_rest(batch)
         earlier = [record for record in records if record.index < positions.start]
         proposed = {proposal.position: proposal for proposal in proposals(search, self._space, positions, earlier)}
-        for batch in batches:
-            for position in missing.intersection(batch):
-                self._enqueue(_waiting(proposed[position], batch, self._space))
+        any_known = False
+        for batch in batches(positions, batch_size):
+            lacking = missing.intersection(batch)
+            finished = (
+                {record.index: record for record in known([proposed[place] for place in batch])} if lacking else {}
+            )
+            for position in lacking:
+                self._enqueue(_new_trial(proposed[position], batch, self._space, finished.get(position)))
+            any_known |= bool(finished)
+        return any_known
 
     def _give_up_rest(self, batch: range) -> set[int]:
         """End what still runs of a batch of which some has ended: it is run again whole."""
@@ -212,10 +225,13 @@ def _sign(trial: FrozenTrial) -> tuple[object, ...]:
     return trial._trial_id, trial.user_attrs.get(OWNER), trial.user_attrs.get(SIGN)
 
 
-def _waiting(proposal: Proposal, batch: range, space: Space) -> FrozenTrial:
+def _new_trial(proposal: Proposal, batch: range, space: Space, finished: TrialRecord | None) -> FrozenTrial:
+    """Spell a trial that waits for a worker, or one whose end is known."""
+    known = {} if finished is None else {RECORD: json.dumps(asdict(finished))}
     return optuna.trial.create_trial(
-        state=TrialState.WAITING,
+        state=TrialState.WAITING if finished is None else TrialState[finished.state],
+        value=None if finished is None else finished.val_loss,
         params={**proposal.parameters, BOUNDARY: proposal.boundary},
         distributions=space.distributions,
-        user_attrs={POSITION: proposal.position, BATCH: batch.start, SIZE: len(batch)},
+        user_attrs={POSITION: proposal.position, BATCH: batch.start, SIZE: len(batch), **known},
     )

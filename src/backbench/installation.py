@@ -3,12 +3,15 @@
 import importlib.metadata
 import json
 import os
+import platform
 from functools import cache
 from pathlib import Path
 
 from backbench.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+# Beside Keras and its backend: what draws, resizes, searches, and builds graphs.
+DECIDING_PACKAGES = ("keras-hub", "matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "scipy")
 PACKAGE_OF_BACKEND = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "openvino": "openvino"}
 
 
@@ -51,3 +54,9 @@ def computing_versions() -> dict[str, str | None]:
     """Return the versions of Keras and of the package that computes for it."""
     name = backend()
     return {package: installed(package) for package in ("keras", PACKAGE_OF_BACKEND.get(name, name))}
+
+
+def deciding_versions() -> dict[str, str | None]:
+    """Return the versions of Python and of all packages that decide the numbers of a result."""
+    others = {package: installed(package) for package in DECIDING_PACKAGES}
+    return {"python": platform.python_version(), **computing_versions(), **others}

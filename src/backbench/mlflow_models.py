@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbench.mlflow_connection import Connection, metric_points, repeated_once
-from backbench.model_code import PACKAGE, copy_modules
+from backbench.model_code import copy_modules
 from backbench.model_folder import DESCRIPTION, ModelDescription, read_description, verify_weights
 from backbench.records import CellRecord, results_digest
 from backbench.runs import cell_metrics
+from backbench.source_code import PACKAGE
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel

@@ -7,13 +7,12 @@ in the same bytes as one that was not.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from backbench import artifacts, source_batches, unit_scale
+from backbench import artifacts
 from backbench.activations import EVALUATION_BATCH_SIZE, outputs
 from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph, preprocess
@@ -23,10 +22,12 @@ from backbench.data.augment import resized
 from backbench.determinism import make_deterministic
 from backbench.fit_state import model_arrays, restore_model
 from backbench.formula import mixture
-from backbench.formula.cache import SourceImages, source_digest, source_images
+from backbench.formula.cache import SourceImages, source_images
+from backbench.installation import deciding_versions
 from backbench.pretrain_config import PretrainConfig
 from backbench.schedule import learning_rate_at
 from backbench.source_batches import SourceBatches
+from backbench.source_code import code_fingerprint, named_modules
 from backbench.unit_scale import has_batch_norm, scale_to_unit
 
 VAL_SEED_OFFSET = 1_000_003
@@ -145,10 +146,8 @@ def run_fingerprint(backbone: BackboneConfig, config: PretrainConfig) -> str:
     """
     network = {key: value for key, value in asdict(backbone).items() if key != "formula"}
     recipe = {key: value for key, value in asdict(config).items() if key != "checkpoint_every_steps"}
-    files = (__file__, source_batches.__file__, unit_scale.__file__)
-    backend = keras.backend.backend()
-    code = artifacts.syntax_fingerprint(Path(file) for file in files)
-    return artifacts.fingerprint(network, recipe, source_digest(), code, version("keras"), backend, version(backend))
+    code = code_fingerprint(Path(__file__), *named_modules(backbone.constructor, backbone.preprocessor))
+    return artifacts.fingerprint(network, recipe, code, keras.backend.backend(), deciding_versions())
 
 
 def _train(

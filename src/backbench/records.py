@@ -76,6 +76,12 @@ class TrialRecord:
         return {"val_loss": self.val_loss, "val_accuracy": self.val_accuracy, "epochs": self.epochs}
 
 
+def trial_of(stored: Mapping[str, Any]) -> TrialRecord:
+    """Read a trial as `asdict` and JSON spell it."""
+    history = tuple(EpochRecord(**epoch) for epoch in stored["history"])
+    return TrialRecord(**{**stored, "history": history})
+
+
 @dataclass(frozen=True)
 class SeedRecord:
     """One final model; `metrics` holds `test_…` and `val_…` numbers."""

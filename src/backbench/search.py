@@ -61,6 +61,11 @@ def rounds(search: SearchConfig, *, prunes: bool) -> list[range]:
     return [range(start, min(start + size, search.num_trials)) for start in range(0, search.num_trials, size)]
 
 
+def batches(positions: range, size: int) -> list[range]:
+    """Split the positions of a round into what is run at once."""
+    return [positions[start : start + size] for start in range(0, len(positions), size)]
+
+
 def proposals(search: SearchConfig, space: Space, positions: range, earlier: Sequence[TrialRecord]) -> list[Proposal]:
     """Propose the trials of a round.
 

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from backbench.owners import owner_name
-from backbench.records import EpochRecord, TrialRecord
+from backbench.records import TrialRecord, trial_of
 from backbench.search import BOUNDARY, Proposal
 from backbench.study_storage import StudyError, StudyStorage
 
@@ -203,6 +203,4 @@ def _proposal(trial: FrozenTrial) -> Proposal:
 
 def record_of(trial: FrozenTrial) -> TrialRecord:
     """Read what was told of a trial."""
-    stored = json.loads(trial.user_attrs[RECORD])
-    history = tuple(EpochRecord(**epoch) for epoch in stored.pop("history"))
-    return TrialRecord(history=history, **stored)
+    return trial_of(json.loads(trial.user_attrs[RECORD]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backbench import artifacts
+from backbench.errors import ArtifactError
 
 DESCRIPTION = "boundary.json"
 
@@ -30,12 +31,14 @@ class StoreRecord:
     """What the embed stage says of its activations: `views` as configured, and every boundary.
 
     `weights_digest` is of the values, `weights_file` the SHA-256 of the file that they came from, None where none did.
+    `sha256` is of every stored file, by its path below the cell's folder.
     """
 
     views: int | str
     weights_digest: str
     weights_file: str | None
     data_digest: str
+    sha256: Mapping[str, str]
     boundaries: tuple[BoundaryRecord, ...]
 
 
@@ -43,8 +46,13 @@ def read_store(folder: Path) -> StoreRecord:
     """Read what the embed stage says of its activations.
 
     Raises:
-        ArtifactError: the embed stage has not run.
+        ArtifactError: the embed stage has not run, or its file is not of this form.
     """
     content = artifacts.read_json(folder / DESCRIPTION, made_by="embed")
-    boundaries = tuple(BoundaryRecord(**boundary) for boundary in content.pop("boundaries"))
-    return StoreRecord(boundaries=boundaries, **content)
+    try:
+        boundaries = tuple(BoundaryRecord(**boundary) for boundary in content.pop("boundaries"))
+        return StoreRecord(boundaries=boundaries, **content)
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{folder / DESCRIPTION}: expected the keys of StoreRecord, found others ({error}); run `dvc repro embed`"
+        ) from error

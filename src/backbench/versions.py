@@ -11,14 +11,14 @@ from omegaconf import OmegaConf
 
 from backbench import artifacts
 from backbench.errors import ConfigError
-from backbench.installation import PACKAGE_OF_BACKEND, backend, installed
+from backbench.installation import DECIDING_PACKAGES, PACKAGE_OF_BACKEND, backend, installed
 
 FILE = Path("conf/versions.yaml")
 HEADER = (
     "# What computes here. `make repro` writes it, and DVC runs again what depends on a line that changed.\n"
     "# `backend` is Keras's: KERAS_BACKEND chooses it.\n"
 )
-PACKAGES = ("keras", "keras-hub", "numpy", "optuna", "pillow", "scikit-learn", "scipy")
+PACKAGES = ("keras", *DECIDING_PACKAGES)
 
 
 def versions_here() -> dict[str, str | None]:

@@ -52,7 +52,7 @@ def test_a_full_disk_is_one_line_and_takes_nothing_that_was_finished(
     monkeypatch.setattr("backbench.activation_store.FREE_BYTES", 0)
     run(STRATEGY, seeds=SEEDS)
     undisturbed = results()
-    for folder in ("results", "models", "work/activations", "work/predictions"):
+    for folder in ("results", "models", "work/activations", "work/predictions", "work/state"):
         shutil.rmtree(folder)
     config, lost, refusals = cell_config_for(STRATEGY, seeds=SEEDS), set[str](), list[str]()
     embed(config)

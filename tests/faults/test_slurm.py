@@ -1,6 +1,7 @@
 """A cell's sweep on a real SLURM of two nodes: as in one process, whatever is cancelled, killed or sent back."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,12 +106,13 @@ def joined(config: CellConfig, stage: subprocess.Popen[bytes], log: Path) -> Sha
 
 
 def undisturbed(config: CellConfig) -> dict[str, str]:
-    """Run the cell in this process, and take its results away again."""
+    """Run the cell in this process, and take its results and what it kept away again."""
     embed(config)
     sweep(config)
     found = results()
     for file in CELL.results.iterdir():
         file.unlink()
+    shutil.rmtree(STATE)
     return found
 
 

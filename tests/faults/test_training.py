@@ -15,7 +15,7 @@ from backbench.stages.train import train
 from backbench.strategies import Adapter
 from tests.faults.conftest import Tried, differing
 from tests.limited_memory import limit_memory
-from tests.pipelines.test_cell import Killed, Stage, cell_config_for, dying_once_at, run
+from tests.pipelines.test_cell import Killed, Stage, cell_config_for, dying_once_at, forget, run
 
 CELL = Cell("tiny", "fine_tuning")
 
@@ -36,6 +36,7 @@ def test_where_memory_runs_out_the_study_goes_on_in_halves(
     config = replace(config, strategy=replace(config.strategy, batch_size=16, head_start=None))
     embed(config)
     whole = swept(config)
+    forget()
     limit_memory(monkeypatch, "train_on_batch", 8)
     halved = swept(config)
     assert {trial.accumulation_steps for trial in whole} == {1}
@@ -76,6 +77,7 @@ def test_a_stage_that_dies_again_and_again_goes_on_to_the_same_bytes(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, tried: Tried, strategy: str
 ) -> None:
     straight = run(strategy, seeds=[0, 1])
+    forget()
     config = cell_config_for(strategy, seeds=[0, 1])
     num_deaths = 0
     for stage, call in ((sweep, 0), (sweep, 1), (sweep, 0), (train, 0)):

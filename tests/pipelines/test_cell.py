@@ -1,6 +1,8 @@
 """One cell from images to test metrics, on a tiny backbone: embed, sweep and train as the stages run them."""
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ import pytest
 from backbench import artifacts
 from backbench.artifacts import Cell, file_sha256
 from backbench.backbone_config import WeightsConfig
-from backbench.config import BenchmarkConfig, CellConfig, RangeConfig, SearchConfig, TrackingConfig
+from backbench.config import BenchmarkConfig, CellConfig, PrunerConfig, RangeConfig, SearchConfig, TrackingConfig
 from backbench.errors import ArtifactError, DivergedError, MemoryLimitError
 from backbench.predictions import read_predictions
 from backbench.records import read_best, read_cell, read_trials, write_best
+from backbench.schedule import Candidate
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
@@ -85,6 +88,11 @@ def run(strategy: str, *, seeds: list[int]) -> dict[str, str]:
     return {path.as_posix(): file_sha256(path) for path in sorted(files)}
 
 
+def forget() -> None:
+    """Take away what finished trials and seeds left, or they would be taken up."""
+    shutil.rmtree(artifacts.STATE)
+
+
 def dying_once_at(call: int) -> Callable[..., object]:
     """Replace a fit by one that dies in its n-th call of this process, and works from then on."""
     fit, calls = Adapter.fit, iter(range(1000))
@@ -100,6 +108,7 @@ def dying_once_at(call: int) -> Callable[..., object]:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_seed_zero_twice_is_the_same_and_seed_one_differs(strategy: str, workplace: Path) -> None:
     first = run(strategy, seeds=[0, 1])
+    forget()
     again = run(strategy, seeds=[0, 1])
     assert first == again
     models = {path: digest for path, digest in first.items() if path.endswith(".weights.h5")}
@@ -108,7 +117,8 @@ def test_seed_zero_twice_is_the_same_and_seed_one_differs(strategy: str, workpla
     assert record.metrics.mean["test_accuracy"] > 0.4
     histories = [seed.history for seed in record.seeds]
     assert histories[0] != histories[1]
-    assert not artifacts.STATE.exists() or not list(artifacts.STATE.rglob("*.json"))
+    left = {path.relative_to(artifacts.STATE).parts[0] for path in artifacts.STATE.rglob("*") if path.is_file()}
+    assert left == {"trials", "train"}, "no state of a stage under way"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +132,7 @@ def test_a_cell_killed_in_the_middle_ends_in_the_same_bytes(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, kills: list[tuple[Stage, int]]
 ) -> None:
     straight = run(strategy, seeds=[0, 1])
+    forget()
     config = cell_config_for(strategy, seeds=[0, 1])
     for stage, call in kills:
         with monkeypatch.context() as patch:
@@ -141,6 +152,7 @@ def test_the_sweep_never_reads_the_test_split(workplace: Path) -> None:
     np.save(artifacts.DATASET / "labels-test.npy", (labels + 1) % 3)
     values = np.load(cell.activations / "output/test.npy")
     np.save(cell.activations / "output/test.npy", np.zeros_like(values))
+    forget()
     sweep(config)
     assert {path.name: file_sha256(path) for path in cell.results.iterdir()} == before
 
@@ -248,3 +260,97 @@ def test_a_cell_that_cannot_fit_into_memory_is_refused_before_its_first_trial(
     with pytest.raises(MemoryLimitError, match="accumulation_steps in conf/strategy/fine_tuning.yaml"):
         sweep(config)
     assert not Cell("tiny", "fine_tuning").results.exists()
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many candidates each fit had, head starts aside."""
+    fit, sizes = Adapter.fit, list[int]()
+
+    def counting(self: Adapter, candidates: Sequence[Candidate], *arguments: Any, **options: Any) -> object:
+        sizes.append(len(candidates))
+        return fit(self, candidates, *arguments, **options)
+
+    monkeypatch.setattr(Adapter, "fit", counting)
+    return sizes
+
+
+def searching(num_trials: int, strategy: str = "fine_tuning", seeds: Sequence[int] = (0, 1)) -> CellConfig:
+    config = cell_config_for(strategy, seeds=list(seeds))
+    pruner = PrunerConfig(percentile=50.0, startup_trials=1, warmup_epochs=1)
+    search = replace(config.search, num_trials=num_trials, trials_per_round=2, trials_per_batch=8, pruner=pruner)
+    return replace(config, search=search)
+
+
+def results_of(config: CellConfig) -> dict[str, str]:
+    for stage in (sweep, train):
+        stage(config)
+    cell = Cell("tiny", config.strategy.name)
+    files = [*cell.results.iterdir(), *cell.models.iterdir(), cell.predictions]
+    return {path.as_posix(): file_sha256(path) for path in sorted(files)}
+
+
+def test_a_longer_search_trains_what_is_new_and_ends_as_one_from_scratch(workplace: Path, fitted: list[int]) -> None:
+    embed(searching(4))
+    results_of(searching(4))
+    assert fitted == [1] * (4 + 2)
+    fitted.clear()
+    longer = results_of(searching(8))
+    num_seeds = len(fitted) - 4
+    assert num_seeds in (0, 2), "the same choice is not trained again"
+    forget()
+    fitted.clear()
+    assert results_of(searching(8)) == longer
+    assert fitted == [1] * (8 + 2)
+
+
+def test_heads_that_train_as_one_network_are_known_together_or_not_at_all(workplace: Path, fitted: list[int]) -> None:
+    embed(searching(4, "feature_extraction"))
+    results_of(searching(4, "feature_extraction"))
+    results_of(searching(8, "feature_extraction", seeds=[0, 1, 2]))
+    assert fitted == [4, 2, 8, 3]
+
+
+def test_one_more_seed_costs_one_seed_and_ends_as_all_from_scratch(workplace: Path, fitted: list[int]) -> None:
+    embed(searching(2))
+    results_of(searching(2, seeds=[0, 1]))
+    fitted.clear()
+    longer = results_of(searching(2, seeds=[0, 1, 2]))
+    assert fitted == [1]
+    forget()
+    assert results_of(searching(2, seeds=[0, 1, 2])) == longer
+
+
+def test_models_whose_bytes_are_not_those_that_were_kept_are_trained_again(workplace: Path, fitted: list[int]) -> None:
+    embed(searching(2))
+    first = results_of(searching(2))
+    fitted.clear()
+    (kept,) = artifacts.STATE.rglob("seed-1.weights.h5")
+    # In place, as a program might that thinks the models its own: they share the blocks of the disk.
+    with kept.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    assert results_of(searching(2)) == first
+    assert fitted == [1]
+
+
+@pytest.mark.parametrize("change", ["code", "weights", "pruner", "schedule"])
+def test_what_decides_a_trial_computes_all_again(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, fitted: list[int], change: str
+) -> None:
+    config = searching(2)
+    embed(config)
+    results_of(config)
+    fitted.clear()
+    if change == "code":
+        monkeypatch.setattr("backbench.stages.cell.code_fingerprint", lambda *modules: "other code")
+    elif change == "weights":
+        config = replace(config, weights=replace(config.weights, seed=1))
+        embed(config)
+    elif change == "pruner":
+        assert config.search.pruner is not None
+        config = replace(config, search=replace(config.search, pruner=replace(config.search.pruner, percentile=40.0)))
+    else:
+        config = replace(config, strategy=replace(config.strategy, epochs=2))
+    sweep(config)
+    assert fitted == [1, 1]

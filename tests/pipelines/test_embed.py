@@ -72,8 +72,14 @@ def test_what_is_stored_is_described(workplace: Path, capsys: pytest.CaptureFixt
         "num_suffix_parameters": 104,
         "stored": {"train": True, "val": True, "test": True},
     }
+    sha256 = {f"stage_out/{split}.npy": file_sha256(CELL.activations / f"stage_out/{split}.npy") for split in SPLITS}
     digests = {"weights_digest": inputs.digests["weights"], "data_digest": inputs.digests["data"]}
-    assert content == {"views": 2, **digests, "weights_file": None}  # random weights come from no file
+    assert content == {
+        "views": 2,
+        **digests,
+        "weights_file": None,
+        "sha256": sha256,
+    }  # random weights come from no file
     line = "embed tiny-fine_tuning: 60 images, 96 with views → 98.3 kB of float16 at stage_out"
     assert capsys.readouterr().out.splitlines()[0] == line
     assert not (artifacts.STATE / "embed" / str(CELL)).exists()
@@ -176,6 +182,29 @@ def test_one_image_that_does_not_fit_ends_embed_in_one_line(workplace: Path, mon
     limit_memory(monkeypatch, "predict_on_batch", 0)
     with pytest.raises(MemoryLimitError, match="expected a prediction of one image to fit into memory"):
         embed(configured(boundary=SEVERAL))
+
+
+def test_an_embed_killed_under_another_precision_is_begun_again(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "BATCH_SIZES", (16,))
+    single = configured()
+    half = replace(single, benchmark=replace(single.benchmark, precision="mixed_bfloat16"))
+    embed(half)
+    straight = written()
+    append, calls = StoreWriter.append, iter(range(1000))
+
+    def dying(self: StoreWriter, split: str, values: dict[str, np.ndarray]) -> None:
+        if next(calls) == 3:
+            raise Killed
+        append(self, split, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreWriter, "append", dying)
+        with pytest.raises(Killed):
+            embed(single)
+    embed(half)
+    assert written() == straight
 
 
 def test_over_the_limit_the_activations_are_computed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:

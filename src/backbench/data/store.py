@@ -57,7 +57,7 @@ def prepare_dataset(config: DatasetConfig, target: Path) -> dict[str, Any]:
         (folder / POOL).unlink()
         manifest = list(_manifest_rows(scanned.files, members))
         artifacts.write_csv(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
-        description = _description(config, tree, digest, members, manifest)
+        description = {**_description(config, tree, digest, members, manifest), "sha256": _array_digests(folder)}
         artifacts.write_json(folder / DESCRIPTION, description)
     return description
 
@@ -123,6 +123,11 @@ def _write_splits(
         images.flush()
         labels = np.array([classes.index(file.label) for file in files], dtype=np.int32)
         artifacts.write_array(labels_file(folder, split), labels)
+
+
+def _array_digests(folder: Path) -> dict[str, str]:
+    files = [name(folder, split) for split in SPLITS for name in (images_file, labels_file)]
+    return {file.name: artifacts.file_sha256(file) for file in files}
 
 
 def _manifest_rows(files: Sequence[Examined], members: Mapping[str, Sequence[Examined]]) -> Iterator[dict[str, Any]]:

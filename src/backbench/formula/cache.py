@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench.artifacts import replacing, syntax_fingerprint, write_array
+from backbench.artifacts import fingerprint, replacing, write_array
 from backbench.formula import mixture
+from backbench.installation import deciding_versions
+from backbench.source_code import code_fingerprint
 
 CHUNK = 500
 
@@ -22,8 +24,8 @@ class SourceImages:
 
 
 def source_digest() -> str:
-    """Digest the modules that draw, comments and docstrings aside, so that a cache of other drawings is never used."""
-    return syntax_fingerprint(set(Path(__file__).parent.glob("*.py")) - {Path(__file__)})
+    """Digest the modules that draw and the versions of what they draw with: no cache of other drawings is used."""
+    return fingerprint(code_fingerprint(Path(mixture.__file__)), deciding_versions())
 
 
 def _drawn(job: tuple[int, range, int]) -> tuple[range, np.ndarray, np.ndarray]:

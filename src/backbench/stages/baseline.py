@@ -1,7 +1,6 @@
 """The baseline stage: the `pixels` row of every leaderboard."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from backbench.baseline import (
     pixel_probabilities,
     pixel_values,
 )
-from backbench.config import DatasetConfig
 from backbench.data.dataset import Dataset, open_dataset
 from backbench.evaluation import evaluate
 from backbench.metrics import classification_metrics
@@ -30,7 +28,7 @@ STRATEGY = "logistic_regression"
 BOUNDS = (SIDE_PIXELS, MOST_IMAGES, NUM_COMPONENTS)
 
 
-def baseline(config: DatasetConfig) -> str:
+def baseline() -> str:
     """Write metrics and predictions of the pixels, and return the line that says where to look next.
 
     The test split is read once, after the regularisation is chosen on val.
@@ -44,7 +42,7 @@ def baseline(config: DatasetConfig) -> str:
     labels = {split: dataset.labels[split][rows[split]] for split in rows}
     model = fit_pixels(values["train"], labels["train"], val_values=values["val"], val_labels=labels["val"])
     predicted = {split: pixel_probabilities(model, dataset.images[split]) for split in ("val", "test")}
-    record = _record(config, dataset, model, predicted)
+    record = _record(dataset, model, predicted)
     path = artifacts.BASELINE / "metrics.json"
     write_predictions(
         artifacts.BASELINE_PREDICTIONS,
@@ -58,9 +56,7 @@ def baseline(config: DatasetConfig) -> str:
     return f"pixels: {found}; metrics are in {path}"
 
 
-def _record(
-    config: DatasetConfig, dataset: Dataset, model: PixelModel, predicted: Mapping[str, np.ndarray]
-) -> MetricsRecord:
+def _record(dataset: Dataset, model: PixelModel, predicted: Mapping[str, np.ndarray]) -> MetricsRecord:
     on_val = classification_metrics(predicted["val"], dataset.labels["val"])
     metrics = evaluate(
         predicted["test"],
@@ -71,7 +67,7 @@ def _record(
     metrics |= {"val_accuracy": on_val["accuracy"], "val_loss": on_val["log_loss"]}
     return summarise(
         [SeedRecord(seed=SEED, metrics=metrics, epochs=model.num_iterations, history=())],
-        cell_key=artifacts.fingerprint(BACKBONE, asdict(config), dataset.digest, *BOUNDS, INVERSE_REGULARISATIONS),
+        cell_key=artifacts.fingerprint(BACKBONE, dict(dataset.sha256), *BOUNDS, INVERSE_REGULARISATIONS),
         backbone=BACKBONE,
         strategy=STRATEGY,
         boundary="none",

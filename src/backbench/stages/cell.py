@@ -1,15 +1,18 @@
 """What the stages of a cell share: what embed left for it, and the names that follow. No network is imported."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from backbench import artifacts
 from backbench.artifacts import Cell
+from backbench.backbone_config import BackboneConfig
 from backbench.config import CellConfig, resolved
 from backbench.data.dataset import Dataset, open_dataset
 from backbench.errors import BoundaryError
-from backbench.installation import backend
+from backbench.hardware import machine_name
+from backbench.installation import backend, deciding_versions
+from backbench.source_code import code_fingerprint, named_modules
 from backbench.store_record import BoundaryRecord, StoreRecord, read_store
 
 
@@ -40,10 +43,30 @@ class CellInputs:
     def cell_key(self) -> str:
         return artifacts.fingerprint(self.configuration, self.digests)
 
-    def state_folder(self, stage: str, *more: Any) -> Path:
+    def state_folder(self, stage: str) -> Path:
         """Return the folder for what a killed stage needs to go on; other inputs or other code, another folder."""
-        name = artifacts.fingerprint(self.cell_key, artifacts.code_fingerprint(), *more)
+        code = code_of(Path(__file__).with_name(f"{stage}.py"), self.config.backbone)
+        name = artifacts.fingerprint(self.cell_key, self._contents, code, deciding_versions())
         return artifacts.STATE / stage / str(self.cell) / name
+
+    def fits_name(self, module: str) -> str:
+        """Name all that decides a fit but its candidate: not how candidates are proposed, nor how many there are.
+
+        Args:
+            module: The one beside this that runs the fits.
+        """
+        decides = self.configuration
+        search, dataset, strategy = decides.pop("search"), decides.pop("dataset"), decides.pop("strategy")
+        strategy = {name: value for name, value in strategy.items() if name not in ("learning_rate", "weight_decay")}
+        seen = {"augmentation": dataset["augmentation"], "split_seed": dataset["split_seed"]}
+        code = code_of(Path(__file__).with_name(f"{module}.py"), self.config.backbone)
+        computing = (code, deciding_versions(), machine_name())
+        return artifacts.fingerprint(decides, strategy, seen, search["seed"], self._contents, computing)
+
+    @property
+    def _contents(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """What the earlier stages computed, by digests of the arrays themselves."""
+        return dict(self.dataset.sha256), asdict(self.store)
 
     @property
     def boundaries(self) -> tuple[str, ...]:
@@ -63,6 +86,11 @@ class CellInputs:
             f"expected a freeze boundary of {self.cell}, one of {', '.join(self.boundaries)}, found {boundary!r}; "
             "use one of them, or change conf/strategy and run embed"
         )
+
+
+def code_of(module: Path, backbone: BackboneConfig) -> str:
+    """Digest what a module does, with the functions of this package that a backbone's configuration names."""
+    return code_fingerprint(module, *named_modules(backbone.constructor, backbone.preprocessor))
 
 
 def cell_inputs(config: CellConfig) -> CellInputs:

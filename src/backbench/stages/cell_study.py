@@ -11,6 +11,7 @@ from backbench.interruption import Pause
 from backbench.search import Space
 from backbench.shared_study import SharedStudy
 from backbench.stages.cell import CellInputs
+from backbench.stages.finished_trials import FinishedTrials
 from backbench.study_storage import open_storage
 from backbench.worker import Worker
 
@@ -61,6 +62,11 @@ class CellStudy:
         study.remove(names)
         # A worker that has not left yet may still hold a file there, which a network's file system does not let go.
         shutil.rmtree(states, ignore_errors=True)
+
+    def finished_trials(self) -> FinishedTrials:
+        """Open the trials of earlier studies of this cell that this one can take up."""
+        folder = artifacts.STATE / "trials" / str(self._inputs.cell) / self._inputs.fits_name("cell_trials")
+        return FinishedTrials(folder, self._inputs.config.search, prunes=self.prunes, batch_size=self.batch_size)
 
     def coordination(self, study: SharedStudy) -> Coordination:
         """Take over the study, to be coordinated by this process alone."""

@@ -3,6 +3,8 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,6 +27,8 @@ from backbench.console import progress_bar
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
 from backbench.determinism import computing_in, make_deterministic
 from backbench.freezing import cut, resolve_boundary, tapped_prefix
+from backbench.installation import backend, deciding_versions
+from backbench.stages.cell import code_of
 from backbench.store_record import BoundaryRecord, StoreRecord
 from backbench.units import size
 
@@ -54,16 +58,23 @@ def embed(config: CellConfig) -> str:
     wanted = _plan(config, dataset, backbone, tuple(dict.fromkeys(layers.values())))
     plan = wanted.within(min(config.strategy.activation_limit_gigabytes * GIGABYTE, disk_room_bytes(state)))
     print(_size_line(cell, dataset, wanted), *_fallback_lines(cell, wanted, plan), sep="\n", flush=True)
-    key = (asdict(config.dataset), asdict(config.backbone), digest, dataset.digest, asdict(plan), batch_size_for(plan))
-    writer = StoreWriter(state_for(state, *key), plan)
+    writer = StoreWriter(state_for(state, *_key(config, dataset, digest, plan)), plan)
     _write_splits(config, backbone, plan, writer)
     records = tuple(_record(backbone, name, layer, plan, writer) for name, layer in layers.items())
     weights_file = file_sha256_of(config.backbone, config.weights)
-    store = StoreRecord(config.strategy.views, digest, weights_file, dataset.digest, records)
+    store = StoreRecord(config.strategy.views, digest, weights_file, dataset.digest, writer.digests(), records)
     writer.finish(store, cell.activations)
     shutil.rmtree(state)
     where = f"are in {cell.activations}" if plan.shapes else "will be computed by the next stages"
     return f"{cell}: activations at {', '.join(wanted.shapes)} {where}; next: dvc repro sweep@{cell}"
+
+
+def _key(config: CellConfig, dataset: Dataset, weights: str, plan: StorePlan) -> tuple[Any, ...]:
+    """List all that decides the content of a store."""
+    benchmark = config.benchmark
+    seen = (dict(dataset.sha256), asdict(config.dataset.augmentation), config.dataset.split_seed)
+    computed = (asdict(config.backbone), weights, benchmark.precision, benchmark.threads, batch_size_for(plan))
+    return *seen, *computed, asdict(plan), code_of(Path(__file__), config.backbone), backend(), deciding_versions()
 
 
 def _plan(config: CellConfig, dataset: Dataset, backbone: keras.Model, boundaries: tuple[str, ...]) -> StorePlan:

@@ -18,14 +18,18 @@ from backbench.gpu_support import lacking_for_gpu
 from backbench.hardware import gpus, machine_name
 from backbench.installation import backend, computing_versions
 from backbench.latency import LATENCY_BATCH, Speed
+from backbench.source_code import PACKAGE, code_fingerprint, named_modules
+
+# By its place: to import it would import Keras.
+GRAPH = PACKAGE / "backbones/graph.py"
 
 
 @dataclass(frozen=True)
 class Setting:
     """What a speed is a matter of, beside the backbone; known without a library that computes.
 
-    `has_gpu_packages` tells that the same machine may have become able to use its GPU, `protocol` that
-    speed is measured in another way.
+    `has_gpu_packages` tells that the same machine may have become able to use its GPU, `protocol` that graphs are
+    built, or speed is measured, in another way.
     """
 
     machine: str
@@ -87,12 +91,13 @@ def this_setting(benchmark: BenchmarkConfig) -> Setting:
         backend=backend(),
         versions=computing_versions(),
         has_gpu_packages=not lacking_for_gpu(),
-        protocol=artifacts.syntax_fingerprint([Path(latency.__file__)]),
+        protocol=code_fingerprint(Path(latency.__file__), GRAPH),
     )
 
 
 def _key(backbone: BackboneConfig, setting: Setting) -> str:
-    return artifacts.fingerprint(asdict(backbone), asdict(setting))
+    constructor = code_fingerprint(*named_modules(backbone.constructor))
+    return artifacts.fingerprint(asdict(backbone), asdict(setting), constructor)
 
 
 def _is_known(backbone: BackboneConfig, setting: Setting) -> bool:

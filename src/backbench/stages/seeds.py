@@ -1,6 +1,5 @@
-"""What a killed train stage keeps of the seeds that it finished, outside DVC's outs."""
+"""What the train stage keeps of the seeds that it finished, outside DVC's outs: for the next run, killed or longer."""
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -12,42 +11,70 @@ from backbench import artifacts
 from backbench.records import EpochRecord, SeedRecord
 
 
-class SeedState:
-    """A folder with a few files per finished seed; the record is written last and says that the seed is done."""
+class FinishedSeeds:
+    """A few files per finished seed; the record is written last and holds the digests of the others."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, root: Path, names: Mapping[int, str]) -> None:
+        """Open what is kept.
+
+        Args:
+            root: A folder of this cell alone.
+            names: Of every seed, the name of a folder in `root`: all that decides its model.
+        """
+        self._root, self._names = root, names
 
     def is_done(self, seed: int) -> bool:
-        return self._record_file(seed).is_file()
+        """Say whether a seed's files are there, with the bytes that were written."""
+        digests = artifacts.known_json(self._record_file(seed)).get("sha256", {})
+        files = {name: self._folder(seed) / name for name in digests}
+        return bool(files) and all(
+            file.is_file() and artifacts.file_sha256(file) == digests[name] for name, file in files.items()
+        )
 
     def keep(
         self, record: SeedRecord, probabilities: Mapping[str, np.ndarray], save_weights: Callable[[Path], None]
     ) -> None:
         """Keep a finished seed: float32 probabilities `(num_images, num_classes)` by split, weights, and record."""
-        with artifacts.replacing(self.weights_file(record.seed)) as temporary:
+        weights = self._weights_file(record.seed)
+        with artifacts.replacing(weights) as temporary:
             save_weights(temporary)
+        files = [weights]
         for split, values in probabilities.items():
-            artifacts.write_array(self._probabilities_file(record.seed, split), values)
-        artifacts.write_json(self._record_file(record.seed), asdict(record))
+            files.append(self._probabilities_file(record.seed, split))
+            artifacts.write_array(files[-1], values)
+        digests = {file.name: artifacts.file_sha256(file) for file in files}
+        artifacts.write_json(self._record_file(record.seed), {"record": asdict(record), "sha256": digests})
 
     def record(self, seed: int) -> SeedRecord:
-        stored = json.loads(self._record_file(seed).read_text(encoding="utf-8"))
+        stored = artifacts.read_json(self._record_file(seed), made_by="train")["record"]
         history = tuple(EpochRecord(**epoch) for epoch in stored.pop("history"))
         return SeedRecord(history=history, **stored)
 
     def probabilities(self, seed: int, split: str) -> np.ndarray:
         return artifacts.read_array(self._probabilities_file(seed, split), made_by="train")
 
-    def weights_file(self, seed: int) -> Path:
-        return self._folder / f"seed-{seed}.weights.h5"
+    def hand_on_weights(self, seed: int, target: Path) -> None:
+        """Put a seed's weights where models lie: the same blocks of the disk where the file system shares them."""
+        with artifacts.replacing(target) as temporary:
+            try:
+                temporary.hardlink_to(self._weights_file(seed))
+            except OSError:
+                shutil.copyfile(self._weights_file(seed), temporary)
 
-    def remove(self) -> None:
-        shutil.rmtree(self._folder.parent)
+    def forget_others(self) -> None:
+        """Remove what other choices, seeds or code left of this cell."""
+        for other in self._root.glob("*"):
+            if other.name not in self._names.values():
+                shutil.rmtree(other)
+
+    def _folder(self, seed: int) -> Path:
+        return self._root / self._names[seed]
+
+    def _weights_file(self, seed: int) -> Path:
+        return self._folder(seed) / f"seed-{seed}.weights.h5"
 
     def _record_file(self, seed: int) -> Path:
-        return self._folder / f"seed-{seed}.json"
+        return self._folder(seed) / f"seed-{seed}.json"
 
     def _probabilities_file(self, seed: int, split: str) -> Path:
-        return self._folder / f"seed-{seed}-{split}.npy"
+        return self._folder(seed) / f"seed-{seed}-{split}.npy"

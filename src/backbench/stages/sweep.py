@@ -19,7 +19,7 @@ ALONE = WorkersConfig(name="one")
 def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequence[str] = ()) -> str:
     """Write the cell's trials and its choice, and return the line that says where to look next.
 
-    A killed sweep goes on where it stopped; at most the batches in flight are run again.
+    A killed sweep goes on where it stopped; at most the batches in flight are run again. A longer one runs what is new.
 
     Args:
         config: Of the cell.
@@ -32,7 +32,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
     inputs = cell_inputs(config)
     cell = CellStudy(inputs, workers)
     study = cell.open(creating=True)
-    coordination = cell.coordination(study)
+    coordination, finished = cell.coordination(study), cell.finished_trials()
     with Logbook(config.tracking) as logbook:
         parent = logbook.begin_cell(
             inputs.cell_key,
@@ -48,15 +48,24 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
 
             def on_trial(record: TrialRecord) -> None:
                 logbook.log_trial(parent, record.index, record.parameters, record.metrics, record.history)
+                finished.keep(record)
                 advance(1)
 
             trials = coordination.run(
-                config.search, prunes=cell.prunes, batch_size=cell.batch_size, on_trial=on_trial, wait=wait
+                config.search,
+                prunes=cell.prunes,
+                batch_size=cell.batch_size,
+                on_trial=on_trial,
+                wait=wait,
+                known=finished.known,
             )
+        if finished.num_taken_up:
+            print(f"{inputs.cell}: {finished.num_taken_up} of {len(trials)} trials are those of an earlier sweep")
         write_trials(inputs.cell, trials)
         best = _best_record(config, inputs, trials)
         write_best(inputs.cell, best)
         cell.remove(study)
+        finished.forget_others()
     return _last_line(inputs.cell, best)
 
 

@@ -1,40 +1,18 @@
 """The train stage: one final model per seed with the frozen choice; the only one that reads test labels."""
 
-import shutil
-from collections.abc import Sequence
-from functools import cached_property, partial
-
-import numpy as np
-
-from backbench.activations import ActivationSource
-from backbench.artifacts import Cell, replacing
-from backbench.backbones.weights import save_weights
-from backbench.config import OUTPUT, CellConfig
+from backbench import artifacts
+from backbench.artifacts import Cell
+from backbench.config import CellConfig
 from backbench.console import progress_bar
-from backbench.errors import DivergedError
-from backbench.evaluation import evaluate, probabilities_of
 from backbench.logbook import Logbook
 from backbench.model_folder import FROZEN, seed_file
 from backbench.predictions import Predictions, write_predictions
-from backbench.records import (
-    BestRecord,
-    Choice,
-    SeedRecord,
-    read_best,
-    read_cell,
-    summarise,
-    write_history,
-    write_metrics,
-)
+from backbench.records import BestRecord, read_best, read_cell, summarise, write_history, write_metrics
 from backbench.runs import cell_labels, cell_parameters
-from backbench.schedule import Candidate, Fit
+from backbench.stages.final_model import PREDICTED_SPLITS, FinalModel
 from backbench.stages.model_files import describe_model
-from backbench.stages.seeds import SeedState
+from backbench.stages.seeds import FinishedSeeds
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
-from backbench.strategies import Adapter
-from backbench.transferability import drawn, log_evidence
-
-PREDICTED_SPLITS = ("val", "test")
 
 
 def train(config: CellConfig) -> str:
@@ -45,13 +23,12 @@ def train(config: CellConfig) -> str:
     """
     inputs = training_inputs(config)
     best = read_best(inputs.cell)
-    choice = best.choice
-    state = SeedState(inputs.state_folder("train", choice.learning_rate, choice.weight_decay))
+    final = FinalModel(inputs, best.choice)
+    state = FinishedSeeds(artifacts.STATE / "train" / str(inputs.cell), final.names(config.benchmark.seeds))
     with Logbook(config.tracking) as logbook:
         parent = logbook.begin_cell(
             best.cell_key, str(inputs.cell), cell_parameters(best.configuration, best.digests), cell_labels(inputs.cell)
         )
-        final = _FinalModel(inputs, choice)
         with progress_bar(f"train {inputs.cell}", len(config.benchmark.seeds), "seeds") as advance:
             for seeds in final.groups(config.benchmark.seeds):
                 if not all(state.is_done(seed) for seed in seeds):
@@ -62,92 +39,18 @@ def train(config: CellConfig) -> str:
         _write_models(inputs, best, state)
         _write_results(inputs, best.cell_key, final, state)
         logbook.publish(read_cell(inputs.cell))
-    state.remove()
+    state.forget_others()
     return f"{inputs.cell}: test metrics of {len(config.benchmark.seeds)} seeds are in {inputs.cell.metrics}"
 
 
-class _FinalModel:
-    """Trains the frozen choice once per seed; nothing is built until a seed wants it."""
-
-    def __init__(self, inputs: TrainingInputs, choice: Choice) -> None:
-        self._inputs = inputs
-        self._choice = choice
-
-    @cached_property
-    def _data(self) -> dict[str, ActivationSource]:
-        return {split: self._inputs.activations(split, self._choice.boundary) for split in ("train", "val", "test")}
-
-    @cached_property
-    def _adapter(self) -> Adapter:
-        return self._inputs.adapter(self._choice.boundary)
-
-    @property
-    def boundary(self) -> str:
-        return self._choice.boundary
-
-    @property
-    def num_trainable_parameters(self) -> int:
-        return self._adapter.num_trainable_parameters
-
-    @property
-    def num_parameters(self) -> int:
-        return self._inputs.boundary_record(self._choice.boundary).num_prefix_parameters + self._adapter.num_parameters
-
-    @property
-    def log_evidence(self) -> float:
-        """LogME of the pretrained features of the training images, none of which an adaptation has touched."""
-        train = self._data["train"]
-        rows = drawn(train.num_examples)
-        features = self._adapter.frozen_features(train).take(np.zeros_like(rows), rows)
-        return log_evidence(features, train.labels[rows], num_classes=len(self._inputs.dataset.classes))
-
-    def groups(self, seeds: Sequence[int]) -> list[list[int]]:
-        """Split the seeds into those that train at once: heads all together, suffixes each alone.
-
-        A group is trained whole or not at all, for its sums depend on how many train together.
-        """
-        return [list(seeds)] if self._choice.boundary == OUTPUT else [[seed] for seed in seeds]
-
-    def train(self, seeds: Sequence[int], state: SeedState) -> None:
-        train, val = self._data["train"], self._data["val"]
-        adapter, choice = self._adapter, self._choice
-        initial = [adapter.initial_values(train, val, seed=seed) for seed in seeds]
-        candidates = [Candidate(choice.learning_rate, choice.weight_decay, seed) for seed in seeds]
-        fits = adapter.fit(candidates, initial, train, val)
-        for seed, fit in zip(seeds, fits, strict=True):
-            _require_finite(fit, seed, self._inputs.cell)
-            predicted = {
-                split: probabilities_of(adapter.logits(self._data[split], fit.weights)) for split in PREDICTED_SPLITS
-            }
-            metrics = {"val_loss": fit.best.val_loss, "val_accuracy": fit.best.val_accuracy}
-            metrics |= evaluate(
-                predicted["test"],
-                self._data["test"].labels,
-                val_probabilities=predicted["val"],
-                val_labels=val.labels,
-            )
-            record = SeedRecord(seed, metrics, len(fit.history), fit.history)
-            state.keep(record, predicted, partial(save_weights, adapter.model))
-
-
-def _require_finite(fit: Fit, seed: int, cell: Cell) -> None:
-    """Refuse a final model that diverged, for unlike a trial it has no other beside it to choose."""
-    if fit.reason:
-        raise DivergedError(
-            f"{cell}: expected finite losses of seed {seed}, found that it {fit.reason}; "
-            f"lower the range learning_rate in conf/strategy/{cell.strategy}.yaml"
-        )
-
-
-def _write_models(inputs: TrainingInputs, best: BestRecord, state: SeedState) -> None:
+def _write_models(inputs: TrainingInputs, best: BestRecord, state: FinishedSeeds) -> None:
     seeds = inputs.config.benchmark.seeds
     for seed in seeds:
-        with replacing(inputs.cell.models / seed_file(seed)) as temporary:
-            shutil.copyfile(state.weights_file(seed), temporary)
+        state.hand_on_weights(seed, inputs.cell.models / seed_file(seed))
     describe_model(inputs, best, [state.record(seed) for seed in seeds])
 
 
-def _write_results(inputs: TrainingInputs, cell_key: str, final: _FinalModel, state: SeedState) -> None:
+def _write_results(inputs: TrainingInputs, cell_key: str, final: FinalModel, state: FinishedSeeds) -> None:
     cell, seeds = inputs.cell, inputs.config.benchmark.seeds
     predictions = {
         split: Predictions.of_seeds(

@@ -1,7 +1,9 @@
 """Measure what the formula weights are worth against random weights; every finished measurement is kept at once."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from backbench import artifacts
 from backbench.artifacts import fingerprint
@@ -31,7 +33,8 @@ def keys_of(config: TransferConfig, start: Start, seeds: list[int], data: Mappin
         is_tuned = method == FINE_TUNING
         for dataset in config.fine_tuning_datasets if is_tuned else config.datasets:
             recipe = recipe_of(config, start.backbone.name, from_scratch=start.weights == RANDOM)
-            protocol = fingerprint(data[dataset].digest, config.val_per_class, recipe if is_tuned else "")
+            images = (data[dataset].digest, list(data[dataset].pool_images.shape[1:]), config.val_per_class)
+            protocol = fingerprint(images, _network(start.backbone), asdict(recipe) if is_tuned else None)
             for per_class in config.fine_tuning_per_class if is_tuned else config.per_class:
                 for seed in seeds:
                     keys.append(
@@ -47,6 +50,12 @@ def keys_of(config: TransferConfig, start: Start, seeds: list[int], data: Mappin
                         )
                     )
     return keys
+
+
+def _network(backbone: BackboneConfig) -> dict[str, Any]:
+    """What decides a measurement beside the weights; code does not, or any edit would throw all of them away."""
+    names = ("constructor", "arguments", "preprocessor", "width", "input_size_pixels")
+    return {name: getattr(backbone, name) for name in names}
 
 
 def transfer(config: TransferConfig, backbones: Mapping[str, BackboneConfig], data: Mapping[str, TargetData]) -> str:

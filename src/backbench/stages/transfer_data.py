@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -18,9 +18,12 @@ from backbench.data.augment import resized
 from backbench.data.scan import examine, walk, without_duplicates
 from backbench.data.store import content_digest
 from backbench.errors import ConfigError, DatasetError
+from backbench.installation import deciding_versions
+from backbench.source_code import PACKAGE, code_fingerprint, named_modules
 from backbench.transfer import far_target
 from backbench.transfer.subsets import TargetData
 
+LOADING = PACKAGE / "backbones/weights.py"
 FAR_TARGET = "far_target"
 FAR_TARGET_SEED = 0
 
@@ -100,10 +103,26 @@ def features_of(model: keras.Model, backbone: BackboneConfig, images: np.ndarray
     return outputs(model, images, prepared)
 
 
+def _digest(images: np.ndarray) -> tuple[list[int], str]:
+    return list(images.shape), hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+
+
 def kept_features(
-    file: Path, load: Callable[[], keras.Model], backbone: BackboneConfig, data: TargetData
+    folder: Path, weights: str, load: Callable[[], keras.Model], backbone: BackboneConfig, data: TargetData
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of pool and test, from `file` where they are kept, else computed and kept there."""
+    """Return the features of pool and test, from `folder` where they are kept, else computed and kept there.
+
+    Args:
+        folder: Where a file is named by all that decides its content.
+        weights: Names the weights that `load` loads.
+        load: Called where there is something to compute only.
+        backbone: Its graph, preprocessing and input size.
+        data: The images.
+    """
+    code = code_fingerprint(Path(__file__), LOADING, *named_modules(backbone.constructor, backbone.preprocessor))
+    settings = (asdict(backbone), weights, keras.backend.backend(), deciding_versions())
+    key = artifacts.fingerprint(settings, code, [_digest(data.pool_images), _digest(data.test_images)])
+    file = folder / f"{backbone.name}-{data.name}-{key}.npy"
     if not file.is_file():
         model = load()
         parts = [features_of(model, backbone, images) for images in (data.pool_images, data.test_images)]

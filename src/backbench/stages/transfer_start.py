@@ -79,9 +79,8 @@ class Start:
         """Draw the task of one row, and measure it."""
         pool, test = data.pool_images, data.test_images
         if key.method != FINE_TUNING:
-            weights = f"random{self.seed}" if self.weights == RANDOM else self.sha256[:16]
-            file = self.features / f"{self.backbone.name}-{weights}-{data.name}-{data.digest[:16]}.npy"
-            pool, test = kept_features(file, self._features_model, self.backbone, data)
+            weights = f"random{self.seed}" if self.weights == RANDOM else self.sha256
+            pool, test = kept_features(self.features, weights, self._features_model, self.backbone, data)
         task = few_shot_task(
             data, pool, test, per_class=key.per_class, val_per_class=config.val_per_class, seed=key.seed
         )

@@ -15,7 +15,7 @@ class Key:
     """What is measured.
 
     `weights` is formula or random, `weights_sha256` the digest of the file, or `random`; `protocol` digests the
-    images and the method's settings. For random weights, `seed` draws the weights too.
+    images, the network and the method's settings. For random weights, `seed` draws the weights too.
     """
 
     dataset: str

@@ -1,0 +1,104 @@
+"""The model that a cell ends in: the frozen choice, trained once per seed, predicted and evaluated."""
+
+from collections.abc import Sequence
+from functools import cached_property, partial
+
+import numpy as np
+
+from backbench import artifacts
+from backbench.activations import ActivationSource
+from backbench.artifacts import Cell
+from backbench.backbones.weights import save_weights
+from backbench.config import OUTPUT
+from backbench.errors import DivergedError
+from backbench.evaluation import evaluate, probabilities_of
+from backbench.records import Choice, SeedRecord
+from backbench.schedule import Candidate, Fit
+from backbench.stages.seeds import FinishedSeeds
+from backbench.stages.training_inputs import TrainingInputs
+from backbench.strategies import Adapter
+from backbench.transferability import drawn, log_evidence
+
+PREDICTED_SPLITS = ("val", "test")
+
+
+class FinalModel:
+    """Trains the frozen choice once per seed; nothing is built until a seed wants it."""
+
+    def __init__(self, inputs: TrainingInputs, choice: Choice) -> None:
+        self._inputs = inputs
+        self._choice = choice
+
+    @cached_property
+    def _data(self) -> dict[str, ActivationSource]:
+        return {split: self._inputs.activations(split, self._choice.boundary) for split in ("train", "val", "test")}
+
+    @cached_property
+    def _adapter(self) -> Adapter:
+        return self._inputs.adapter(self._choice.boundary)
+
+    @property
+    def boundary(self) -> str:
+        return self._choice.boundary
+
+    @property
+    def num_trainable_parameters(self) -> int:
+        return self._adapter.num_trainable_parameters
+
+    @property
+    def num_parameters(self) -> int:
+        return self._inputs.boundary_record(self._choice.boundary).num_prefix_parameters + self._adapter.num_parameters
+
+    @property
+    def log_evidence(self) -> float:
+        """LogME of the pretrained features of the training images, none of which an adaptation has touched."""
+        train = self._data["train"]
+        rows = drawn(train.num_examples)
+        features = self._adapter.frozen_features(train).take(np.zeros_like(rows), rows)
+        return log_evidence(features, train.labels[rows], num_classes=len(self._inputs.dataset.classes))
+
+    def groups(self, seeds: Sequence[int]) -> list[list[int]]:
+        """Split the seeds into those that train at once: heads all together, suffixes each alone.
+
+        A group is trained whole or not at all, for its sums depend on how many train together.
+        """
+        return [list(seeds)] if self._choice.boundary == OUTPUT else [[seed] for seed in seeds]
+
+    def names(self, seeds: Sequence[int]) -> dict[int, str]:
+        """Name every seed's model by all that decides it: the fit, and who trains with it."""
+        choice, fits = self._choice, self._inputs.fits_name("final_model")
+        return {
+            seed: artifacts.fingerprint(fits, choice.boundary, choice.learning_rate, choice.weight_decay, group)
+            for group in self.groups(seeds)
+            for seed in group
+        }
+
+    def train(self, seeds: Sequence[int], state: FinishedSeeds) -> None:
+        train, val = self._data["train"], self._data["val"]
+        adapter, choice = self._adapter, self._choice
+        initial = [adapter.initial_values(train, val, seed=seed) for seed in seeds]
+        candidates = [Candidate(choice.learning_rate, choice.weight_decay, seed) for seed in seeds]
+        fits = adapter.fit(candidates, initial, train, val)
+        for seed, fit in zip(seeds, fits, strict=True):
+            _require_finite(fit, seed, self._inputs.cell)
+            predicted = {
+                split: probabilities_of(adapter.logits(self._data[split], fit.weights)) for split in PREDICTED_SPLITS
+            }
+            metrics = {"val_loss": fit.best.val_loss, "val_accuracy": fit.best.val_accuracy}
+            metrics |= evaluate(
+                predicted["test"],
+                self._data["test"].labels,
+                val_probabilities=predicted["val"],
+                val_labels=val.labels,
+            )
+            record = SeedRecord(seed, metrics, len(fit.history), fit.history)
+            state.keep(record, predicted, partial(save_weights, adapter.model))
+
+
+def _require_finite(fit: Fit, seed: int, cell: Cell) -> None:
+    """Refuse a final model that diverged, for unlike a trial it has no other beside it to choose."""
+    if fit.reason:
+        raise DivergedError(
+            f"{cell}: expected finite losses of seed {seed}, found that it {fit.reason}; "
+            f"lower the range learning_rate in conf/strategy/{cell.strategy}.yaml"
+        )

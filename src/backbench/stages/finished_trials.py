@@ -1,0 +1,69 @@
+"""The finished trials of a cell, kept for a longer study: which positions of a study are known before it runs."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from backbench import artifacts
+from backbench.config import SearchConfig
+from backbench.records import TrialRecord, trial_of
+from backbench.search import BOUNDARY, Proposal, batches, rounds
+
+
+class FinishedTrials:
+    """A folder with a file per batch: trials that train as one network share their sums, so they are known together.
+
+    A batch is decided by what names the folder, by the parameters of its trials, and, where they may be pruned, by the
+    pruner and by all trials of the rounds before, which it looks at. How many trials follow decides nothing.
+    """
+
+    def __init__(self, folder: Path, search: SearchConfig, *, prunes: bool, batch_size: int) -> None:
+        """Open what is kept.
+
+        Args:
+            folder: Named by all that decides a fit but its candidate.
+            search: Of the study that is about to run.
+            prunes: Trials of this cell may be pruned.
+            batch_size: How many trials train at once.
+        """
+        self._folder, self._pruner = folder, search.pruner if prunes else None
+        self._places = {
+            position: (positions, batch)
+            for positions in rounds(search, prunes=prunes)
+            for batch in batches(positions, batch_size)
+            for position in batch
+        }
+        self._records: dict[int, TrialRecord] = {}
+        self.num_taken_up = 0
+
+    def known(self, batch: Sequence[Proposal]) -> list[TrialRecord]:
+        """Return the trials of a batch as an earlier study finished them; none where it is not known whole."""
+        parameters = [{BOUNDARY: proposal.boundary, **proposal.parameters} for proposal in batch]
+        stored = artifacts.known_json(self._file(batch[0].position, parameters)).get("trials", [])
+        self.num_taken_up += len(stored)
+        return [replace(trial_of(each), index=of.position) for each, of in zip(stored, batch, strict=False)]
+
+    def keep(self, record: TrialRecord) -> None:
+        """Keep a finished trial of this study, as soon as its whole batch has finished; trials come by rounds."""
+        self._records[record.index] = record
+        _, batch = self._places[record.index]
+        if all(position in self._records for position in batch):
+            trials = [asdict(self._records[position]) for position in batch]
+            names = (BOUNDARY, "learning_rate", "weight_decay")
+            file = self._file(batch.start, [{name: trial[name] for name in names} for trial in trials])
+            artifacts.write_json(file, {"trials": trials})
+
+    def forget_others(self) -> None:
+        """Remove what other data, weights, settings or code left of this cell."""
+        for other in self._folder.parent.glob("*"):
+            if other != self._folder:
+                shutil.rmtree(other)
+
+    def _file(self, position: int, parameters: Sequence[Mapping[str, Any]]) -> Path:
+        seen: tuple[Any, ...] = ()
+        if self._pruner is not None:
+            positions, _ = self._places[position]
+            seen = asdict(self._pruner), [asdict(self._records[earlier]) for earlier in range(positions.start)]
+        return self._folder / f"{artifacts.fingerprint(parameters, seen)}.json"
