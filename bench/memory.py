@@ -116,7 +116,7 @@ def cell_config(pixels: int) -> CellConfig:
         ),
         dataset=DatasetConfig(
             name="noise",
-            path="images",
+            path="data",
             image_size_pixels=pixels,
             min_size_pixels=8,
             max_image_pixels=50_000_000,

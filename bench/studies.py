@@ -108,7 +108,7 @@ def _read(group: str, name: str, schema: type[Typed], **changes: Any) -> Typed:
 def _dataset(train_per_class: int, val_per_class: int, side_pixels: int) -> DatasetConfig:
     return DatasetConfig(
         name="digits",
-        path="images",
+        path="data",
         image_size_pixels=side_pixels,
         train_per_class=train_per_class,
         val_per_class=val_per_class,

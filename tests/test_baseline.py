@@ -156,10 +156,10 @@ def test_of_many_images_every_class_keeps_its_share_and_at_least_one(monkeypatch
 def test_the_last_line_says_how_many_images_were_fitted_where_not_all_were(
     config: DatasetConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "fitted on" not in baseline_stage(config)
+    assert "fitted on" not in baseline_stage()
     num_train = len(open_dataset(artifacts.DATASET).labels["train"])
     monkeypatch.setattr(baseline, "MOST_IMAGES", 10)
-    assert f", fitted on 10 of {num_train} images; metrics" in baseline_stage(config)
+    assert f", fitted on 10 of {num_train} images; metrics" in baseline_stage()
 
 
 def peak_bytes(folder: Path, num_images: int) -> int:

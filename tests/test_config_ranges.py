@@ -212,7 +212,8 @@ def parameters_of_stages() -> Iterator[tuple[str, str]]:
     for stage in stages.values():
         for entry in stage.get("params", []):
             for file, keys in entry.items():
-                yield from ((Path(file).parent.name.replace("conf", "benchmark"), key) for key in keys or ())
+                group = Path(file).parent.name.replace("conf", Path(file).stem)
+                yield from ((group, key) for key in (keys or ()) if group in SCHEMAS)
 
 
 def test_no_file_may_leave_out_a_key_that_dvc_asks_for() -> None:

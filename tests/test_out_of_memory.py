@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from backbench.activations import ComputedActivations, PreparedImages, outputs, predicted
-from backbench.config import AugmentationConfig, HeadConfig
+from backbench.config import HeadConfig
 from backbench.errors import MemoryLimitError
 from backbench.freezing import cut
 from backbench.heads import build_head
@@ -21,6 +21,7 @@ from backbench.schedule import Candidate, Fit, Schedule
 from backbench.strategies import Adapter
 from backbench.training import Fitter
 from tests.conftest import strategy_config
+from tests.image_folders import NO_AUGMENTATION
 from tests.limited_memory import full, limit_memory, num_heads
 from tests.test_strategies import BACKBONE, cut_tiny
 from tests.tiny import FEATURE_DIM, blobs
@@ -159,7 +160,7 @@ def test_one_head_that_does_not_fit_is_one_line(monkeypatch: pytest.MonkeyPatch)
 def computed(prefix: keras.Model, num_examples: int, *, seed: int) -> ComputedActivations:
     images = np.random.default_rng(seed).integers(0, 256, (num_examples, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(num_examples, dtype=np.int32) % 3
-    return ComputedActivations(PreparedImages(images, BACKBONE, AugmentationConfig(), seed=0), labels, prefix, 1)
+    return ComputedActivations(PreparedImages(images, BACKBONE, NO_AUGMENTATION, seed=0), labels, prefix, 1)
 
 
 def limit_model(monkeypatch: pytest.MonkeyPatch, model: keras.Model, limit: int) -> list[int]:

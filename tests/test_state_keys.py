@@ -22,19 +22,36 @@ from tests.image_folders import config_for
 BOUNDARY = BoundaryRecord("last_stage", "conv5", 1, 1, {"train": True}, 0.0)
 STORE = StoreRecord(4, "weights", None, "images", {"conv5/train.npy": "a"}, (BOUNDARY,))
 DATASET = Dataset("tiny", ("cat", "dog"), "images", {"images-train.npy": "a"}, 16, {}, {})
-SEARCH = SearchConfig(name="few", sampler="quasi_random", num_trials=8, startup_trials=8)
+SEARCH = SearchConfig(
+    name="few",
+    sampler="quasi_random",
+    num_trials=8,
+    startup_trials=8,
+    trials_per_batch=1,
+    trials_per_round=1,
+    pruner=None,
+    seed=0,
+)
 
 
 def inputs(**changes: Any) -> CellInputs:
     """A cell; `dataset` and `store` are what earlier stages left, all else is its configuration."""
     given = {name: changes.pop(name) for name in ("dataset", "store") if name in changes}
     benchmark = BenchmarkConfig(
-        dataset="tiny", weights="random", backbones=["resnet50_slim"], strategies=["any"], search="few", seeds=[0]
+        dataset="tiny",
+        weights="random",
+        backbones=["resnet50_slim"],
+        strategies=["any"],
+        search="few",
+        seeds=[0],
+        threads=1,
+        precision="float32",
+        xla=False,
     )
     config = CellConfig(
         benchmark=benchmark,
         dataset=config_for(Path("data")),
-        weights=WeightsConfig(name="random"),
+        weights=WeightsConfig(name="random", seed=0),
         backbone=backbone_config("resnet50_slim"),
         strategy=strategy_config("fine_tuning"),
         search=SEARCH,

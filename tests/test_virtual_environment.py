@@ -13,6 +13,7 @@ from backbench import hardware, repro_lock
 from backbench import virtual_environment as environment
 from backbench.doctor.packages import _pinned
 from backbench.errors import ConfigError
+from backbench.gpu_support import CUDA_EXTRA, _required
 from backbench.hardware import Gpu
 from backbench.repro_lock import CheckoutInUseError
 from backbench.virtual_environment import InstallationError, bring_up_to_date
@@ -175,9 +176,7 @@ def test_both_locks_pin_the_same_versions_and_cuda_comes_on_top() -> None:
 
 
 def test_every_pin_with_cuda_has_a_hash_and_tensorflows_own_list_of_cuda_is_pinned() -> None:
-    from backbench.doctor.machine import _cuda_packages
-
     cuda = lines(environment.CUDA_LOCK)
     pins = [number for number, line in enumerate(cuda) if not line.startswith(" ")]
     assert all(cuda[number + 1].startswith("    --hash=sha256:") for number in pins)
-    assert set(_cuda_packages()) <= dict(_pinned(cuda)).keys()
+    assert set(_required("tensorflow", CUDA_EXTRA)) <= dict(_pinned(cuda)).keys()

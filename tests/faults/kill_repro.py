@@ -3,8 +3,9 @@
 usage: python -m tests.faults.kill_repro [--kills 10] [--seed 0] [--longest-seconds 60] [--report FILE]
 
 Works in a fresh clone, with this checkout's .venv. Each kill is a SIGKILL, in turn to the whole process
-group and to DVC alone (its stage runs on as an orphan); the last one is to make alone (DVC runs on and holds
-the lock, so the next `make repro` is refused, and started again until it is not). Exit code 0: git sees no change.
+group and to all of it but the stages (which run on as orphans); the last one is to make alone (the run goes on
+and holds the lock, so the next `make repro` is refused, and started again until it is not). Exit code 0: git sees no
+change.
 """
 
 import argparse
@@ -15,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.faults.table import write_report
 
 PROJECT = Path(__file__).parents[2]
-TARGETS = ("process group", "dvc")
+TARGETS = ("process group", "all but the stages")
 SECONDS_BETWEEN_STARTS = 5.0
 
 
@@ -61,12 +63,13 @@ def kill(run: subprocess.Popen[bytes], target: str) -> str:
     """Send SIGKILL and say what was running."""
     processes = members(run.pid)
     stage = next((line for line in processes.values() if "pipelines/" in line and "sh -c" not in line), "no stage")
-    workers = [pid for pid, line in processes.items() if "bin/dvc --wait-for-lock" in line]
-    if target == "process group" or (target == "dvc" and not workers):
+    if target == "process group":
         os.killpg(run.pid, signal.SIGKILL)
     else:
-        for pid in workers if target == "dvc" else [run.pid]:
-            os.kill(pid, signal.SIGKILL)
+        others = [pid for pid, line in processes.items() if "pipelines/" not in line]
+        for pid in others if target == "all but the stages" else [run.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     run.wait()
     return stage.strip()[-110:]
 
@@ -117,7 +120,7 @@ def main() -> int:
         ).stdout
         print(changed or "git sees no change: the committed results, after every kill")
         if options.report:
-            how = "SIGKILL at a random moment, to the process group, to `dvc` alone, to `make` alone; then left alone"
+            how = "SIGKILL at a random moment, to all of it, to all but the stages, to `make` alone; then left alone"
             lost = [line[3:] for line in changed.splitlines()]
             write_report(options.report, "kill_repro", fault="`make repro` killed", how=how, times=num_kills, lost=lost)
         return 1 if changed else 0

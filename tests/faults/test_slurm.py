@@ -102,7 +102,7 @@ def joined(config: CellConfig, stage: subprocess.Popen[bytes], log: Path) -> Sha
     """Look at the study as soon as the stage has made it."""
     once(lambda: bool(list(STATE.rglob("study.json"))) and bool(list(STATE.rglob("study.journal"))), stage, log)
     time.sleep(1)
-    return CellStudy(cell_inputs(config), WorkersConfig(name="looking on")).open(creating=False)
+    return CellStudy(cell_inputs(config), WorkersConfig(name="onlooker")).open(creating=False)
 
 
 def undisturbed(config: CellConfig) -> dict[str, str]:

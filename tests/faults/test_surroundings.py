@@ -127,7 +127,7 @@ def test_a_locale_that_cannot_spell_the_classes_does_not_matter(tmp_path: Path, 
     for name, locale in {"here": "C.UTF-8", "there": "de_DE.ISO-8859-1"}.items():
         folder = images_in(tmp_path / name)
         command = [sys.executable, str(PROJECT / "pipelines/prepare.py"), "dataset=folder"]
-        command += ["dataset.path=data", "dataset.name=tiny", "dataset.image_size_pixels=16"]
+        command += ["dataset.path=data", "dataset.image_size_pixels=16"]
         done = subprocess.run(command, cwd=folder, env=environment(locale, locales), capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         files = [path for path in (folder / "work/dataset").iterdir() if path.is_file()]

@@ -114,7 +114,7 @@ def test_a_fixed_learning_rate_comes_through_to_report_and_dashboard(workplace: 
     config = at_edge("feature_extraction", {"strategy": FIXED})
     for stage in (embed, sweep, train):
         stage(config)
-    baseline(config.dataset)
+    baseline()
     assert compare(config.benchmark, config.tracking).startswith("open report/index.html")
     dashboard([Cell("tiny", "feature_extraction")])
     record = read_cell(Cell("tiny", "feature_extraction"))

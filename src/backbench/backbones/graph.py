@@ -66,6 +66,8 @@ def build_graph(config: BackboneConfig, *, weights: str | None = None) -> keras.
             weights=weights, include_top=False, pooling="avg", input_shape=(size, size, 3), **config.arguments
         )
     except (TypeError, ValueError) as error:
+        if weights is not None:  # whoever gives weights knows what it means that they do not fit
+            raise
         raise ConfigError(
             f"conf/backbone/{config.name}.yaml: expected what {config.constructor} takes, found that it refused: "
             f"{str(error).splitlines()[0]}; correct input_size_pixels or arguments"
