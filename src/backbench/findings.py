@@ -92,7 +92,7 @@ def answer(leaderboard: Leaderboard) -> str:
     name = called(best)
     first = f"{name[0].upper() + name[1:] if best.is_baseline else name} is best: test accuracy"
     first += f" {best.accuracy_text} (sd, {seeds}){against}."
-    failed = f" Without a row, for they failed: {listed(list(leaderboard.failed))}." if leaderboard.failed else ""
+    failed = f" There is no row of {listed(list(leaderboard.failed))}, which failed." if leaderboard.failed else ""
     return f"{first} {_ahead(leaderboard)}{failed}"
 
 

@@ -26,6 +26,7 @@ from backbench.versions import record_versions
 
 STAGES_OF_A_CELL = ("embed", "sweep", "train")
 REFUSED, INTERRUPTED = 2, 130
+REPORT = artifacts.REPORT / "index.html"
 BASELINE = "pixels-logistic_regression"
 PRINTING = threading.Lock()
 
@@ -105,13 +106,28 @@ def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, Failure]
 def run_benchmark(plan: Plan, machine: MachinePlan) -> int:
     """Run what DVC finds changed, and return the exit code: 2 where something failed."""
     artifacts.FAILED.unlink(missing_ok=True)
+    before = _report_time()
     if run_stages("prepare"):
         return REFUSED
     failed = run_cells([cell_of(config) for config in plan.cells], machine)
     if failed:
         _compare_the_others(plan, failed)
         return REFUSED
-    return REFUSED if run_stages() else 0
+    if run_stages():
+        return REFUSED
+    return 0 if _report_time() != before else _with_report(plan)
+
+
+def _report_time() -> int:
+    return REPORT.stat().st_mtime_ns if REPORT.exists() else 0
+
+
+def _with_report(plan: Plan) -> int:
+    """Write the report where there is none, as in a clone whose comparison is committed, and say where it is."""
+    if not REPORT.exists():
+        return compare_again(plan)
+    print(f"open {REPORT}")
+    return 0
 
 
 def _compare_the_others(plan: Plan, failed: dict[str, Failure]) -> None:
@@ -147,13 +163,11 @@ def run(jobs: int | None, *, only_report: bool) -> int:
     plan = read_plan()
     for line in record_versions():
         print(f"{line} is new here: what depends on it runs again", flush=True)
-    report = artifacts.REPORT / "index.html"
-    is_current = not only_report and is_up_to_date()
-    if is_current and report.exists():
-        print(f"nothing changed since the last run, so nothing ran: open {report}")
-        return 0
-    if only_report or is_current:
+    if only_report:
         return compare_again(plan)
+    if is_up_to_date():
+        print("nothing changed since the last run, so nothing ran")
+        return _with_report(plan)
     machine = plan_for_this_machine(jobs)
     print(*machine.lines, sep="\n", flush=True)
     return run_benchmark(plan, machine)

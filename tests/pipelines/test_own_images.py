@@ -72,7 +72,7 @@ def test_ones_own_images_end_in_a_report_and_are_not_run_twice(project: Path) ->
     assert sorted(rows(project)) == ["mobilenet_v2_slim-feature_extraction", "pixels-logistic_regression"]
     assert "ноль" in (project / "report/index.html").read_text(encoding="utf-8")
     assert "Data and pipelines are up to date" in run(project, "dvc", "repro")
-    assert run(project, *RUN) == ("nothing changed since the last run, so nothing ran: open report/index.html\n")
+    assert run(project, *RUN) == ("nothing changed since the last run, so nothing ran\nopen report/index.html\n")
     backbone = project / "conf/backbone/mobilenet_v2_slim.yaml"
     backbone.write_text(backbone.read_text(encoding="utf-8").replace("min_size_pixels: 32", "min_size_pixels: 31"))
     again = run(project, "dvc", "repro", "--dry")
