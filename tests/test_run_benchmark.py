@@ -1,5 +1,6 @@
 """What `make repro` does around DVC's stages: which cell gets which GPU, and the report that a clone lacks."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def test_cells_that_run_at_once_have_a_gpu_each_and_a_failed_one_stops_no_other(
     assert set(seen.values()) <= {"0", "5"}
     assert run_benchmark.run_cells(CELLS, MachinePlan(1, (), (), ())).keys() == {"two-any"}
     assert set(seen.values()) == {None}
+
+
+def test_an_interruption_begins_no_further_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def run_stages(*stages: str, **options: object) -> None:
+        seen.append(stages[0])
+        if stages[0] == "baseline":
+            raise KeyboardInterrupt
+        time.sleep(0.5)  # what has begun ends by the same signal
+
+    monkeypatch.setattr(run_benchmark, "run_stages", run_stages)
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark.run_cells(CELLS, MachinePlan(1, (), (), ()))
+    assert len(seen) <= 2
 
 
 def test_where_no_cell_works_nothing_is_compared(

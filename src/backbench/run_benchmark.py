@@ -99,7 +99,10 @@ def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, Failure]
 
     with ThreadPoolExecutor(num_at_once) as pool:
         running = {name: pool.submit(run, names) for name, names in stages.items()}
-        ended = {name: each.result() for name, each in running.items()}
+        try:
+            ended = {name: each.result() for name, each in running.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)  # whoever interrupts wants no further cell begun
     return {name: failure for name, failure in ended.items() if failure is not None}
 
 
