@@ -82,3 +82,9 @@ def test_where_no_cell_works_nothing_is_compared(
     assert run_benchmark.run_benchmark(read_plan(), MachinePlan(1, (), (), ())) == 2
     assert compared == []
     assert "expected a cell that works, found that all failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1"])
+def test_fewer_cells_than_one_at_once_are_refused(jobs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_benchmark.main(["--jobs", jobs]) == 2
+    assert capsys.readouterr().err.startswith(f"error: expected JOBS of at least 1, found {jobs}")

@@ -181,6 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, help="how many cells at once")
     parser.add_argument("--report", action="store_true", help="only compare again, and write the report")
     given = parser.parse_args(arguments)
+    if given.jobs is not None and given.jobs < 1:
+        print(f"error: expected JOBS of at least 1, found {given.jobs}; correct it, or leave it out", file=sys.stderr)
+        return REFUSED
     try:
         return run(given.jobs, only_report=given.report)
     except BackbenchError as error:
