@@ -8,7 +8,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from backbench.resampling import Resampled, image_counts
-from backbench.uncertainty import adjusted_p_values, compare_all, difference, interval, tied_with
+from backbench.uncertainty import adjusted_p_values, compare_all, compare_with, difference, interval, tied_with
 
 NUM_RESAMPLES = 2000
 
@@ -91,3 +91,10 @@ def test_one_cell_is_tied_with_itself() -> None:
 def test_cells_of_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="same resamples"):
         difference(measured(right_about(1, 3)), measured(right_about(1, 4)))
+
+
+def test_a_chosen_cell_is_compared_with_every_other_and_with_these_alone() -> None:
+    numbers = {name: measured(right_about(seed, 2)) for seed, name in enumerate("abcd")}
+    pairs = compare_with("b", numbers)
+    assert [(pair.first, pair.second) for pair in pairs] == [("b", "a"), ("b", "c"), ("b", "d")]
+    assert [pair.difference for pair in pairs] == [difference(numbers["b"], numbers[name]).interval for name in "acd"]

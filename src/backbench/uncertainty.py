@@ -95,6 +95,21 @@ def compare_all(numbers: Mapping[str, Resampled]) -> list[PairedComparison]:
     ]
 
 
+def compare_with(reference: str, numbers: Mapping[str, Resampled]) -> list[PairedComparison]:
+    """Compare a cell, chosen without looking at these numbers, with every other; p-values are adjusted for these alone.
+
+    Raises:
+        KeyError: the reference is none of the cells.
+    """
+    others = [name for name in numbers if name != reference]
+    found = [difference(numbers[reference], numbers[name]) for name in others]
+    adjusted = adjusted_p_values([each.p_value for each in found])
+    return [
+        PairedComparison(reference, name, each.interval, each.p_value, p_value)
+        for name, each, p_value in zip(others, found, adjusted, strict=True)
+    ]
+
+
 def adjusted_p_values(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values of questions that are asked together, in their order.
 
