@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from backbench.artifacts import Cell
+from backbench.compute import SWEEP, write_compute
 from backbench.config import CellConfig, WorkersConfig
 from backbench.console import progress_bar
 from backbench.logbook import Logbook
@@ -32,7 +33,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
     inputs = cell_inputs(config)
     cell = CellStudy(inputs, workers)
     study = cell.open(creating=True)
-    coordination, finished = cell.coordination(study), cell.finished_trials()
+    coordination, finished = cell.coordination(study), cell.finished_trials(study)
     with Logbook(config.tracking) as logbook:
         parent = logbook.begin_cell(
             inputs.cell_key,
@@ -64,6 +65,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
         write_trials(inputs.cell, trials)
         best = _best_record(config, inputs, trials)
         write_best(inputs.cell, best)
+        write_compute(SWEEP, inputs.cell, finished.compute)
         cell.remove(study)
         finished.forget_others()
     return _last_line(inputs.cell, best)
