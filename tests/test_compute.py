@@ -1,6 +1,7 @@
 """What a study took to compute: the work of all who took part, and nothing that they waited for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from backbench.config import SearchConfig, WorkersConfig
 from backbench.interruption import Interrupted
 from backbench.records import TrialRecord
 from backbench.search import Proposal, batches, proposals, rounds
-from backbench.shared_study import COMPUTE, LOST, SharedStudy
+from backbench.shared_study import COMPUTE, LOST
 from backbench.stages.finished_trials import FinishedTrials
-from backbench.worker import Objective, ShouldStop, Worker
+from backbench.worker import Objective, ShouldStop
 from tests.clock import Clock, stopped
 from tests.toy_study import (
     QUASI_RANDOM,
@@ -31,7 +32,6 @@ from tests.toy_study import (
 )
 
 CELL = Cell("tiny", "fine_tuning")
-ONE = WorkersConfig(name="one")
 
 
 class Killed(BaseException):
@@ -44,21 +44,32 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
     return stopped(monkeypatch)
 
 
+def stored(storage: str = "journal") -> WorkersConfig:
+    return WorkersConfig(name="test", storage=storage)
+
+
 def studied(
-    search: SearchConfig, workers: Callable[[SharedStudy], Sequence[Worker]], *, batch_size: int = 1
+    search: SearchConfig, objectives: Sequence[Objective], *, batch_size: int = 1, storage: str = "journal"
 ) -> Compute:
-    """Run a study in the working folder, or go on with it, its workers in turn; return what it took."""
-    study = opened(Path("study"), ONE, creating=True)
+    """Run a study in the working folder, or go on with it; return what it took.
+
+    Args:
+        search: The study's.
+        objectives: Of workers that take turns, each with a storage of its own, as in processes of their own.
+        batch_size: How many trials a worker takes at once.
+        storage: Where the study lies.
+    """
+    study = opened(Path("study"), stored(storage), creating=True)
+    turns = [worker_of(opened(Path("study"), stored(storage), creating=False), search, each) for each in objectives]
     finished = FinishedTrials(
         Path("kept/cell"), search, prunes=prunes(search), batch_size=batch_size, computed=study.compute
     )
-    coordination, turns = coordination_of(study), list(workers(study))
 
     def wait(num_finished: int) -> None:
         turns.append(turns.pop(0))
         assert turns[0].run_next(), "nothing waits"
 
-    coordination.run(
+    coordination_of(study).run(
         search,
         prunes=prunes(search),
         batch_size=batch_size,
@@ -95,33 +106,26 @@ def ending_once_by(error: type[BaseException], clock: Clock, seconds: float, *, 
     return objective
 
 
-def in_turns(objectives: Sequence[Objective], search: SearchConfig) -> Callable[[SharedStudy], list[Worker]]:
-    """Make a worker for each objective, each with a storage of its own, as in processes of their own."""
-    return lambda study: [
-        worker_of(opened(Path("study"), ONE, creating=False), search, objective) for objective in objectives
-    ]
-
-
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_study_that_was_killed_took_what_all_its_processes_computed(clock: Clock, name: str) -> None:
     search, batch_size = SEARCHES[name]
     objective = ending_once_by(Killed, clock, 100.0, at=4)
     with pytest.raises(Killed):
-        studied(search, in_turns([objective], search), batch_size=batch_size)
+        studied(search, [objective], batch_size=batch_size)
     num_batches = sum(len(batches(positions, batch_size)) for positions in rounds(search, prunes=prunes(search)))
-    took = studied(search, in_turns([objective], search), batch_size=batch_size)
+    took = studied(search, [objective], batch_size=batch_size)
     assert took.seconds == 100.0 * num_batches, "each batch once, and not what was lost"
 
 
 def test_what_is_given_back_counts_with_what_goes_on_from_it(clock: Clock) -> None:
     objective = ending_once_by(Interrupted, clock, 100.0, at=2)
     with pytest.raises(Interrupted):
-        studied(QUASI_RANDOM, in_turns([objective], QUASI_RANDOM))
-    assert studied(QUASI_RANDOM, in_turns([objective], QUASI_RANDOM)).seconds == 6 * 100.0 + 1.0
+        studied(QUASI_RANDOM, [objective])
+    assert studied(QUASI_RANDOM, [objective]).seconds == 6 * 100.0 + 1.0
 
 
 def test_what_a_worker_took_that_was_lost_while_it_told_does_not_count(clock: Clock) -> None:
-    study = opened(Path("study"), ONE, creating=True)
+    study = opened(Path("study"), stored(), creating=True)
     claims = []
 
     def wait(num_finished: int) -> None:
@@ -136,7 +140,10 @@ def test_what_a_worker_took_that_was_lost_while_it_told_does_not_count(clock: Cl
     assert sum(study.compute().values(), NOTHING).seconds == 6 * 100.0
 
 
-def test_two_workers_took_what_both_computed_each_on_its_machine(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("storage", ["journal", "sqlite"])
+def test_two_workers_took_what_both_computed_each_on_its_machine(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
     run: list[str] = []
 
     def on(machine: str, seconds: float) -> Objective:
@@ -148,7 +155,7 @@ def test_two_workers_took_what_both_computed_each_on_its_machine(clock: Clock, m
 
     monkeypatch.setattr("backbench.compute.this_machine", lambda: run[-1])
     monkeypatch.setattr("backbench.compute.peak_memory_bytes", lambda: len(run))
-    took = studied(QUASI_RANDOM, in_turns([on("A", 3.0), on("B", 50.0)], QUASI_RANDOM))
+    took = studied(QUASI_RANDOM, [on("A", 3.0), on("B", 50.0)], storage=storage)
     assert {machine: run.count(machine) for machine in run} == {"A": 3, "B": 3}
     assert (took.seconds, took.peak_memory_bytes) == (3 * 3.0 + 3 * 50.0, 6)
     assert sorted(took.machines) == ["A", "B"]
@@ -156,17 +163,23 @@ def test_two_workers_took_what_both_computed_each_on_its_machine(clock: Clock, m
 
 def test_a_longer_study_took_what_the_shorter_one_took_and_what_is_new(clock: Clock) -> None:
     longer = replace(QUASI_RANDOM, num_trials=10)
-    assert studied(QUASI_RANDOM, in_turns([taking(clock, 100.0)], QUASI_RANDOM)).seconds == 6 * 100.0
-    assert studied(longer, in_turns([taking(clock, 7.0)], longer)).seconds == 6 * 100.0 + 4 * 7.0
-    assert studied(longer, in_turns([taking(clock, 1e6)], longer)).seconds == 6 * 100.0 + 4 * 7.0
+    assert studied(QUASI_RANDOM, [taking(clock, 100.0)]).seconds == 6 * 100.0
+    assert studied(longer, [taking(clock, 7.0)]).seconds == 6 * 100.0 + 4 * 7.0
+    assert studied(longer, [taking(clock, 1e6)]).seconds == 6 * 100.0 + 4 * 7.0
 
 
 def test_waiting_for_a_storage_is_no_computing(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = type(opened(Path("study"), ONE, creating=True).storage)
+    @contextmanager
+    def last_sign_waits(*arguments: Any) -> Iterator[None]:
+        yield
+        clock.passes(1000.0)
+
+    storage = type(opened(Path("study"), stored(), creating=True).storage)
     for name in ("get_all_trials", "create_new_trial", "set_trial_state_values", "set_trial_user_attr"):
         monkeypatch.setattr(storage, name, _slow(getattr(storage, name), clock))
+    monkeypatch.setattr("backbench.worker._giving_signs", last_sign_waits)
     before = clock()
-    assert studied(QUASI_RANDOM, in_turns([taking(clock, 100.0)], QUASI_RANDOM)).seconds == 6 * 100.0
+    assert studied(QUASI_RANDOM, [taking(clock, 100.0)]).seconds == 6 * 100.0
     assert clock() - before > 6 * 1000.0
 
 

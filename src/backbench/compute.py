@@ -3,7 +3,8 @@
 A second counts in which a process works on what the result is made of: it builds and traces a network, reads, trains,
 predicts, evaluates, and writes what it keeps. That is the rows that embed wrote, the batches of trials of a study, and
 the seeds of the final models, each once and in whichever process: one that was interrupted, an earlier sweep whose
-trials are taken up, a worker on another machine.
+trials are taken up, a worker on another machine. What embed and train do once for all rows or seeds counts as it took
+the process that finished. Seconds are those of a clock: other work makes a machine slow.
 
 It does not count while a process starts and imports, or waits: for the writer's lock, for MLflow, for a storage that is
 away, for workers or for work. Nor does what was lost when a process was killed: it is no part of the result.
