@@ -26,7 +26,8 @@ from backbench.doctor.page import print_examination
 from backbench.doctor.plan import BENCHMARK, Plan, read_plan
 from backbench.doctor.weight_files import weight_findings
 from backbench.hardware import Gpu
-from backbench.records import BestRecord, Choice, write_best
+from backbench.records import BestRecord, Choice
+from backbench.result_files import write_best
 from tests.clock import computed
 from tests.conftest import PROJECT, backbone_config, strategy_config
 

@@ -8,7 +8,8 @@ from backbench.doctor.images import Images
 from backbench.doctor.plan import cell_of
 from backbench.errors import BackbenchError
 from backbench.installation import backend
-from backbench.records import BestRecord, read_best, read_metrics
+from backbench.records import BestRecord
+from backbench.result_files import read_best, read_metrics
 
 
 def measured_seconds(stage: str) -> float | None:

@@ -7,7 +7,8 @@ from backbench.compute import SWEEP, write_compute
 from backbench.config import CellConfig, WorkersConfig
 from backbench.console import progress_bar
 from backbench.logbook import Logbook
-from backbench.records import PRUNED, BestRecord, Choice, TrialRecord, write_best, write_trials
+from backbench.records import PRUNED, BestRecord, Choice, TrialRecord
+from backbench.result_files import write_best, write_trials
 from backbench.runs import cell_labels, cell_parameters
 from backbench.search import best_of, position_in_range
 from backbench.stages.cell import CellInputs, cell_inputs

@@ -8,7 +8,8 @@ from backbench.console import progress_bar
 from backbench.logbook import Logbook
 from backbench.model_folder import FROZEN, seed_file
 from backbench.predictions import Predictions, write_predictions
-from backbench.records import BestRecord, read_best, read_cell, summarise, write_history, write_metrics
+from backbench.records import BestRecord, summarise
+from backbench.result_files import read_best, read_cell, write_history, write_metrics
 from backbench.runs import cell_labels, cell_parameters
 from backbench.stages.final_model import PREDICTED_SPLITS, FinalModel
 from backbench.stages.model_files import describe_model
