@@ -1,9 +1,11 @@
 """Print where time and memory of the last `make repro` went, by stage: `make times` (20 seconds on 2 cores).
 
-Each stage writes its own seconds and its largest resident set to work/timings/ (outside DVC's outputs): imports, work
-and writing, but neither the interpreter's start nor Hydra, which come before that clock starts. What it takes to start
-is measured here, once per stage, in a process that imports what the stage imports and does nothing. DVC's own time is
-not in it. Cells that ran side by side had the machine to share: their seconds add up to more than the wall time.
+Each stage writes the wall time and the largest resident set of its last process to work/timings/ (outside DVC's
+outputs): imports, work, writing, waiting for MLflow and for workers, but neither the interpreter's start nor Hydra nor
+waiting for another writer, which come before that clock starts. What a cell took to compute, in all processes and on
+all machines, is in work/compute/ and in the report. What it takes to start is measured here, once per stage, in a
+process that imports what the stage imports and does nothing. DVC's own time is not in it. Cells that ran side by side
+had the machine to share: their seconds add up to more than the wall time of the run.
 """
 
 import json
@@ -61,7 +63,7 @@ def table_of(spent: dict[str, list[Spent]], starts: dict[str, float]) -> Table:
     headings = (
         "stage",
         "processes",
-        "seconds in all",
+        "wall seconds in all",
         "longest",
         "largest memory",
         "to start, each",

@@ -16,18 +16,8 @@ from backbench.data.store import MANIFEST_COLUMNS
 from backbench.evaluation import evaluate
 from backbench.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
 from backbench.predictions import Predictions, write_predictions
-from backbench.records import (
-    BestRecord,
-    Choice,
-    EpochRecord,
-    SeedRecord,
-    TrialRecord,
-    summarise,
-    write_best,
-    write_history,
-    write_metrics,
-    write_trials,
-)
+from backbench.records import BestRecord, Choice, EpochRecord, SeedRecord, TrialRecord, summarise
+from backbench.result_files import write_best, write_history, write_metrics, write_trials
 from backbench.tracking import Tracker
 
 CLASSES = ("zero", "één", "<three>")

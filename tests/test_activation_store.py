@@ -8,8 +8,10 @@ import pytest
 
 from backbench import activation_store, array_file, artifacts
 from backbench.activation_store import StorePlan, StoreWriter, state_for
+from backbench.compute import NOTHING
 from backbench.errors import ActivationError, ArtifactError
 from backbench.store_record import BoundaryRecord, StoreRecord, read_store
+from tests.clock import stopped
 from tests.test_array_file import saved
 
 PLAN = StorePlan({"wide": (4, 4, 8), "narrow": (8,)}, {"train": (2, 10), "val": (1, 5)}, "float16")
@@ -82,7 +84,7 @@ def test_a_killed_writer_goes_on_where_it_stopped(tmp_path: Path, batches: int) 
     resumed = StoreWriter(tmp_path / "killed", PLAN)
     assert resumed.num_rows("train") + resumed.num_rows("val") == 5 * batches
     write(resumed)
-    assert files(tmp_path / "killed") == files(tmp_path / "straight")
+    assert files(tmp_path / "killed/store") == files(tmp_path / "straight/store")
     assert resumed.float16_error("wide") == straight.float16_error("wide") > 0
 
 
@@ -154,3 +156,26 @@ def test_a_note_that_is_not_whole_begins_anew(tmp_path: Path) -> None:
     write(StoreWriter(tmp_path, PLAN), until=3)
     (tmp_path / "progress.json").write_text('{"rows": {"train"', encoding="utf-8")
     assert StoreWriter(tmp_path, PLAN).num_rows("train") == 0
+
+
+def test_what_the_rows_took_is_kept_with_them_and_what_was_cut_off_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = stopped(monkeypatch)
+
+    def write_for(seconds: float, writer: StoreWriter) -> None:
+        clock.passes(seconds)
+        writer.append("train", batch(5))
+
+    first = StoreWriter(tmp_path, PLAN)
+    assert first.compute_before == NOTHING
+    write_for(10.0, first)
+    write_for(20.0, first)
+    monkeypatch.setattr(activation_store, "NOTE_SECONDS", 60.0)
+    write_for(400.0, first)
+    second = StoreWriter(tmp_path, PLAN)
+    assert (second.num_rows("train"), second.compute_before.seconds) == (10, 30.0)
+    write_for(5.0, second)
+    assert second.compute_before.seconds == 30.0
+    third = StoreWriter(tmp_path, PLAN)
+    assert (third.num_rows("train"), third.compute_before.seconds) == (15, 35.0)

@@ -20,7 +20,7 @@ from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.backbones.weights import load_backbone, save_weights
 from backbench.config import CellConfig
-from backbench.records import read_cell
+from backbench.result_files import read_cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train

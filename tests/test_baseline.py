@@ -18,7 +18,7 @@ from backbench.data.augment import resized
 from backbench.data.dataset import open_dataset
 from backbench.data.store import prepare_dataset
 from backbench.errors import ArtifactError
-from backbench.records import read_metrics
+from backbench.result_files import read_metrics
 from backbench.stages.baseline import baseline as baseline_stage
 from tests.image_folders import config_for, picture, save
 

@@ -1,5 +1,6 @@
 """How many cells run at once: by cores, quota, memory, GPUs and threads, or as the user says."""
 
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,8 +13,9 @@ from backbench.doctor import cells_at_once, cost
 from backbench.doctor.cells_at_once import MachinePlan, machine_plan, plan_for_this_machine
 from backbench.doctor.images import Images
 from backbench.doctor.machine import Machine
-from backbench.doctor.plan import Plan, read_plan
+from backbench.doctor.plan import Plan, cell_of, read_plan
 from backbench.hardware import Gpu
+from tests.clock import computed
 from tests.conftest import PROJECT, strategy_config
 from tests.test_doctor import IMAGES, earlier_run, one_cell
 
@@ -82,10 +84,10 @@ def test_what_the_same_cell_took_goes_before_an_estimate(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     (estimate,) = cost.cell_bytes(Plan((config,)), prepared)
     earlier_run(config, data="d")
+    shutil.rmtree(artifacts.COMPUTE)
     assert cost.cell_bytes(Plan((config,)), prepared) == [estimate]
-    for stage, peak in (("embed", 5.0), ("sweep", 7.0), ("train", 6.0)):
-        name = f"{stage}-{config.backbone.name}-{config.strategy.name}"
-        artifacts.write_json(artifacts.timing(name), {"peak_memory_bytes": peak * GIGABYTE})
+    for stage, peak in (("embed", 5), ("sweep", 7), ("train", 6)):
+        computed(stage, cell_of(config), 1.0, peak_memory_bytes=peak * GIGABYTE)
     assert cost.cell_bytes(Plan((config,)), prepared) == [7 * GIGABYTE]
     assert cost.cell_bytes(Plan((config,)), IMAGES) == [estimate]
 

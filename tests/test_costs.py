@@ -8,6 +8,8 @@ import pytest
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.costs import MeasuredCost, read_costs
+from backbench.report.costing import total_seconds
+from tests.clock import computed
 
 CELL = Cell("tiny", "fine_tuning")
 NOTHING = MeasuredCost(None, None, None, None, None, None, None, None, None, None)
@@ -18,10 +20,6 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def write_timing(stage: str, **content: object) -> None:
-    artifacts.write_json(artifacts.timing(f"{stage}-{CELL}"), content)
-
-
 def test_where_nothing_was_measured_nothing_is_said() -> None:
     assert read_costs([CELL]) == {CELL: NOTHING}
 
@@ -29,17 +27,27 @@ def test_where_nothing_was_measured_nothing_is_said() -> None:
 def test_the_figures_of_three_stages_and_of_the_backbone_meet() -> None:
     speed = {"latency_p50_ms": 3.0, "latency_p95_ms": 4.5, "throughput_images_per_second": 900.0}
     artifacts.write_json(artifacts.cost("tiny"), {**speed, "machine": "A", "device": "CPU", "threads": 1})
-    write_timing("embed", wall_seconds=10.0, peak_memory_bytes=3, machine="A")
-    write_timing("sweep", wall_seconds=20.0, peak_memory_bytes=7, machine="B, H100")
-    write_timing("train", wall_seconds=30.0, peak_memory_bytes=5, machine="A")
+    computed("embed", CELL, 10.0, peak_memory_bytes=3)
+    computed("sweep", CELL, 20.0, peak_memory_bytes=7, machine="B, H100")
+    computed("train", CELL, 30.0, peak_memory_bytes=5)
     assert read_costs([CELL])[CELL] == MeasuredCost(3.0, 4.5, 900.0, 7, 10.0, 20.0, 30.0, "A; B, H100", "CPU", 1)
 
 
-def test_what_an_earlier_version_wrote_is_read_and_a_broken_file_is_not_there() -> None:
-    write_timing("embed", wall_seconds=10.0)
-    artifacts.write_text(artifacts.timing(f"sweep-{CELL}"), '{"wall_sec')
+def test_the_time_of_a_process_is_no_cost_and_a_broken_file_is_not_there() -> None:
+    computed("embed", CELL, 10.0, peak_memory_bytes=3)
+    computed("sweep", CELL, 20.0)
+    artifacts.write_text(artifacts.compute("sweep", CELL), '{"seconds": 2')
+    artifacts.write_json(artifacts.timing(f"train-{CELL}"), {"wall_seconds": 30.0, "machine": "A", "result": ""})
     cost = read_costs([CELL])[CELL]
-    assert (cost.embed_seconds, cost.search_seconds, cost.peak_memory_bytes, cost.machine) == (10.0, None, None, None)
+    assert (cost.embed_seconds, cost.search_seconds, cost.training_seconds) == (10.0, None, None)
+    assert (cost.peak_memory_bytes, cost.machine) == (3, "A")
+    assert total_seconds(cost) is None
+
+
+def test_search_and_training_add_up() -> None:
+    computed("sweep", CELL, 20.0)
+    computed("train", CELL, 30.0)
+    assert total_seconds(read_costs([CELL])[CELL]) == 50.0
 
 
 def test_costs_are_plain_values() -> None:

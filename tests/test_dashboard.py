@@ -20,7 +20,7 @@ from backbench import artifacts
 from backbench.dashboard import storage_url
 from backbench.errors import ArtifactError
 from backbench.hardware import machine_name
-from backbench.records import read_best, read_trials
+from backbench.result_files import read_best, read_trials
 from backbench.stages.dashboard import dashboard
 from tests.chromium import visit
 from tests.conftest import PROJECT

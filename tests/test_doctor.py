@@ -26,7 +26,9 @@ from backbench.doctor.page import print_examination
 from backbench.doctor.plan import BENCHMARK, Plan, read_plan
 from backbench.doctor.weight_files import weight_findings
 from backbench.hardware import Gpu
-from backbench.records import BestRecord, Choice, write_best
+from backbench.records import BestRecord, Choice
+from backbench.result_files import write_best
+from tests.clock import computed
 from tests.conftest import PROJECT, backbone_config, strategy_config
 
 IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000)
@@ -429,7 +431,7 @@ def test_the_default_benchmark_takes_minutes_not_hours(project: Path) -> None:
 
 
 def earlier_run(config: CellConfig, *, data: str) -> None:
-    """What sweep leaves of a cell, and how long embed and sweep took."""
+    """What sweep leaves of a cell, and what embed and sweep took to compute."""
     cell, digests = Cell(config.backbone.name, config.strategy.name), {"data": data, "weights": "w"}
     configuration = {**resolved(config), "backend": "tensorflow"}
     key = artifacts.fingerprint(configuration, digests)
@@ -437,7 +439,7 @@ def earlier_run(config: CellConfig, *, data: str) -> None:
     record = BestRecord(key, cell.backbone, cell.strategy, 8, 0, 80, choice, "none", digests, configuration)
     write_best(cell, record)
     for stage, seconds in (("embed", 111.0), ("sweep", 222.0), ("train", 333.0)):
-        artifacts.write_json(artifacts.TIMINGS / f"{stage}-{cell}.json", {"wall_seconds": seconds})
+        computed(stage, cell, seconds)
 
 
 def test_what_the_same_cell_took_before_goes_before_an_estimate(project: Path) -> None:
@@ -445,8 +447,8 @@ def test_what_the_same_cell_took_before_goes_before_an_estimate(project: Path) -
     prepared = replace(IMAGES, digest="d")
     earlier_run(config, data="d")
     found = estimated(Plan((config,)), prepared, TWO_CORES, jobs=1).stages
-    assert (found["embed"].seconds, found["embed"].num_measured) == (111.0, 1)
-    assert (found["sweep"].seconds, found["sweep"].num_measured) == (222.0, 1)
+    for stage, seconds in (("embed", 111.0), ("sweep", 222.0)):
+        assert (found[stage].seconds, found[stage].num_measured) == (cost.START_SECONDS[stage] + seconds, 1)
     # No final model is there.
     assert found["train"].num_measured == 0
 

@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from filelock import FileLock
@@ -42,6 +43,31 @@ def test_a_second_writer_waits_and_says_so(
     monkeypatch.setattr("builtins.print", lambda *args, **kwargs: first.release() or sys.stdout.write(str(args[0])))
     with artifacts.only_writer("sweep"):
         assert "another process still writes these outputs" in capsys.readouterr().out
+
+
+def test_waiting_for_another_writer_is_no_work(tmp_path: Path) -> None:
+    program = """
+        import time
+        from contextlib import contextmanager
+        from backbench import artifacts, entry
+
+        hours = [0]
+        entry.time.monotonic = lambda: 3600.0 * hours[0]
+
+        @contextmanager
+        def busy(name):
+            hours[0] += 1
+            yield
+
+        artifacts.only_writer = busy
+        entry.run_stage(lambda config: hours.append(hours[0]) or "done", lock_name=lambda config: "stage")
+        assert hours == [1, 1], hours
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(program)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    assert artifacts.known_json(tmp_path / artifacts.timing("stage"))["wall_seconds"] == 0.0
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

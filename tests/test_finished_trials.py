@@ -23,8 +23,10 @@ def studied(place: Path, search: SearchConfig, batch_size: int = 1) -> tuple[lis
         run.extend(proposal.position for proposal in proposals)
         return run_batch(proposals, should_stop)
 
-    finished = FinishedTrials(place / "kept", search, prunes=prunes(search), batch_size=batch_size)
     study = opened(place / "study", WorkersConfig(name="one"), creating=True)
+    finished = FinishedTrials(
+        place / "kept", search, prunes=prunes(search), batch_size=batch_size, computed=study.compute
+    )
     worker = worker_of(study, search, objective)
     trials = coordination_of(study).run(
         search,

@@ -20,7 +20,8 @@ from backbench.config import TrackingConfig
 from backbench.errors import StoreAwayError, TrackingError
 from backbench.logbook import Logbook
 from backbench.mlflow_outage import is_away, patience, until_back
-from backbench.records import CellRecord, read_cell
+from backbench.records import CellRecord
+from backbench.result_files import read_cell
 from backbench.runs import cell_parameters
 from tests.finished_benchmark import NUM_TRIALS, SEEDS, cells, fresh_store, make_finished_benchmark
 from tests.test_tracking import config, table

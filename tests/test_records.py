@@ -6,7 +6,8 @@ import pytest
 
 from backbench import artifacts
 from backbench.errors import ArtifactError
-from backbench.records import read_best, read_cell, read_metrics, results_digest, write_metrics
+from backbench.records import results_digest
+from backbench.result_files import read_best, read_cell, read_metrics, write_metrics
 from tests.finished_benchmark import NUM_EPOCHS, NUM_TRIALS, SEEDS, cells, make_finished_benchmark, write_cell
 
 

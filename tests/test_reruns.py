@@ -11,7 +11,8 @@ import pytest
 from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
-from backbench.records import CellRecord, EpochRecord, read_cell, results_digest
+from backbench.records import CellRecord, EpochRecord, results_digest
+from backbench.result_files import read_cell
 from backbench.runs import cell_metrics, cell_parameters, cell_tags, code_tags
 from backbench.tracking import Tracker
 from tests.finished_benchmark import cells, fresh_store, make_finished_benchmark

@@ -12,6 +12,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
+from backbench.compute import NOTHING
 from backbench.config import SearchConfig, WorkersConfig
 from backbench.errors import ConfigError, MemoryLimitError
 from backbench.records import TrialRecord
@@ -165,7 +166,7 @@ def test_what_a_silent_worker_had_is_run_again_and_what_it_tells_late_is_dropped
     assert records == searched(tmp_path / "straight", QUASI_RANDOM)
     (claim,) = claims
     assert claim is not None
-    assert not other.finish(claim, run_batch(claim.proposals, lambda place, history: True))
+    assert not other.finish(claim, run_batch(claim.proposals, lambda place, history: True), NOTHING)
     assert study.records() == records
 
 
@@ -315,7 +316,7 @@ def test_a_batch_whose_worker_died_while_telling_it_counts_whole(
     def tell_half() -> None:
         claim = claims.pop()
         monkeypatch.setattr(other, "tell", lambda trial_id, record: SharedStudy.tell(other, trial_id, record) and False)
-        assert not other.finish(claim, run_batch(claim.proposals, lambda place, history: False))
+        assert not other.finish(claim, run_batch(claim.proposals, lambda place, history: False), NOTHING)
 
     def looked() -> None:
         look()
@@ -351,7 +352,7 @@ def test_a_worker_whose_study_has_ended_leaves_without_a_word(tmp_path: Path, st
     assert claim is not None
     study.remove(["cell"])
     (tmp_path / "study.journal").unlink(missing_ok=True)
-    assert not late.finish(claim, run_batch(claim.proposals, lambda place, history: False))
+    assert not late.finish(claim, run_batch(claim.proposals, lambda place, history: False), NOTHING)
     assert late.claim() is None
     assert worker_of(late, QUASI_RANDOM).run_all(lost_after_seconds=60) == 0
 

@@ -14,7 +14,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from backbench.config import TrackingConfig
-from backbench.records import CellRecord, read_cell, results_digest
+from backbench.records import CellRecord, results_digest
+from backbench.result_files import read_cell
 from backbench.runs import cell_metrics, cell_parameters, cell_tags, flattened, weights_tags
 from backbench.tracking import Tracker, TrackingError
 from backbench.web_address import without_secrets

@@ -17,6 +17,7 @@ import numpy as np
 from backbench import artifacts
 from backbench.activations import ActivationSource, PreparedImages
 from backbench.array_file import ArrayFile, GrowingArrayFile
+from backbench.compute import NOTHING, Compute, Stopwatch, compute_of
 from backbench.config import CellConfig
 from backbench.data.dataset import images_file
 from backbench.durable import put_folder_in_place
@@ -74,6 +75,7 @@ class StoreWriter:
     """Appends to the files of all boundaries, batch by batch, and goes on where a killed process stopped.
 
     Every batch is known by the rows of its split before it; what was written after the last whole batch is cut off.
+    `compute_before` is what the rows took that earlier processes wrote.
     """
 
     def __init__(self, folder: Path, plan: StorePlan) -> None:
@@ -90,10 +92,13 @@ class StoreWriter:
             "rows": dict.fromkeys(plan.rows, 0),
             "difference": dict.fromkeys(plan.shapes, 0.0),
             "largest": dict.fromkeys(plan.shapes, 0.0),
+            "compute": asdict(NOTHING),
         }
+        self._stopwatch = Stopwatch()
         self._store.mkdir(parents=True, exist_ok=True)
         self._noted = -math.inf
         self._resume()
+        self.compute_before = self._compute()
 
     def num_rows(self, split: str) -> int:
         """Return how many rows of a split are written."""
@@ -132,10 +137,14 @@ class StoreWriter:
         artifacts.write_json(self._store / DESCRIPTION, asdict(record))
         put_folder_in_place(self._store, target)
 
+    def _compute(self) -> Compute:
+        return compute_of(self._progress["compute"])
+
     def _note(self) -> None:
         """Say how far the files are, once the disk holds them: the note may be behind them, never ahead."""
         for file in self._files.values():
             file.sync()
+        self._progress["compute"] = asdict(self._compute() + self._stopwatch.lap())
         artifacts.write_json(self._progress_file, self._progress)
         self._noted = time.monotonic()
 

@@ -40,6 +40,7 @@ STATE = Path("work/state")
 LOCKS = Path("work/locks")
 WORKERS = Path("work/workers")
 TIMINGS = Path("work/timings")
+COMPUTE = Path("work/compute")
 LOGS = Path("work/logs")
 COSTS = Path("work/costs")
 MEASURED = Path("work/measured.json")
@@ -96,8 +97,13 @@ class Cell:
 
 
 def timing(stage: str) -> Path:
-    """Where a stage writes what it took, such as `sweep-resnet50-fine_tuning`."""
+    """Where the last process of a stage, such as `sweep-resnet50-fine_tuning`, writes what it took."""
     return TIMINGS / f"{stage}.json"
+
+
+def compute(stage: str, cell: Cell) -> Path:
+    """Where a stage writes what all processes that computed a cell's result took."""
+    return COMPUTE / f"{stage}-{cell}.json"
 
 
 def log(stage: str) -> Path:

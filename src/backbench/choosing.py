@@ -15,7 +15,8 @@ Cost = Callable[["Candidate"], float | None]
 class Candidate:
     """A cell as someone who chooses sees it; a cost is None where it was not measured here.
 
-    `is_tied` where no difference to the best is shown. `training_seconds` are those of search and final models.
+    `is_tied` where no difference to the best is shown. `training_seconds` are what search and final models took to
+    compute.
     """
 
     name: str

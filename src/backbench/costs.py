@@ -6,21 +6,21 @@ the same on every machine (parameters, multiply-accumulates, bytes of a model) i
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from backbench import artifacts
 from backbench.artifacts import Cell
-
-STAGES = EMBED, SWEEP, TRAIN = "embed", "sweep", "train"
+from backbench.compute import EMBED, STAGES, SWEEP, TRAIN, Compute, read_compute
 
 
 @dataclass(frozen=True)
 class MeasuredCost:
-    """What a cell took on a machine.
+    """What a cell took on a machine, or on several.
 
     Latency is of one image and throughput of batches, through the backbone; `peak_memory_bytes` is the largest resident
-    set of embed, sweep and train; seconds are their wall times. `machine` names where all of it was measured, several
-    machines parted by semicolons; `device` what latency and throughput were computed on, `CPU` or a GPU's name, and
-    `threads` with how many (0: as many as the backend likes).
+    set of any process that computed in embed, sweep and train; seconds are of their computing, as `compute.py` counts
+    it. `machine` names where all of it was measured, several machines parted by semicolons; `device` what latency and
+    throughput were computed on, `CPU` or a GPU's name, and `threads` with how many (0: as many as the backend likes).
     """
 
     latency_p50_ms: float | None
@@ -42,18 +42,22 @@ def read_costs(cells: Iterable[Cell]) -> dict[Cell, MeasuredCost]:
 
 def _measured(cell: Cell) -> MeasuredCost:
     speed = artifacts.known_json(artifacts.cost(cell.backbone))
-    spent = {stage: artifacts.known_json(artifacts.timing(f"{stage}-{cell}")) for stage in STAGES}
-    peaks = (content.get("peak_memory_bytes") for content in spent.values())
-    machines = (content.get("machine") for content in (speed, *spent.values()))
+    took = {stage: read_compute(stage, cell) for stage in STAGES}
+    known = [compute for compute in took.values() if compute is not None]
+    machines = [speed.get("machine"), *chain.from_iterable(compute.machines for compute in known)]
     return MeasuredCost(
         latency_p50_ms=speed.get("latency_p50_ms"),
         latency_p95_ms=speed.get("latency_p95_ms"),
         throughput_images_per_second=speed.get("throughput_images_per_second"),
-        peak_memory_bytes=max((peak for peak in peaks if peak is not None), default=None),
-        embed_seconds=spent[EMBED].get("wall_seconds"),
-        search_seconds=spent[SWEEP].get("wall_seconds"),
-        training_seconds=spent[TRAIN].get("wall_seconds"),
+        peak_memory_bytes=max((compute.peak_memory_bytes for compute in known), default=None),
+        embed_seconds=_seconds(took[EMBED]),
+        search_seconds=_seconds(took[SWEEP]),
+        training_seconds=_seconds(took[TRAIN]),
         machine="; ".join(dict.fromkeys(name for name in machines if name)) or None,
         device=speed.get("device"),
         threads=speed.get("threads"),
     )
+
+
+def _seconds(compute: Compute | None) -> float | None:
+    return None if compute is None else compute.seconds

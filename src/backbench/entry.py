@@ -69,7 +69,7 @@ def _end(message: str, code: int) -> NoReturn:
 
 
 def _write_spent(name: str, started: float) -> None:
-    """Say what a stage took, outside of what DVC hashes, and which machine it took it on."""
+    """Say what this process took, outside of what DVC hashes, and on which machine."""
     spent = {
         "wall_seconds": round(time.monotonic() - started, 2),
         "peak_memory_bytes": peak_memory_bytes(),
@@ -128,8 +128,9 @@ def run_stage(
     def composed(config: DictConfig) -> None:
         with refusing():
             check_names(config)
-            name, started = lock_name(config), time.monotonic()
+            name = lock_name(config)
         with refusing(), artifacts.only_writer(name), kept_in(artifacts.log(name)):
+            started = time.monotonic()  # what waited for the lock did not work
             _require_what_dvc_records()
             last_line = stage(config)
             _write_spent(name, started)

@@ -10,8 +10,9 @@ from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.errors import ArtifactError
 from backbench.predictions import Predictions, read_predictions
-from backbench.records import BestRecord, CellRecord, MetricsRecord, read_cell, read_metrics
+from backbench.records import BestRecord, CellRecord, MetricsRecord
 from backbench.resampling import Resampled, resample
+from backbench.result_files import read_cell, read_metrics
 from backbench.statistics import Interval
 from backbench.uncertainty import PairedComparison, compare_all, interval, tied_with
 

@@ -7,13 +7,14 @@ dead worker had claimed. What is told of a trial that was given up meanwhile is 
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from backbench.compute import NOTHING, Compute, compute_of
 from backbench.owners import owner_name
 from backbench.records import TrialRecord, trial_of
 from backbench.search import BOUNDARY, Proposal
@@ -22,6 +23,8 @@ from backbench.study_storage import StudyError, StudyStorage
 # What is kept on a trial; BATCH is the position of the first of its batch, SIZE how many are of it.
 POSITION, BATCH, SIZE, OWNER, SIGN = "position", "batch", "size of the batch", "owner", "sign of life"
 RECORD, REASON = "record", "reason"
+# What its batch took to compute: on the first trial, as OWNER and SIGN are.
+COMPUTE = "compute"
 # What is kept on the study.
 PHASE, COORDINATOR = "phase", "coordinator's sign of life"
 OPEN, STOPPED = "open", "stopped"
@@ -79,6 +82,16 @@ class SharedStudy:
         finished = self.trials(TrialState.COMPLETE, TrialState.PRUNED)
         return sorted(map(record_of, finished), key=lambda record: record.index)
 
+    def compute(self) -> Mapping[int, Compute]:
+        """Return what every finished batch took, by its first position, with what those took who gave it back."""
+        added: dict[int, Compute] = {}
+        for trial in self.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL):
+            # What ended for another reason was begun again from nothing.
+            if COMPUTE in trial.user_attrs and trial.user_attrs.get(REASON, GIVEN_BACK) == GIVEN_BACK:
+                position = trial.user_attrs[POSITION]
+                added[position] = added.get(position, NOTHING) + compute_of(trial.user_attrs[COMPUTE])
+        return added
+
     def claim(self) -> Claim | None:
         """Take a batch that waits, so that nobody else does; None where none waits.
 
@@ -112,16 +125,19 @@ class SharedStudy:
         self._sign += 1
         self.storage.set_trial_user_attr(claim.trial_ids[0], SIGN, self._sign)
 
-    def finish(self, claim: Claim, records: Sequence[TrialRecord]) -> bool:
-        """Tell what a batch found; false where it had been given up, and is dropped."""
+    def finish(self, claim: Claim, records: Sequence[TrialRecord], compute: Compute) -> bool:
+        """Tell what a batch found and took; false where it had been given up, and is dropped."""
+        if not self._note(claim.trial_ids[0], COMPUTE, asdict(compute)):
+            return False
         stored = [json.dumps(asdict(record)) for record in records]
         # All of them before the first is told: a batch counts whole or not at all.
         if not all(self._note(trial_id, RECORD, text) for trial_id, text in zip(claim.trial_ids, stored, strict=True)):
             return False
         return all(self.tell(trial_id, record) for trial_id, record in zip(claim.trial_ids, records, strict=True))
 
-    def give_back(self, claim: Claim) -> None:
-        """Let others run this batch: its worker was asked to leave."""
+    def give_back(self, claim: Claim, compute: Compute) -> None:
+        """Let others go on with this batch: its worker was asked to leave, and took so much until then."""
+        self._note(claim.trial_ids[0], COMPUTE, asdict(compute))
         for trial_id in claim.trial_ids:
             self.fail(trial_id, GIVEN_BACK)
 

@@ -9,6 +9,7 @@ from functools import cache
 from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
+from backbench.compute import Stopwatch
 from backbench.config import SearchConfig
 from backbench.errors import BackbenchError
 from backbench.interruption import Interrupted
@@ -63,10 +64,12 @@ class Worker:
         position = claim.proposals[0].position
         pruning = self._pruning_of(next(positions for positions in self._rounds if position in positions))
         with _giving_signs(self._study, claim, self._heartbeat_seconds):
+            stopwatch = Stopwatch()
             try:
                 records = self._objective(claim.proposals, lambda place, history: pruning(history))
+                compute = stopwatch.lap()
             except Interrupted:
-                self._study.give_back(claim)
+                self._study.give_back(claim, stopwatch.lap())
                 raise
             except BackbenchError as error:
                 self._study.refuse(claim, str(error))
@@ -74,7 +77,7 @@ class Worker:
             except Exception as error:
                 self._study.refuse(claim, f"trial {position}: {type(error).__name__}: {error}")
                 raise
-        self._study.finish(claim, records)
+        self._study.finish(claim, records, compute)
         return True
 
     def _pruning(self, positions: range) -> Pruning:

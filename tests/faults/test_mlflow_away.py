@@ -8,7 +8,8 @@ import pytest
 
 from backbench.config import TrackingConfig
 from backbench.logbook import Logbook
-from backbench.records import CellRecord, read_cell
+from backbench.records import CellRecord
+from backbench.result_files import read_cell
 from backbench.runs import cell_parameters
 from tests.engines.mlflow_server import MlflowServer
 from tests.faults.conftest import Tried, differing

@@ -8,7 +8,8 @@ import pytest
 
 from backbench.artifacts import Cell
 from backbench.config import CellConfig, RangeConfig, SearchConfig
-from backbench.records import COMPLETE, PRUNED, TrialRecord, read_best, read_trials
+from backbench.records import COMPLETE, PRUNED, TrialRecord
+from backbench.result_files import read_best, read_trials
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train

@@ -17,7 +17,7 @@ from backbench.backbone_config import WeightsConfig
 from backbench.config import BenchmarkConfig, CellConfig, PrunerConfig, RangeConfig, SearchConfig, TrackingConfig
 from backbench.errors import ArtifactError, DivergedError, MemoryLimitError
 from backbench.predictions import read_predictions
-from backbench.records import read_best, read_cell, read_trials, write_best
+from backbench.result_files import read_best, read_cell, read_trials, write_best
 from backbench.schedule import Candidate
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep

@@ -8,7 +8,7 @@ import pytest
 
 from backbench.artifacts import Cell
 from backbench.config import CellConfig, to_typed
-from backbench.records import read_cell
+from backbench.result_files import read_cell
 from backbench.stages.baseline import baseline
 from backbench.stages.compare import compare
 from backbench.stages.dashboard import dashboard

@@ -36,6 +36,7 @@ NO_RESULT = {
     "looks at the machine, at what is installed, and at git": (
         *("cgroups", "hardware", "installation", "gpu_support", "environment", "version_control", "versions"),
     ),
+    "adds up what was spent": ("compute",),
     "tells MLflow what is in files": (
         *("logbook", "tracking", "runs", "publishing", "run_notes", "model_code", "mlflow_annotations"),
         *("mlflow_connection", "mlflow_models", "mlflow_outage", "mlflow_refusals", "mlflow_registry", "mlflow_store"),
@@ -51,7 +52,7 @@ ONLY_NAMES = {
     "measure": ("config", "dataset_config", "search_config", "strategy_config", "value_types"),
     "compare": (
         *("config", "backbone_config", "dataset_config", "search_config", "strategy_config", "value_types"),
-        "model_folder",
+        *("model_folder", "store_record"),
     ),
 }
 
@@ -137,4 +138,5 @@ def test_resumable_state_and_times_are_no_outputs() -> None:
         for kind in ("outs", "metrics", "plots")
         for path in names(stage.get(kind, []))
     ]
-    assert not [path for path in outputs if path.startswith(("work/state", "work/timings", "work/locks", "work/costs"))]
+    places = ("work/state", "work/timings", "work/compute", "work/locks", "work/costs")
+    assert not [path for path in outputs if path.startswith(places)]

@@ -20,7 +20,7 @@ from backbench.config import NO_AUGMENTATION, CellConfig
 from backbench.data.dataset import SPLITS
 from backbench.errors import ActivationError, BoundaryError, MemoryLimitError
 from backbench.freezing import cut
-from backbench.records import read_cell
+from backbench.result_files import read_cell
 from backbench.stages import embed as stage
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep

@@ -15,7 +15,7 @@ from backbench.errors import DatasetError, WeightsError
 from backbench.exported_model import ExportedModel
 from backbench.model_folder import DESCRIPTION, FROZEN, read_description, seed_file
 from backbench.predictions import read_predictions
-from backbench.records import read_cell
+from backbench.result_files import read_cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from backbench.compute import read_compute
 from backbench.config import CellConfig
+from backbench.costs import read_costs
 from backbench.doctor import arithmetic
 from backbench.doctor.arithmetic import FLOAT_BYTES, Work
-from backbench.doctor.earlier import earlier_choice, has_trained, measured_bytes, measured_seconds, stored_bytes
+from backbench.doctor.earlier import earlier_choice, has_trained, measured_seconds, stored_bytes
 from backbench.doctor.images import Images
 from backbench.doctor.machine import Machine
 from backbench.doctor.plan import Plan, cell_of
@@ -123,8 +125,9 @@ def _cell_seconds(config: CellConfig, images: Images, speed: float) -> dict[str,
     }
     found = {}
     for stage, work in works.items():
-        measured = measured_seconds(f"{stage}-{cell_of(config)}") if is_known[stage] else None
-        found[stage] = (_seconds(stage, work, speed), False) if measured is None else (measured, True)
+        measured = read_compute(stage, cell_of(config)) if is_known[stage] else None
+        seconds = _seconds(stage, work, speed) if measured is None else START_SECONDS[stage] + measured.seconds
+        found[stage] = seconds, measured is not None
     return found
 
 
@@ -173,7 +176,7 @@ def cell_bytes(plan: Plan, images: Images) -> list[float]:
     """Return the memory that each cell takes at its peak: as an earlier run measured it, else as estimated."""
     sizes = []
     for config in plan.cells:
-        measured = measured_bytes(cell_of(config))
+        measured = read_costs([cell_of(config)])[cell_of(config)].peak_memory_bytes
         is_known = measured is not None and earlier_choice(config, images) is not None
         size_of_one = measured if measured is not None and is_known else _process_bytes(config, images)
         sizes.append(plan.num_processes_of_a_cell * size_of_one)

@@ -1,35 +1,21 @@
 """What an earlier run of the very same cell took: better than any estimate."""
 
-import json
 from pathlib import Path
 
 from backbench import artifacts
-from backbench.artifacts import Cell
 from backbench.config import CellConfig, resolved
 from backbench.doctor.images import Images
 from backbench.doctor.plan import cell_of
 from backbench.errors import BackbenchError
 from backbench.installation import backend
-from backbench.records import BestRecord, read_best, read_metrics
+from backbench.records import BestRecord
+from backbench.result_files import read_best, read_metrics
 
 
-def measured_seconds(name: str) -> float | None:
-    """Return what a stage wrote of its last run here, such as `sweep-resnet50-fine_tuning`."""
-    return _measured(name, "wall_seconds")
-
-
-def measured_bytes(cell: Cell) -> float | None:
-    """Return the largest peak of memory that a stage of a cell wrote of its last run here."""
-    peaks = [_measured(f"{stage}-{cell}", "peak_memory_bytes") for stage in ("embed", "sweep", "train")]
-    return max((peak for peak in peaks if peak is not None), default=None)
-
-
-def _measured(name: str, key: str) -> float | None:
-    file = artifacts.timing(name)
-    try:
-        return float(json.loads(file.read_text(encoding="utf-8"))[key])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def measured_seconds(stage: str) -> float | None:
+    """Return what a stage that is of no cell wrote of its last run here, such as `prepare`."""
+    seconds = artifacts.known_json(artifacts.timing(stage)).get("wall_seconds")
+    return float(seconds) if isinstance(seconds, int | float) else None
 
 
 def earlier_choice(config: CellConfig, images: Images) -> BestRecord | None:

@@ -26,7 +26,7 @@ def cost_of(row: Row, costs: Mapping[str, MeasuredCost]) -> MeasuredCost:
 
 
 def total_seconds(cost: MeasuredCost) -> float | None:
-    """Return the wall time of search and final models together; None where one of them is not known."""
+    """Return what search and final models took together to compute; None where one of them is not known."""
     if cost.search_seconds is None or cost.training_seconds is None:
         return None
     return cost.search_seconds + cost.training_seconds

@@ -12,7 +12,8 @@ import numpy as np
 
 from backbench.leaderboard import Entry, Leaderboard, Row
 from backbench.metrics import confusion
-from backbench.records import EPOCH_COLUMNS, TRIAL_COLUMNS, CellRecord
+from backbench.records import CellRecord
+from backbench.result_files import EPOCH_COLUMNS, TRIAL_COLUMNS
 
 CELL_COLUMNS = ("backbone", "strategy")
 TRIAL_TABLE_COLUMNS = (*CELL_COLUMNS, *TRIAL_COLUMNS, "chosen")

@@ -21,7 +21,8 @@ from backbench.data.dataset import Dataset, open_dataset
 from backbench.evaluation import evaluate
 from backbench.metrics import classification_metrics
 from backbench.predictions import Predictions, write_predictions
-from backbench.records import MetricsRecord, SeedRecord, summarise, write_metrics
+from backbench.records import MetricsRecord, SeedRecord, summarise
+from backbench.result_files import write_metrics
 
 BACKBONE = "pixels"
 STRATEGY = "logistic_regression"

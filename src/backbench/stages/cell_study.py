@@ -63,10 +63,16 @@ class CellStudy:
         # A worker that has not left yet may still hold a file there, which a network's file system does not let go.
         shutil.rmtree(states, ignore_errors=True)
 
-    def finished_trials(self) -> FinishedTrials:
+    def finished_trials(self, study: SharedStudy) -> FinishedTrials:
         """Open the trials of earlier studies of this cell that this one can take up."""
         folder = artifacts.STATE / "trials" / str(self._inputs.cell) / self._inputs.fits_name("cell_trials")
-        return FinishedTrials(folder, self._inputs.config.search, prunes=self.prunes, batch_size=self.batch_size)
+        return FinishedTrials(
+            folder,
+            self._inputs.config.search,
+            prunes=self.prunes,
+            batch_size=self.batch_size,
+            computed=study.compute,
+        )
 
     def coordination(self, study: SharedStudy) -> Coordination:
         """Take over the study, to be coordinated by this process alone."""

@@ -6,7 +6,7 @@ from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.console import progress_bar
 from backbench.dashboard import add_study, storage_url
-from backbench.records import read_best, read_trials
+from backbench.result_files import read_best, read_trials
 
 
 def dashboard(cells: Sequence[Cell]) -> str:

@@ -22,6 +22,7 @@ from backbench.activations import padded_indices, predicted
 from backbench.artifacts import Cell
 from backbench.backbones.weight_files import file_sha256_of
 from backbench.backbones.weights import load_backbone, weights_digest
+from backbench.compute import EMBED, Stopwatch, write_compute
 from backbench.config import INPUT, ON_THE_FLY, CellConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
@@ -46,7 +47,7 @@ def embed(config: CellConfig) -> str:
     Raises:
         BackbenchError: the data set, the weights or a boundary cannot be used, or a value does not fit its type.
     """
-    cell = Cell(config.backbone.name, config.strategy.name)
+    stopwatch, cell = Stopwatch(), Cell(config.backbone.name, config.strategy.name)
     state = artifacts.STATE / "embed" / str(cell)
     dataset = open_dataset(artifacts.DATASET)
     benchmark = config.benchmark
@@ -64,6 +65,7 @@ def embed(config: CellConfig) -> str:
     weights_file = file_sha256_of(config.backbone, config.weights)
     store = StoreRecord(config.strategy.views, digest, weights_file, dataset.digest, writer.digests(), records)
     writer.finish(store, cell.activations)
+    write_compute(EMBED, cell, writer.compute_before + stopwatch.lap())
     shutil.rmtree(state)
     where = f"are in {cell.activations}" if plan.shapes else "will be computed by the next stages"
     return f"{cell}: activations at {', '.join(wanted.shapes)} {where}; next: dvc repro sweep@{cell}"

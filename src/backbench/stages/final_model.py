@@ -9,6 +9,7 @@ from backbench import artifacts
 from backbench.activations import ActivationSource
 from backbench.artifacts import Cell
 from backbench.backbones.weights import save_weights
+from backbench.compute import Stopwatch
 from backbench.config import OUTPUT
 from backbench.errors import DivergedError
 from backbench.evaluation import evaluate, probabilities_of
@@ -74,6 +75,7 @@ class FinalModel:
         }
 
     def train(self, seeds: Sequence[int], state: FinishedSeeds) -> None:
+        stopwatch = Stopwatch()
         train, val = self._data["train"], self._data["val"]
         adapter, choice = self._adapter, self._choice
         initial = [adapter.initial_values(train, val, seed=seed) for seed in seeds]
@@ -92,7 +94,7 @@ class FinalModel:
                 val_labels=val.labels,
             )
             record = SeedRecord(seed, metrics, len(fit.history), fit.history)
-            state.keep(record, predicted, partial(save_weights, adapter.model))
+            state.keep(record, predicted, partial(save_weights, adapter.model), stopwatch)
 
 
 def _require_finite(fit: Fit, seed: int, cell: Cell) -> None:

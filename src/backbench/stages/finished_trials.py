@@ -1,12 +1,13 @@
 """The finished trials of a cell, kept for a longer study: which positions of a study are known before it runs."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from backbench import artifacts
+from backbench.compute import NOTHING, Compute, compute_of
 from backbench.config import SearchConfig
 from backbench.records import TrialRecord, trial_of
 from backbench.search import BOUNDARY, Proposal, batches, rounds
@@ -19,7 +20,15 @@ class FinishedTrials:
     pruner and by all trials of the rounds before, which it looks at. How many trials follow decides nothing.
     """
 
-    def __init__(self, folder: Path, search: SearchConfig, *, prunes: bool, batch_size: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        search: SearchConfig,
+        *,
+        prunes: bool,
+        batch_size: int,
+        computed: Callable[[], Mapping[int, Compute]],
+    ) -> None:
         """Open what is kept.
 
         Args:
@@ -27,6 +36,7 @@ class FinishedTrials:
             search: Of the study that is about to run.
             prunes: Trials of this cell may be pruned.
             batch_size: How many trials train at once.
+            computed: Says what the batches took that this study ran, by their first positions.
         """
         self._folder, self._pruner = folder, search.pruner if prunes else None
         self._places = {
@@ -36,12 +46,14 @@ class FinishedTrials:
             for position in batch
         }
         self._records: dict[int, TrialRecord] = {}
+        self._computed = computed
+        self._compute: dict[int, Compute | None] = {}
         self.num_taken_up = 0
 
     def known(self, batch: Sequence[Proposal]) -> list[TrialRecord]:
         """Return the trials of a batch as an earlier study finished them; none where it is not known whole."""
         parameters = [{BOUNDARY: proposal.boundary, **proposal.parameters} for proposal in batch]
-        stored = artifacts.known_json(self._file(batch[0].position, parameters)).get("trials", [])
+        stored = _kept(self._file(batch[0].position, parameters)).get("trials", [])
         self.num_taken_up += len(stored)
         return [replace(trial_of(each), index=of.position) for each, of in zip(stored, batch, strict=False)]
 
@@ -53,7 +65,18 @@ class FinishedTrials:
             trials = [asdict(self._records[position]) for position in batch]
             names = (BOUNDARY, "learning_rate", "weight_decay")
             file = self._file(batch.start, [{name: trial[name] for name in names} for trial in trials])
-            artifacts.write_json(file, {"trials": trials})
+            if kept := _kept(file):
+                self._compute[batch.start] = compute_of(kept["compute"])
+                return
+            compute = self._compute[batch.start] = self._computed().get(batch.start)
+            if compute is not None:
+                artifacts.write_json(file, {"trials": trials, "compute": asdict(compute)})
+
+    @property
+    def compute(self) -> Compute | None:
+        """What the trials of this study took, wherever and whenever they were run; None where that is not known."""
+        parts = [part for part in self._compute.values() if part is not None]
+        return sum(parts, NOTHING) if len(parts) == len(self._compute) else None
 
     def forget_others(self) -> None:
         """Remove what other data, weights, settings or code left of this cell."""
@@ -67,3 +90,9 @@ class FinishedTrials:
             positions, _ = self._places[position]
             seen = asdict(self._pruner), [asdict(self._records[earlier]) for earlier in range(positions.start)]
         return self._folder / f"{artifacts.fingerprint(parameters, seen)}.json"
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    """Read the trials of a batch and what they took; nothing where both are not there."""
+    content = artifacts.known_json(file)
+    return content if {"trials", "compute"} <= content.keys() else {}

@@ -4,10 +4,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from backbench import artifacts
+from backbench.compute import Compute, Stopwatch, compute_of
 from backbench.records import EpochRecord, SeedRecord
 
 
@@ -32,9 +34,16 @@ class FinishedSeeds:
         )
 
     def keep(
-        self, record: SeedRecord, probabilities: Mapping[str, np.ndarray], save_weights: Callable[[Path], None]
+        self,
+        record: SeedRecord,
+        probabilities: Mapping[str, np.ndarray],
+        save_weights: Callable[[Path], None],
+        stopwatch: Stopwatch,
     ) -> None:
-        """Keep a finished seed: float32 probabilities `(num_images, num_classes)` by split, weights, and record."""
+        """Keep a finished seed: float32 probabilities `(num_images, num_classes)` by split, weights, and record.
+
+        With them, what it took: a lap of the stopwatch. Of seeds that train at once, the first has the fit.
+        """
         weights = self._weights_file(record.seed)
         with artifacts.replacing(weights) as temporary:
             save_weights(temporary)
@@ -43,12 +52,17 @@ class FinishedSeeds:
             files.append(self._probabilities_file(record.seed, split))
             artifacts.write_array(files[-1], values)
         digests = {file.name: artifacts.file_sha256(file) for file in files}
-        artifacts.write_json(self._record_file(record.seed), {"record": asdict(record), "sha256": digests})
+        content = {"record": asdict(record), "sha256": digests, "compute": asdict(stopwatch.lap())}
+        artifacts.write_json(self._record_file(record.seed), content)
 
     def record(self, seed: int) -> SeedRecord:
-        stored = artifacts.read_json(self._record_file(seed), made_by="train")["record"]
+        stored = self._content(seed)["record"]
         history = tuple(EpochRecord(**epoch) for epoch in stored.pop("history"))
         return SeedRecord(history=history, **stored)
+
+    def compute(self, seed: int) -> Compute:
+        """Return what a seed took, in whichever process."""
+        return compute_of(self._content(seed)["compute"])
 
     def probabilities(self, seed: int, split: str) -> np.ndarray:
         return artifacts.read_array(self._probabilities_file(seed, split), made_by="train")
@@ -66,6 +80,9 @@ class FinishedSeeds:
         for other in self._root.glob("*"):
             if other.name not in self._names.values():
                 shutil.rmtree(other)
+
+    def _content(self, seed: int) -> dict[str, Any]:
+        return artifacts.read_json(self._record_file(seed), made_by="train")
 
     def _folder(self, seed: int) -> Path:
         return self._root / self._names[seed]

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from backbench.artifacts import Cell
+from backbench.compute import SWEEP, write_compute
 from backbench.config import CellConfig, WorkersConfig
 from backbench.console import progress_bar
 from backbench.logbook import Logbook
-from backbench.records import PRUNED, BestRecord, Choice, TrialRecord, write_best, write_trials
+from backbench.records import PRUNED, BestRecord, Choice, TrialRecord
+from backbench.result_files import write_best, write_trials
 from backbench.runs import cell_labels, cell_parameters
 from backbench.search import best_of, position_in_range
 from backbench.stages.cell import CellInputs, cell_inputs
@@ -32,7 +34,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
     inputs = cell_inputs(config)
     cell = CellStudy(inputs, workers)
     study = cell.open(creating=True)
-    coordination, finished = cell.coordination(study), cell.finished_trials()
+    coordination, finished = cell.coordination(study), cell.finished_trials(study)
     with Logbook(config.tracking) as logbook:
         parent = logbook.begin_cell(
             inputs.cell_key,
@@ -64,6 +66,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
         write_trials(inputs.cell, trials)
         best = _best_record(config, inputs, trials)
         write_best(inputs.cell, best)
+        write_compute(SWEEP, inputs.cell, finished.compute)
         cell.remove(study)
         finished.forget_others()
     return _last_line(inputs.cell, best)

@@ -2,12 +2,14 @@
 
 from backbench import artifacts
 from backbench.artifacts import Cell
+from backbench.compute import TRAIN, Stopwatch, write_compute
 from backbench.config import CellConfig
 from backbench.console import progress_bar
 from backbench.logbook import Logbook
 from backbench.model_folder import FROZEN, seed_file
 from backbench.predictions import Predictions, write_predictions
-from backbench.records import BestRecord, read_best, read_cell, summarise, write_history, write_metrics
+from backbench.records import BestRecord, summarise
+from backbench.result_files import read_best, read_cell, write_history, write_metrics
 from backbench.runs import cell_labels, cell_parameters
 from backbench.stages.final_model import PREDICTED_SPLITS, FinalModel
 from backbench.stages.model_files import describe_model
@@ -36,8 +38,11 @@ def train(config: CellConfig) -> str:
                 for record in map(state.record, seeds):
                     logbook.log_seed(parent, record.seed, record.metrics, record.history)
                     advance(1)
+        stopwatch = Stopwatch()
         _write_models(inputs, best, state)
         _write_results(inputs, best.cell_key, final, state)
+        seeds_took = map(state.compute, config.benchmark.seeds)
+        write_compute(TRAIN, inputs.cell, sum(seeds_took, stopwatch.lap()))
         logbook.publish(read_cell(inputs.cell))
     state.forget_others()
     return f"{inputs.cell}: test metrics of {len(config.benchmark.seeds)} seeds are in {inputs.cell.metrics}"

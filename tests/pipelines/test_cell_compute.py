@@ -1,0 +1,101 @@
+"""What a cell took to compute, as its stages add it up: killed and gone on with, and whatever MLflow does meanwhile."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backbench import activation_store, artifacts
+from backbench.activation_store import StoreWriter
+from backbench.artifacts import Cell
+from backbench.costs import MeasuredCost, read_costs
+from backbench.logbook import Logbook
+from backbench.stages.embed import embed
+from backbench.stages.sweep import sweep
+from backbench.stages.train import train
+from backbench.strategies import Adapter
+from tests.clock import Clock, stopped
+from tests.pipelines.test_cell import Killed, cell_config_for, run
+
+CELL = Cell("tiny", "fine_tuning")
+FIT_SECONDS, ROWS_SECONDS, MLFLOW_SECONDS = 100.0, 10.0, 1e6
+
+
+class Costly:
+    """Lets a method of a class take so many seconds, and die first where it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+        self._monkeypatch, self._clock = monkeypatch, clock
+        self.calls: list[str] = []
+        self.dies_at: int | None = None
+
+    def make(self, owner: type, name: str, seconds: float) -> None:
+        method = getattr(owner, name)
+
+        def costly(*arguments: Any, **options: Any) -> Any:
+            if len(self.calls) == self.dies_at:
+                self.dies_at = None
+                self._clock.passes(seconds / 100)
+                raise Killed
+            self.calls.append(name)
+            self._clock.passes(seconds)
+            return method(*arguments, **options)
+
+        self._monkeypatch.setattr(owner, name, costly)
+
+
+@pytest.fixture
+def costly(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Costly:
+    """Time passes in fits, with rows of activations, and in whatever is told to MLflow, and nowhere else."""
+    monkeypatch.setattr(activation_store, "NOTE_SECONDS", 0.0)
+    clock = stopped(monkeypatch)
+    made = Costly(monkeypatch, clock)
+    made.make(Adapter, "fit", FIT_SECONDS)
+    made.make(StoreWriter, "append", ROWS_SECONDS)
+    for name in ("begin_cell", "log_trial", "log_seed", "publish", "__exit__"):
+        monkeypatch.setattr(Logbook, name, _waiting(getattr(Logbook, name), clock))
+    return made
+
+
+def _waiting(method: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
+    def waiting(*arguments: Any, **options: Any) -> Any:
+        clock.passes(MLFLOW_SECONDS)
+        return method(*arguments, **options)
+
+    return waiting
+
+
+def cost() -> MeasuredCost:
+    return read_costs([CELL])[CELL]
+
+
+def test_a_cell_took_the_same_whether_it_was_killed_or_not_and_mlflow_adds_nothing(costly: Costly) -> None:
+    run("fine_tuning", seeds=[0, 1])
+    straight, num_appended = cost(), costly.calls.count("append")
+    assert num_appended > 2
+    assert straight.embed_seconds == num_appended * ROWS_SECONDS
+    assert (straight.search_seconds, straight.training_seconds) == (3 * FIT_SECONDS, 2 * FIT_SECONDS)
+
+    for folder in (artifacts.STATE, artifacts.COMPUTE, CELL.activations):
+        shutil.rmtree(folder)
+    assert (cost().embed_seconds, cost().search_seconds, cost().training_seconds) == (None, None, None)
+    config = cell_config_for("fine_tuning", seeds=[0, 1])
+    for stage in (embed, sweep, train):
+        costly.dies_at = len(costly.calls) + 1
+        with pytest.raises(Killed):
+            stage(config)
+        stage(config)
+    assert cost() == replace(straight, peak_memory_bytes=cost().peak_memory_bytes)
+
+
+def test_what_is_taken_up_counts_as_it_took_then(costly: Costly) -> None:
+    run("fine_tuning", seeds=[0])
+    num_calls = costly.calls.count("fit")
+    config = cell_config_for("fine_tuning", seeds=[0, 1])
+    for stage in (sweep, train):
+        stage(config)
+    assert costly.calls.count("fit") == num_calls + 1, "one more seed"
+    assert (cost().search_seconds, cost().training_seconds) == (3 * FIT_SECONDS, 2 * FIT_SECONDS)
