@@ -20,7 +20,7 @@ from backbench.statistics import CONFIDENCE, Interval
 SIGNIFICANCE = 1 - CONFIDENCE
 ENDS = (SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2)
 # How much noise of its own the choice of the best is given, in units of the noise that is there.
-COUPLING = 0.5
+COUPLING = 0.7
 
 Floats = NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def _share_interval(number: Resampled, num_images: float) -> Interval:
 
 def _percentile_interval(number: Resampled) -> Interval:
     spread = _spread(number.mean, float(np.var(number.means)), [number])
-    draws = number.means + np.sqrt(spread.of_seeds) * _normal(len(number.means), 1)[:, 0]
+    draws = number.means + np.sqrt(spread.of_seeds) * _normal(number.means.shape)
     stretch = spread.quantile / special.ndtri(ENDS[1])
     low, high = number.mean + stretch * (np.quantile(draws, ENDS) - number.mean)
     return Interval(number.mean, float(low), float(high))
@@ -157,7 +157,9 @@ def compare_with(reference: str, numbers: Mapping[str, Resampled]) -> list[Paire
     """
     others = [name for name in numbers if name != reference]
     found = [difference(numbers[reference], numbers[name]) for name in others]
-    adjusted = _jointly_adjusted([each.p_value for each in found], _deviations(reference, numbers))
+    noise = _noise(numbers).T
+    deviations = noise[list(numbers).index(reference)] - noise[[name != reference for name in numbers]]
+    adjusted = _jointly_adjusted([each.p_value for each in found], deviations.T)
     return [
         PairedComparison(reference, name, each.interval, each.p_value, p_value)
         for name, each, p_value in zip(others, found, adjusted, strict=True)
@@ -179,15 +181,14 @@ def adjusted_p_values(p_values: Sequence[float]) -> list[float]:
 
 
 def _jointly_adjusted(p_values: Sequence[float], deviations: Floats) -> list[float]:
-    """Adjust p-values by how often a smaller one comes up among `deviations`, `(num_draws, num_questions)`."""
-    if not p_values:
-        return []
+    """Adjust p-values by how often a smaller one comes up in `deviations`, `(num_draws, num_questions)` around 0."""
     ordered = np.argsort(p_values, kind="stable")
-    sizes = np.abs(deviations[:, ordered]) / deviations[:, ordered].std(axis=0)
+    spread = deviations.std(axis=0)
+    sizes = np.divide(np.abs(deviations), spread, out=np.zeros_like(deviations), where=spread > 0)[:, ordered]
     largest_left = np.maximum.accumulate(sizes[:, ::-1], axis=1)[:, ::-1]
     found = np.asarray(p_values)[ordered]
     as_large = np.sum(largest_left >= -special.ndtri(found / 2), axis=0)
-    # Draws cannot tell a p-value below one in their number; there the sum of all of them bounds it.
+    # Draws see no chance smaller than one in their number; Holm's bound does.
     joint = np.minimum((1 + as_large) / (1 + len(deviations)), found * np.arange(len(found), 0, -1))
     adjusted = np.empty(len(found))
     adjusted[ordered] = np.minimum(np.maximum.accumulate(joint), 1.0)
@@ -206,7 +207,8 @@ def selection_optimism(numbers: Mapping[str, Resampled]) -> float:
     measured = np.array([each.mean for each in numbers.values()])
     noise = _noise(numbers)
     picked = np.argmax(measured + COUPLING * noise, axis=1)
-    return float(np.mean(noise[np.arange(len(noise)), picked]) * np.sqrt(1 + COUPLING**2) / COUPLING)
+    with_it = float(np.mean(noise[np.arange(len(noise)), picked]))
+    return max(0.0, with_it * float(np.sqrt(1 + COUPLING**2)) / COUPLING)
 
 
 def tied_with(best: str, comparisons: Sequence[PairedComparison]) -> set[str]:
@@ -217,21 +219,18 @@ def tied_with(best: str, comparisons: Sequence[PairedComparison]) -> set[str]:
 
 def _noise(numbers: Mapping[str, Resampled]) -> Floats:
     """Draw how far each cell's mean is off, `(num_resamples, num_cells)`: images are shared, seeds are each cell's."""
-    of_images = np.stack([each.means - each.means.mean() for each in numbers.values()], axis=1)
-    of_seeds = np.sqrt([max(0.0, each.variance_beyond_images) for each in numbers.values()])
-    return np.asarray(of_images + of_seeds * _normal(*of_images.shape))
+    of_images = np.stack([each.means for each in numbers.values()], axis=1)
+    beyond = np.array([each.variance_beyond_images for each in numbers.values()])
+    # Cut at 0 one by one they would be too large together.
+    of_seeds = np.maximum(beyond, 0.0)
+    if of_seeds.any():
+        of_seeds *= max(0.0, float(beyond.sum())) / of_seeds.sum()
+    noise = of_images + np.sqrt(of_seeds) * _normal(of_images.shape)
+    return np.asarray(noise - noise.mean(axis=0))
 
 
-def _deviations(reference: str, numbers: Mapping[str, Resampled]) -> Floats:
-    """Draw how far each difference to the reference is off, `(num_resamples, num_others)`."""
-    noise = dict(zip(numbers, _noise(numbers).T, strict=True))
-    deviations = np.stack([noise[reference] - noise[name] for name in numbers if name != reference], axis=1)
-    unseen = np.sqrt(2) / numbers[reference].num_images
-    return np.asarray(deviations + unseen * _normal(*deviations.shape, seed=1))
-
-
-def _normal(*shape: int, seed: int = 0) -> Floats:
-    return np.random.default_rng((*shape, seed)).normal(size=shape)
+def _normal(shape: tuple[int, ...]) -> Floats:
+    return np.random.default_rng(shape).normal(size=shape)
 
 
 def _with_unseen(
@@ -256,13 +255,13 @@ def _spread(estimate: float, of_images: float, numbers: Sequence[Resampled]) -> 
     """Add up variances.
 
     Source:
-        Welch 1947, The generalization of Student's problem when several different population variances are involved:
-        a variance of n values counts with n + 1 in place of n - 1, for its square is an overestimate, and 2 go off.
+        Satterthwaite 1946, An Approximate Distribution of Estimates of Variance Components. Welch's formula of 1947, with
+        n + 1 in place of n - 1 and 2 off the sum, shows false differences where seeds are few and differ much.
     """
     of_seeds = max(0.0, sum(each.variance_beyond_images for each in numbers))
-    parts = of_images**2 / (numbers[0].num_images + 1)
-    parts += sum(each.variance_seen**2 / (each.num_seeds + 1) for each in numbers)
-    degrees = max(1.0, (of_images + of_seeds) ** 2 / parts - 2) if parts else float("inf")
+    parts = of_images**2 / (numbers[0].num_images - 1)
+    parts += sum(each.variance_seen**2 / (each.num_seeds - 1) for each in numbers if each.num_seeds > 1)
+    degrees = (of_images + of_seeds) ** 2 / parts if parts else float("inf")
     return _Spread(estimate, of_images, of_seeds, degrees)
 
 
