@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,17 +47,17 @@ class Resampled:
         """The mean over seeds, on the test images as they are."""
         return float(self.measured.mean())
 
-    @property
+    @cached_property
     def means(self) -> Floats:
         """The mean over seeds under each resample, float64 `(num_resamples,)`."""
         return np.asarray(self.resampled.mean(axis=1))
 
-    @property
+    @cached_property
     def variance_seen(self) -> float:
         """The variance of the mean over seeds, as the seeds show it; 0 for one seed, which shows none."""
         return 0.0 if self.num_seeds == 1 else float(np.var(self.measured, ddof=1)) / self.num_seeds
 
-    @property
+    @cached_property
     def variance_beyond_images(self) -> float:
         """What of that variance images do not explain; by chance it may be below 0.
 

@@ -1,9 +1,8 @@
-"""How sure a number is, over test images and seeds: intervals, differences of two cells, and who differs from one.
+"""How sure a number is, over test images and seeds: intervals, differences of two cells, and who differs from a third.
 
 Images are resampled; seeds are few, so what they add is put on top of it at its unbiased size, and the whole interval
-is widened as Student's t is for so few of them. A share is bounded, and where nearly every image is right the images
-at hand show too little spread: then it counts what other images could do. `tests/test_coverage.py` holds all of it to
-its nominal rate.
+is widened as Student's t is for so few of them. Where nearly every image is right, a share counts what images that are
+not there could show. `tests/test_coverage.py` holds all of it to its nominal rate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from backbench.resampling import Resampled
+from backbench.spread import ENDS, spread_of_difference, spread_of_number, spread_of_share
 from backbench.statistics import CONFIDENCE, Interval
 
 SIGNIFICANCE = 1 - CONFIDENCE
-ENDS = (SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2)
-# How much noise of its own the choice of the best is given, in units of the noise that is there.
+# How much noise is added before the highest is picked, in units of the noise that is there.
 COUPLING = 0.7
 
 Floats = NDArray[np.float64]
@@ -48,29 +47,6 @@ class PairedComparison:
         return self.adjusted_p_value < SIGNIFICANCE
 
 
-@dataclass(frozen=True)
-class _Spread:
-    """An estimate, the variances that it has from images and from seeds, and the degrees of freedom of their sum."""
-
-    estimate: float
-    of_images: float
-    of_seeds: float
-    degrees: float
-
-    @property
-    def variance(self) -> float:
-        return self.of_images + self.of_seeds
-
-    @property
-    def standard_error(self) -> float:
-        return float(np.sqrt(self.variance))
-
-    @property
-    def quantile(self) -> float:
-        """How many standard errors lie on each side of a 95 % interval."""
-        return float(special.stdtrit(self.degrees, ENDS[1]))
-
-
 def interval(number: Resampled) -> Interval:
     """Return a number's mean over seeds with its 95 % interval over test images and seeds.
 
@@ -86,14 +62,13 @@ def interval(number: Resampled) -> Interval:
 
 
 def _share_interval(number: Resampled, num_images: float) -> Interval:
-    # Jeffreys's prior: half an image more that is right, and half a one that is wrong.
-    center, of_image = _with_unseen(number.mean, float(np.var(number.means)), num_images, (0.5, 1.0), (0.5, 0.0))
-    spread = _spread(number.mean, of_image / num_images, [number])
+    spread = spread_of_share(number, num_images)
     of_images_alone = special.stdtrit(number.num_images - 1, ENDS[1])
-    effective = center * (1 - center) / spread.variance * min(1.0, of_images_alone / spread.quantile) ** 2
+    effective = spread.estimate * (1 - spread.estimate) / spread.variance
+    effective *= min(1.0, of_images_alone / spread.quantile) ** 2
     right, wrong = effective * number.mean, effective * (1 - number.mean)
     low, high = special.betaincinv(right + 0.5, wrong + 0.5, ENDS)
-    # What is possible where every image is right is so where one is wrong.
+    # What may be where every image is right may be where one is wrong.
     every_right = ENDS[0] ** (1 / num_images)
     low = 0.0 if right <= 1 else min(low, every_right)
     high = 1.0 if wrong <= 1 else max(high, 1 - every_right)
@@ -101,7 +76,7 @@ def _share_interval(number: Resampled, num_images: float) -> Interval:
 
 
 def _percentile_interval(number: Resampled) -> Interval:
-    spread = _spread(number.mean, float(np.var(number.means)), [number])
+    spread = spread_of_number(number)
     draws = number.means + np.sqrt(spread.of_seeds) * _normal(number.means.shape)
     stretch = spread.quantile / special.ndtri(ENDS[1])
     low, high = number.mean + stretch * (np.quantile(draws, ENDS) - number.mean)
@@ -111,25 +86,17 @@ def _percentile_interval(number: Resampled) -> Interval:
 def difference(first: Resampled, second: Resampled) -> Difference:
     """Compare two cells on the same test images, so that what is hard for both cancels; seeds are each cell's own.
 
-    Two shares that agree on every image may differ on others, so two images more are counted, each right for one alone.
-
     Raises:
         ValueError: the two are not of the same images.
-
-    Source:
-        Bonett and Price 2012, Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on
-        Paired Data; Welch's degrees of freedom in place of the normal distribution, for the seeds.
     """
     if first.num_images != second.num_images or len(first.resampled) != len(second.resampled):
         raise ValueError(
             f"expected both cells over the same resamples, found {first.resampled.shape} of {first.num_images} images "
             f"and {second.resampled.shape} of {second.num_images}"
         )
-    spread = _difference(first, second)
-    half = spread.quantile * spread.standard_error
-    return Difference(
-        Interval(first.mean - second.mean, spread.estimate - half, spread.estimate + half), _p_value(spread)
-    )
+    spread = spread_of_difference(first, second)
+    low, high = spread.estimate - spread.half_width, spread.estimate + spread.half_width
+    return Difference(Interval(first.mean - second.mean, low, high), spread.p_value)
 
 
 def compare_all(numbers: Mapping[str, Resampled]) -> list[PairedComparison]:
@@ -188,8 +155,8 @@ def _jointly_adjusted(p_values: Sequence[float], deviations: Floats) -> list[flo
     largest_left = np.maximum.accumulate(sizes[:, ::-1], axis=1)[:, ::-1]
     found = np.asarray(p_values)[ordered]
     as_large = np.sum(largest_left >= -special.ndtri(found / 2), axis=0)
-    # Draws see no chance smaller than one in their number; Holm's bound does.
-    joint = np.minimum((1 + as_large) / (1 + len(deviations)), found * np.arange(len(found), 0, -1))
+    # Draws see no chance smaller than one in their number, but it lies between that of one question and Holm's bound.
+    joint = np.clip((1 + as_large) / (1 + len(deviations)), found, found * np.arange(len(found), 0, -1))
     adjusted = np.empty(len(found))
     adjusted[ordered] = np.minimum(np.maximum.accumulate(joint), 1.0)
     return [float(each) for each in adjusted]
@@ -231,41 +198,3 @@ def _noise(numbers: Mapping[str, Resampled]) -> Floats:
 
 def _normal(shape: tuple[int, ...]) -> Floats:
     return np.random.default_rng(shape).normal(size=shape)
-
-
-def _with_unseen(
-    mean: float, variance: float, num_images: float, *unseen: tuple[float, float]
-) -> tuple[float, float]:
-    """Return mean and variance of one image, given those of the mean of `num_images`, and images more: number, value."""
-    total = num_images + sum(number for number, _ in unseen)
-    center = (num_images * mean + sum(number * value for number, value in unseen)) / total
-    squares = num_images * (num_images * variance + mean**2) + sum(number * value**2 for number, value in unseen)
-    return center, squares / total - center**2
-
-
-def _difference(first: Resampled, second: Resampled) -> _Spread:
-    estimate, of_images = first.mean - second.mean, float(np.var(first.means - second.means))
-    if first.share_of is not None:
-        estimate, of_image = _with_unseen(estimate, of_images, first.share_of, (1.0, 1.0), (1.0, -1.0))
-        of_images = of_image / (first.share_of + 2)
-    return _spread(estimate, of_images, [first, second])
-
-
-def _spread(estimate: float, of_images: float, numbers: Sequence[Resampled]) -> _Spread:
-    """Add up variances.
-
-    Source:
-        Satterthwaite 1946, An Approximate Distribution of Estimates of Variance Components. Welch's formula of 1947, with
-        n + 1 in place of n - 1 and 2 off the sum, shows false differences where seeds are few and differ much.
-    """
-    of_seeds = max(0.0, sum(each.variance_beyond_images for each in numbers))
-    parts = of_images**2 / (numbers[0].num_images - 1)
-    parts += sum(each.variance_seen**2 / (each.num_seeds - 1) for each in numbers if each.num_seeds > 1)
-    degrees = (of_images + of_seeds) ** 2 / parts if parts else float("inf")
-    return _Spread(estimate, of_images, of_seeds, degrees)
-
-
-def _p_value(spread: _Spread) -> float:
-    if spread.variance == 0.0:
-        return 1.0 if spread.estimate == 0.0 else 0.0
-    return float(2 * special.stdtr(spread.degrees, -abs(spread.estimate) / spread.standard_error))
