@@ -1,82 +1,185 @@
-"""On benchmarks whose truth is known, intervals cover it as often as they say, and the tie holds the best.
+"""On benchmarks whose truth is known, intervals cover it as often as they say, and no difference is made up.
 
-Three cells of three seeds on 600 images: two equally good, one better by 2 points. An image is hard for all cells
-alike in part, and a seed makes a model better or worse everywhere.
+`python -m tests.test_coverage` prints the rates, as docs/uncertainty.md shows them.
 """
 
-from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from backbench.resampling import Resampled, image_counts
-from backbench.uncertainty import compare_all, interval, tied_with
+from backbench.uncertainty import compare_with, difference, interval, selection_optimism
+from tests.known_truth import counts_of, drawn_cells, measured, seed_effects
 
-TRUTH = {"equal": 0.85, "equal too": 0.85, "better": 0.87}
-NUM_REPEATS, NUM_IMAGES, NUM_SEEDS, NUM_RESAMPLES = 200, 600, 3, 1000
-SD_OF_IMAGES, SHARED, SD_OF_SEEDS = 1.0, 0.8, 0.05
+ACCURACIES, NUMS_IMAGES = (0.90, 0.97, 0.99), (50, 100, 200, 600)
+# How seeds relate: the share of what makes an image hard that they have in common, and by how much they differ beyond.
+NEARLY_AGREEING, DIFFERING = (0.9, 0.0), (0.5, 0.035)
+PAIRS = ((0.85, 0.85), (0.85, 0.87), (0.90, 0.97), (0.97, 0.99), (0.99, 0.99))
+# In so many repeats a rate of 95 % is off by 0.7 points by chance, in so many pairs by 1.
+NUM_REPEATS, NUM_PAIRS = 1000, 500
+NUM_RESAMPLES = 500
+
+# Ten cells on a test split, the best of them chosen on a validation split.
+NUM_VAL, NUM_TEST, NUM_SEEDS = 300, 1200, 3
+EQUAL = (0.85,) * 10
+ONE_BEST = (0.90, *(0.85,) * 9)
+NUM_BENCHMARKS = 400
 
 
-def drawn_table(random: np.random.Generator, accuracy: float, difficulty: np.ndarray) -> np.ndarray:
-    """Draw right and wrong, float64 `(num_seeds, num_images)`, of a cell whose expected accuracy is known.
-
-    A probit model: its marginal accuracy is the normal distribution function at the mean over the total deviation.
-    """
-    own = np.sqrt(SHARED) * difficulty + np.sqrt(1 - SHARED) * random.normal(size=NUM_IMAGES)
-    mean = stats.norm.ppf(accuracy) * np.sqrt(1 + SD_OF_IMAGES**2 + SD_OF_SEEDS**2)
-    seeds = SD_OF_SEEDS * random.normal(size=(NUM_SEEDS, 1))
-    return (mean + SD_OF_IMAGES * own + seeds + random.normal(size=(NUM_SEEDS, NUM_IMAGES)) > 0).astype(np.float64)
-
-
-@pytest.fixture(scope="module")
-def covered() -> Counter[str]:
-    """How many of the repeats each statement was true in."""
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
     with threadpool_limits(1):  # products this small are slower on several
-        return counted(np.concatenate(list(image_counts(NUM_IMAGES, NUM_RESAMPLES))))
+        yield
 
 
-def counted(counts: np.ndarray) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for repeat in range(NUM_REPEATS):
-        random = np.random.default_rng(repeat)
-        difficulty = random.normal(size=NUM_IMAGES)
-        tables = {name: drawn_table(random, accuracy, difficulty) for name, accuracy in TRUTH.items()}
-        numbers = {
-            name: Resampled(table.mean(axis=1), counts @ table.T / NUM_IMAGES, NUM_IMAGES)
-            for name, table in tables.items()
-        }
-        for name, number in numbers.items():
-            of_cell = interval(number)
-            found[name] += of_cell.low <= TRUTH[name] <= of_cell.high
-        pairs = compare_all(numbers)
-        for pair in pairs:
-            truth = TRUTH[pair.first] - TRUTH[pair.second]
-            found[f"{pair.first} - {pair.second}"] += pair.difference.low <= truth <= pair.difference.high
-        best = max(numbers, key=lambda name: numbers[name].measured.mean())
-        found["the tie holds the best"] += "better" in tied_with(best, pairs)
-        found["a false difference is shown"] += any(
-            pair.is_shown for pair in pairs if TRUTH[pair.first] == TRUTH[pair.second]
+def exact_rate(accuracy: float, num_images: int) -> float:
+    """Return how often one seed's interval covers the truth: every number of right images, by its probability."""
+    counts, right = counts_of(num_images, NUM_RESAMPLES), np.arange(num_images + 1)
+    tables = right[:, None, None] > np.arange(num_images)
+    found = [interval(measured(table.astype(np.float64), counts)) for table in tables]
+    covers = [each.low <= accuracy <= each.high for each in found]
+    return float(stats.binom.pmf(right, num_images, accuracy) @ covers)
+
+
+@cache
+def rate(accuracy: float, num_images: int, agreement: float, sd_of_seeds: float) -> float:
+    """Return how often the interval of three seeds covers the truth."""
+    counts, covered = counts_of(num_images, NUM_RESAMPLES), 0
+    random = np.random.default_rng(num_images)
+    effects = seed_effects(random, NUM_REPEATS, 3, sd_of_seeds)
+    for effect in effects:
+        drawn = drawn_cells(random, [accuracy], effect[None], num_images, agreement=agreement, sd_of_seeds=sd_of_seeds)
+        found = interval(measured(drawn[0], counts))
+        covered += found.low <= accuracy <= found.high
+    return covered / NUM_REPEATS
+
+
+@cache
+def rate_of_difference(first: float, second: float, num_images: int) -> float:
+    """Return how often the interval of a difference of two cells of three nearly agreeing seeds covers the truth."""
+    counts, covered = counts_of(num_images, NUM_RESAMPLES), 0
+    random = np.random.default_rng(num_images)
+    agreement, sd_of_seeds = NEARLY_AGREEING
+    for effects in seed_effects(random, 2 * NUM_PAIRS, 3, sd_of_seeds).reshape(NUM_PAIRS, 2, 3):
+        pair = drawn_cells(random, [first, second], effects, num_images, agreement=agreement, sd_of_seeds=sd_of_seeds)
+        found = difference(*(measured(cell, counts) for cell in pair)).interval
+        covered += found.low <= first - second <= found.high
+    return covered / NUM_PAIRS
+
+
+@dataclass(frozen=True)
+class Statements:
+    """Of one benchmark: whether each choice's interval covers, by how much it flatters, and what is said beside it."""
+
+    covers: Mapping[str, bool]
+    flatters: Mapping[str, float]
+    shows_a_false_difference: bool
+    foretold: float
+
+
+def stated(repeat: int, accuracies: Sequence[float], counts: np.ndarray) -> Statements:
+    """Choose a cell by validation and one by test, and state what `compare` states of them."""
+    random = np.random.default_rng(repeat)
+    effects = seed_effects(random, len(accuracies), NUM_SEEDS)
+    on_val = drawn_cells(random, accuracies, effects, NUM_VAL).mean(axis=(1, 2))
+    on_test = drawn_cells(random, accuracies, effects, NUM_TEST)
+    numbers = {place: measured(cell, counts) for place, cell in enumerate(on_test)}
+    chosen = int(on_val.argmax())
+    choices = {"by lot": 0, "by validation": chosen, "by test": int(on_test.mean(axis=(1, 2)).argmax())}
+    intervals = {how: interval(numbers[place]) for how, place in choices.items()}
+    pairs = compare_with(str(chosen), {str(place): number for place, number in numbers.items()})
+    return Statements(
+        {how: each.low <= accuracies[choices[how]] <= each.high for how, each in intervals.items()},
+        {how: each.estimate - accuracies[choices[how]] for how, each in intervals.items()},
+        any(pair.is_shown for pair in pairs if accuracies[int(pair.second)] == accuracies[chosen]),
+        selection_optimism({str(place): number for place, number in numbers.items()}),
+    )
+
+
+@cache
+def statements(accuracies: tuple[float, ...]) -> Sequence[Statements]:
+    counts = counts_of(NUM_TEST, NUM_RESAMPLES)
+    return [stated(repeat, accuracies, counts) for repeat in range(NUM_BENCHMARKS)]
+
+
+def mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+@pytest.mark.parametrize("num_images", NUMS_IMAGES)
+@pytest.mark.parametrize("accuracy", ACCURACIES)
+def test_an_interval_covers_near_1(accuracy: float, num_images: int) -> None:
+    """Few images have few possible accuracies, so that no interval covers in exactly 95 %.
+
+    Of one seed the rate is exact. Where three seeds differ the interval is as wide as if they agreed while nothing
+    shows it, so that there it may cover more often.
+    """
+    assert 0.92 <= exact_rate(accuracy, num_images) <= 0.99
+    assert 0.92 <= rate(accuracy, num_images, *NEARLY_AGREEING) <= 0.99
+    assert rate(accuracy, num_images, *DIFFERING) >= 0.92
+
+
+@pytest.mark.parametrize("num_images", NUMS_IMAGES)
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_an_interval_of_a_difference_covers(first: float, second: float, num_images: int) -> None:
+    """Where hardly an image tells two cells apart, no valid interval covers in only 95 %."""
+    assert rate_of_difference(first, second, num_images) >= 0.93
+    assert num_images < 600 or first > 0.9 or rate_of_difference(first, second, num_images) <= 0.98
+
+
+def test_who_is_chosen_by_validation_has_an_interval_that_covers() -> None:
+    """In 400 benchmarks of ten equal cells a rate of 95 % is off by 1.1 points."""
+    of_each = statements(EQUAL)
+    rates = {how: mean(each.covers[how] for each in of_each) for how in of_each[0].covers}
+    assert 0.93 <= rates["by lot"] <= 0.98
+    assert 0.93 <= rates["by validation"] <= 0.98
+    assert rates["by test"] < 0.9, "the fault that choosing by validation is for"
+
+
+@pytest.mark.parametrize("accuracies", [EQUAL, ONE_BEST], ids=["equal", "one best"])
+def test_a_false_difference_to_the_chosen_is_seldom_shown(accuracies: tuple[float, ...]) -> None:
+    """In at most 5 %; in 400 benchmarks that is off by 1.1 points."""
+    assert mean(each.shows_a_false_difference for each in statements(accuracies)) <= 0.07
+
+
+@pytest.mark.parametrize("accuracies", [EQUAL, ONE_BEST], ids=["equal", "one best"])
+def test_it_is_foretold_by_how_much_the_best_on_test_flatters(accuracies: tuple[float, ...]) -> None:
+    """On average, to 0.1 points; the ten equal ones flatter by more than a point, the one best by nothing."""
+    of_each = statements(accuracies)
+    flatters = mean(each.flatters["by test"] for each in of_each)
+    assert mean(each.foretold for each in of_each) == pytest.approx(flatters, abs=0.001)
+    assert flatters > 0.01 if accuracies is EQUAL else abs(flatters) < 0.001
+
+
+def print_rates() -> None:
+    print("| accuracy | images | one seed | three that nearly agree | three that differ |\n|---|---|---|---|---|")
+    for accuracy in ACCURACIES:
+        for num_images in NUMS_IMAGES:
+            of_three = (rate(accuracy, num_images, *kind) for kind in (NEARLY_AGREEING, DIFFERING))
+            cells = (exact_rate(accuracy, num_images), *of_three)
+            print(f"| {accuracy:.2f} | {num_images} |", " | ".join(f"{each:.1%}" for each in cells), "|")
+    print(
+        "\n| accuracies |", " | ".join(f"{num_images} images" for num_images in NUMS_IMAGES), "|\n|---|---|---|---|---|"
+    )
+    for first, second in PAIRS:
+        rates = (f"{rate_of_difference(first, second, num_images):.1%}" for num_images in NUMS_IMAGES)
+        print(f"| {first:.2f} and {second:.2f} |", " | ".join(rates), "|")
+    print("\n| of ten cells, equal | covers | flatters, points |\n|---|---|---|")
+    for accuracies in (EQUAL, ONE_BEST):
+        of_each = statements(accuracies)
+        for how in of_each[0].covers:
+            covers, flatters = mean(each.covers[how] for each in of_each), mean(each.flatters[how] for each in of_each)
+            print(f"| {how} | {covers:.1%} | {100 * flatters:+.2f} |")
+        shown, foretold = mean(each.shows_a_false_difference for each in of_each), [each.foretold for each in of_each]
+        print(
+            f"\nfalse difference {shown:.1%}, foretold {100 * np.mean(foretold):.2f} ± {100 * np.std(foretold):.2f}\n"
         )
-    return found
 
 
-ACCURACIES = tuple(TRUTH)
-DIFFERENCES = ("equal - equal too", "equal - better", "equal too - better")
-
-
-@pytest.mark.parametrize("of_kind", [ACCURACIES, DIFFERENCES], ids=["accuracies", "differences"])
-def test_intervals_cover_the_truth_at_their_nominal_rate(of_kind: tuple[str, ...], covered: Counter[str]) -> None:
-    """Three of a kind together: one alone, 200 times, is off by 3 points by chance once in twenty times."""
-    rates = [covered[what] / NUM_REPEATS for what in of_kind]
-    assert abs(np.mean(rates) - 0.95) <= 0.03, covered
-    assert all(abs(rate - 0.95) <= 0.05 for rate in rates), covered
-
-
-def test_the_tie_holds_the_truly_best(covered: Counter[str]) -> None:
-    assert covered["the tie holds the best"] / NUM_REPEATS >= 0.97, covered
-
-
-def test_equal_cells_are_seldom_told_apart(covered: Counter[str]) -> None:
-    assert covered["a false difference is shown"] / NUM_REPEATS <= 0.05, covered
+if __name__ == "__main__":
+    with threadpool_limits(1):
+        print_rates()

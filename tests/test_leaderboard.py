@@ -1,5 +1,6 @@
 """Rows in the right order, of the right cells, and nothing missing in silence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from backbench.errors import ArtifactError
 from backbench.findings import summary
 from backbench.leaderboard import COLUMNS, cells_of, read_leaderboard
 from backbench.predictions import read_predictions, write_predictions
+from backbench.records import read_metrics, write_metrics
 from tests.finished_benchmark import (
     BACKBONES,
     NUM_EPOCHS,
@@ -23,7 +25,11 @@ from tests.finished_benchmark import (
     on_both_splits,
     probabilities,
     write_cell,
+    write_dataset,
+    write_pixels,
 )
+
+HEADLINE = ("test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_log_loss", "test_top_5_accuracy")
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +80,31 @@ def test_predictions_of_another_run_are_refused() -> None:
     write_predictions(cells()[0].predictions, on_both_splits({seed: probabilities(random, 0.1) for seed in SEEDS}))
     with pytest.raises(ArtifactError, match=r"as in metrics\.json"):
         read_leaderboard(cells())
+
+
+@pytest.mark.parametrize("name", HEADLINE)
+def test_every_headline_number_is_that_of_the_predictions(name: str) -> None:
+    """Seven classes, so that there is a top 5; each number alone is off by little."""
+    classes = tuple("abcdefg")
+    write_dataset(classes)
+    write_pixels(0.4, classes)
+    for cell in cells():
+        write_cell(cell, 0.7, seed=3, classes=classes)
+    read_leaderboard(cells())
+    metrics = read_metrics(cells()[1].metrics, made_by="train")
+    write_metrics(cells()[1].metrics, replace(metrics, mean=metrics.mean | {name: metrics.mean[name] + 1e-5}))
+    with pytest.raises(ArtifactError, match=f"{cells()[1]}: .*{name.replace('_', ' ')}") as refusal:
+        read_leaderboard(cells())
+    assert len(refusal.value.lines) == 1
+
+
+def test_rows_of_other_numbers_are_refused_together() -> None:
+    for cell in cells()[:2]:
+        metrics = read_metrics(cell.metrics, made_by="train")
+        write_metrics(cell.metrics, replace(metrics, mean=metrics.mean | {"test_log_loss": 9.0}))
+    with pytest.raises(ArtifactError) as refusal:
+        read_leaderboard(cells())
+    assert sorted(line.split(":")[0] for line in refusal.value.lines) == sorted(map(str, cells()[:2]))
 
 
 def test_a_row_says_what_was_chosen_and_how_sure_it_is() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as skm
 
-from backbench.metrics import class_recall, classification_metrics, confusion, expected_calibration_error
+from backbench.metrics import class_recall, classification_metrics, confusion, expected_calibration_error, places
 
 
 def certain(predicted: list[int], num_classes: int) -> np.ndarray:
@@ -44,6 +44,15 @@ def test_they_equal_scikit_learn_where_a_class_has_no_image(seed: int) -> None:
     assert np.isnan(recall[6])
     matrix = skm.confusion_matrix(labels, predicted, labels=np.arange(7))
     np.testing.assert_array_equal(confusion(probabilities, labels), matrix)
+
+
+def test_the_first_place_is_the_prediction_and_every_class_has_a_place_of_its_own() -> None:
+    random = np.random.default_rng(0)
+    probabilities = random.integers(0, 3, (200, 6)).astype(np.float32)  # many ties
+    found = np.stack([places(probabilities, np.full(200, label)) for label in range(6)], axis=1)
+    assert (np.sort(found, axis=1) == np.arange(6)).all()
+    np.testing.assert_array_equal(found.argmin(axis=1), probabilities.argmax(axis=1))
+    np.testing.assert_array_equal(np.argsort(found, axis=1), np.argsort(-probabilities, axis=1, kind="stable"))
 
 
 def test_images_of_one_class_have_no_auroc() -> None:

@@ -58,3 +58,28 @@ def test_a_certain_mistake_costs_what_scikit_learn_says() -> None:
     (numbers,) = resample([Predictions((0,), labels, probabilities)], num_resamples=2)
     expected = classification_metrics(probabilities[0], labels)["log_loss"]
     assert numbers["log_loss"].measured[0] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("shown", [*range(7), None])
+def test_ties_are_ranked_as_in_the_metrics(shown: int | None) -> None:
+    """A saturated softmax shows one class and leaves the others at exactly 0; None shows all alike."""
+    probabilities = np.full((1, 7, 7), 1 / 7, np.float32) if shown is None else np.zeros((1, 7, 7), np.float32)
+    if shown is not None:
+        probabilities[..., shown] = 1.0
+    labels = np.arange(7, dtype=np.int32)
+    (numbers,) = resample([Predictions((0,), labels, probabilities)], num_resamples=2)
+    expected = classification_metrics(probabilities[0], labels)
+    assert expected["top_5_accuracy"] == pytest.approx(5 / 7)  # five of seven classes are named, whichever
+    for name, number in numbers.items():
+        assert number.mean == pytest.approx(expected[name], abs=1e-12), name
+
+
+def test_a_rare_class_makes_a_mean_over_classes_a_share_of_few_images() -> None:
+    labels = np.array([0] * 90 + [1] * 10, dtype=np.int32)
+    probabilities = np.eye(2, dtype=np.float32)[labels][None]
+    (numbers,) = resample([Predictions((0,), labels, probabilities)], num_resamples=2)
+    assert numbers["accuracy"].share_of == 100
+    for name in ("balanced_accuracy", "macro_f1"):
+        # Of one image's variance p (1 - p): a quarter of 1 / 90 + 1 / 10.
+        assert numbers[name].share_of == pytest.approx(1 / ((1 / 90 + 1 / 10) / 4)), name
+    assert numbers["log_loss"].share_of is None

@@ -8,7 +8,6 @@ from sklearn.metrics import (
     log_loss,
     recall_score,
     roc_auc_score,
-    top_k_accuracy_score,
 )
 
 Floats = NDArray[np.floating]
@@ -31,6 +30,22 @@ def _checked(probabilities: Floats, labels: Ints) -> Floats:
     return exact
 
 
+def places(probabilities: Floats, labels: Ints) -> NDArray[np.int64]:
+    """Return the place of each image's true class among the classes from most to least probable, 0 is the first.
+
+    Of equally probable classes the one of the lower index comes first, as in `argmax`: a ranking names exactly k
+    classes as its first k, also where a softmax is saturated and all but one are exactly 0. scikit-learn's
+    `top_k_accuracy_score` puts the higher index first, so that its first one is not what `argmax` predicts.
+
+    Args:
+        probabilities: float `(n, num_classes)`.
+        labels: int `(n,)` in [0, num_classes).
+    """
+    own = np.take_along_axis(probabilities, labels[:, None], axis=1)
+    before = np.arange(probabilities.shape[1]) < labels[:, None]
+    return np.asarray(np.where(before, probabilities >= own, probabilities > own).sum(axis=1), dtype=np.int64)
+
+
 def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, float]:
     """Score predictions of every class's probability.
 
@@ -44,7 +59,7 @@ def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, flo
     Returns:
         `accuracy`, `log_loss` (nats), `balanced_accuracy` (mean recall), `macro_f1`, `macro_auroc` (each class against
         the rest; not there where all images are of one class), `expected_calibration_error`, and `top_5_accuracy` of
-        more than five classes.
+        more than five classes, ties ranked as in `places`.
 
     Raises:
         ValueError: shapes or labels do not fit, or a probability is not finite.
@@ -69,7 +84,7 @@ def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, flo
     if auroc:
         metrics["macro_auroc"] = float(np.mean(auroc))
     if len(classes) > TOP:
-        metrics["top_5_accuracy"] = float(top_k_accuracy_score(labels, exact, k=TOP, labels=classes))
+        metrics["top_5_accuracy"] = float(np.mean(places(exact, labels) < TOP))
     return metrics
 
 

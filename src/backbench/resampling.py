@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from backbench.metrics import TOP, places
 from backbench.predictions import Predictions
 
 Floats = NDArray[np.float64]
@@ -16,7 +18,6 @@ Floats = NDArray[np.float64]
 NUM_RESAMPLES = 2000
 # Counts are drawn in blocks of so many values, which bounds the memory.
 BLOCK_DRAWS = 1 << 21
-TOP = 5
 # As scikit-learn's `log_loss` bounds probabilities, so that a certain mistake has a finite loss.
 SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)
 
@@ -28,11 +29,45 @@ class Resampled:
     `measured` is float64 `(num_seeds,)`, on the test images as they are.
     `resampled` is float64 `(num_resamples, num_seeds)`: row r of every cell has seen the same images.
     `num_images` is how many test images there are.
+    `share_of` is set where the number is a share in [0, 1] that may come near its ends: of how many images that count
+    alike it has the variance. None where it is no share.
     """
 
     measured: Floats
     resampled: Floats
     num_images: int
+    share_of: float | None = None
+
+    @property
+    def num_seeds(self) -> int:
+        return len(self.measured)
+
+    @property
+    def mean(self) -> float:
+        """The mean over seeds, on the test images as they are."""
+        return float(self.measured.mean())
+
+    @cached_property
+    def means(self) -> Floats:
+        """The mean over seeds under each resample, float64 `(num_resamples,)`."""
+        return np.asarray(self.resampled.mean(axis=1))
+
+    @cached_property
+    def variance_seen(self) -> float:
+        """The variance of the mean over seeds, as the seeds show it; 0 for one seed, which shows none."""
+        return 0.0 if self.num_seeds == 1 else float(np.var(self.measured, ddof=1)) / self.num_seeds
+
+    @cached_property
+    def variance_beyond_images(self) -> float:
+        """What of that variance images do not explain; by chance it may be below 0.
+
+        Seeds differ on a finite test set even where they are equally good: each is wrong about other images. That
+        part is in the resamples already.
+        """
+        if self.num_seeds == 1:
+            return 0.0
+        of_one = float(np.mean(np.var(self.resampled, axis=0)))
+        return self.variance_seen - max(0.0, of_one - float(np.var(self.means))) / (self.num_seeds - 1)
 
 
 def resample(predictions: Iterable[Predictions], *, num_resamples: int = NUM_RESAMPLES) -> list[dict[str, Resampled]]:
@@ -59,8 +94,11 @@ def resample(predictions: Iterable[Predictions], *, num_resamples: int = NUM_RES
                 for name, values in cell.metrics(counts).items():
                     block[name].append(values)
     return [
-        {name: Resampled(whole[name][0], np.concatenate(values), num_images) for name, values in block.items()}
-        for whole, block in zip(as_they_are, blocks, strict=True)
+        {
+            name: Resampled(whole[name][0], np.concatenate(values), num_images, cell.share_of[name])
+            for name, values in block.items()
+        }
+        for cell, whole, block in zip(measured, as_they_are, blocks, strict=True)
     ]
 
 
@@ -91,12 +129,12 @@ class _Measured:
             probabilities = of_seed.astype(np.float64)
             probabilities /= probabilities.sum(axis=1, keepdims=True)
             own = np.take_along_axis(probabilities, labels[:, None], axis=1)
-            predicted = probabilities.argmax(axis=1)
-            self._correct[seed] = predicted == labels
+            place = places(probabilities, labels)
+            self._correct[seed], in_top[seed] = place == 0, place < TOP
             self._loss[seed] = -np.log(np.clip(own[:, 0], SMALLEST_PROBABILITY, None))
-            in_top[seed] = (probabilities > own).sum(axis=1) < TOP
-            self._shown_as.append(_membership(predicted, num_classes))
+            self._shown_as.append(_membership(probabilities.argmax(axis=1), num_classes))
         self._in_top = in_top if num_classes > TOP else None
+        self.share_of = _shares_of(labels)
 
     def metrics(self, counts: Floats) -> dict[str, Floats]:
         """Return each number, float64 `(rows, num_seeds)`, of images counted `(rows, num_images)` times."""
@@ -119,6 +157,17 @@ class _Measured:
         right = np.asarray(self._of_class.T @ (counts * self._correct[seed]).T)
         with np.errstate(invalid="ignore"):
             return np.nanmean(right / actual, axis=0), np.nanmean(2 * right / (actual + shown), axis=0)
+
+
+def _shares_of(labels: NDArray[Any]) -> dict[str, float | None]:
+    """Return for each number how many images that count alike it is a share of.
+
+    A mean over classes counts an image of a rare class more, so that it is a share of fewer.
+    """
+    sizes = np.unique(labels, return_counts=True)[1]
+    by_class = float(len(sizes) ** 2 / np.sum(1 / sizes))
+    of_images, of_classes = ("accuracy", "top_5_accuracy"), ("balanced_accuracy", "macro_f1")
+    return {**dict.fromkeys(of_images, float(len(labels))), **dict.fromkeys(of_classes, by_class), "log_loss": None}
 
 
 def _membership(classes: NDArray[Any], num_classes: int) -> Any:

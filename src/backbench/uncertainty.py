@@ -1,7 +1,8 @@
-"""How sure a number is, over test images and seeds: intervals, differences of two cells, and who is tied with the best.
+"""How sure a number is, over test images and seeds: intervals, differences of two cells, and who differs from a third.
 
 Images are resampled; seeds are few, so what they add is put on top of it at its unbiased size, and the whole interval
-is widened as Student's t is for so few of them. `tests/test_coverage.py` holds it to its nominal rate.
+is widened as Student's t is for so few of them. Where nearly every image is right, a share counts what images that are
+not there could show. `tests/test_coverage.py` holds all of it to its nominal rate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,14 +11,17 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from backbench.resampling import Resampled
+from backbench.spread import ENDS, spread_of_difference, spread_of_number, spread_of_share
 from backbench.statistics import CONFIDENCE, Interval
 
 SIGNIFICANCE = 1 - CONFIDENCE
-# A variance that is the rounding of sums, and no spread.
-ROUNDING = 1e-24
+# How much noise is added before the highest is picked, in units of the noise that is there.
+COUPLING = 0.7
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Two cells on the same test images; `adjusted_p_value` holds for all pairs together."""
+    """Two cells on the same test images; `adjusted_p_value` holds for all that were compared together."""
 
     first: str
     second: str
@@ -43,30 +47,40 @@ class PairedComparison:
         return self.adjusted_p_value < SIGNIFICANCE
 
 
-@dataclass(frozen=True)
-class _Spread:
-    """Draws of a number around its estimate, and the variances that they have from images and from seeds."""
-
-    estimate: float
-    draws: NDArray[np.float64]
-    of_images: float
-    of_seeds: float
-    degrees: float
-
-    @property
-    def standard_error(self) -> float:
-        return float(np.sqrt(self.of_images + self.of_seeds))
-
-
 def interval(number: Resampled) -> Interval:
     """Return a number's mean over seeds with its 95 % interval over test images and seeds.
 
     With one seed there is no spread of seeds to be seen, and the interval is over images alone.
 
     Source:
-        Percentile bootstrap, stretched as in Hesterberg 2015, https://arxiv.org/abs/1411.5279, section 4.
+        A share: Jeffreys's interval, modified near 0 and 1 as in Brown, Cai and DasGupta 2001, Interval Estimation for
+        a Binomial Proportion, of as many independent images as have the same variance: Korn and Graubard 1998,
+        Confidence Intervals for Proportions With Small Expected Number of Positive Counts Estimated From Survey Data.
+        Other numbers: percentile bootstrap, stretched as in Hesterberg 2015, https://arxiv.org/abs/1411.5279.
     """
-    return _interval(_spread([number], [1.0]))
+    return _percentile_interval(number) if number.share_of is None else _share_interval(number, number.share_of)
+
+
+def _share_interval(number: Resampled, num_images: float) -> Interval:
+    spread = spread_of_share(number, num_images)
+    of_images_alone = special.stdtrit(number.num_images - 1, ENDS[1])
+    effective = spread.estimate * (1 - spread.estimate) / spread.variance
+    effective *= min(1.0, of_images_alone / spread.quantile) ** 2
+    right, wrong = effective * number.mean, effective * (1 - number.mean)
+    low, high = special.betaincinv(right + 0.5, wrong + 0.5, ENDS)
+    # What may be where every image is right may be where one is wrong.
+    every_right = ENDS[0] ** (1 / num_images)
+    low = 0.0 if right <= 1 else min(low, every_right)
+    high = 1.0 if wrong <= 1 else max(high, 1 - every_right)
+    return Interval(number.mean, float(low), float(high))
+
+
+def _percentile_interval(number: Resampled) -> Interval:
+    spread = spread_of_number(number)
+    draws = number.means + np.sqrt(spread.of_seeds) * _normal(number.means.shape)
+    stretch = spread.quantile / special.ndtri(ENDS[1])
+    low, high = number.mean + stretch * (np.quantile(draws, ENDS) - number.mean)
+    return Interval(number.mean, float(low), float(high))
 
 
 def difference(first: Resampled, second: Resampled) -> Difference:
@@ -80,8 +94,9 @@ def difference(first: Resampled, second: Resampled) -> Difference:
             f"expected both cells over the same resamples, found {first.resampled.shape} of {first.num_images} images "
             f"and {second.resampled.shape} of {second.num_images}"
         )
-    spread = _spread([first, second], [1.0, -1.0])
-    return Difference(_interval(spread), _p_value(spread))
+    spread = spread_of_difference(first, second)
+    low, high = spread.estimate - spread.half_width, spread.estimate + spread.half_width
+    return Difference(Interval(first.mean - second.mean, low, high), spread.p_value)
 
 
 def compare_all(numbers: Mapping[str, Resampled]) -> list[PairedComparison]:
@@ -98,12 +113,20 @@ def compare_all(numbers: Mapping[str, Resampled]) -> list[PairedComparison]:
 def compare_with(reference: str, numbers: Mapping[str, Resampled]) -> list[PairedComparison]:
     """Compare a cell, chosen without looking at these numbers, with every other; p-values are adjusted for these alone.
 
+    All differences share the reference's images and seeds, so the largest of them is smaller than that of independent
+    ones: its distribution is drawn, and whoever Holm's method shows a difference of, this shows one of too.
+
     Raises:
         KeyError: the reference is none of the cells.
+
+    Source:
+        Westfall and Young 1993, Resampling-Based Multiple Testing, algorithm 2.8 (step-down minP).
     """
     others = [name for name in numbers if name != reference]
     found = [difference(numbers[reference], numbers[name]) for name in others]
-    adjusted = adjusted_p_values([each.p_value for each in found])
+    noise = _noise(numbers).T
+    deviations = noise[list(numbers).index(reference)] - noise[[name != reference for name in numbers]]
+    adjusted = _jointly_adjusted([each.p_value for each in found], deviations.T)
     return [
         PairedComparison(reference, name, each.interval, each.p_value, p_value)
         for name, each, p_value in zip(others, found, adjusted, strict=True)
@@ -124,78 +147,54 @@ def adjusted_p_values(p_values: Sequence[float]) -> list[float]:
     return [float(each) for each in np.minimum(adjusted, 1.0)]
 
 
+def _jointly_adjusted(p_values: Sequence[float], deviations: Floats) -> list[float]:
+    """Adjust p-values by how often a smaller one comes up in `deviations`, `(num_draws, num_questions)` around 0."""
+    ordered = np.argsort(p_values, kind="stable")
+    spread = deviations.std(axis=0)
+    sizes = np.divide(np.abs(deviations), spread, out=np.zeros_like(deviations), where=spread > 0)[:, ordered]
+    largest_left = np.maximum.accumulate(sizes[:, ::-1], axis=1)[:, ::-1]
+    found = np.asarray(p_values)[ordered]
+    as_large = np.sum(largest_left >= -special.ndtri(found / 2), axis=0)
+    # Draws see no chance smaller than one in their number, but it lies between that of one question and Holm's bound.
+    joint = np.clip((1 + as_large) / (1 + len(deviations)), found, found * np.arange(len(found), 0, -1))
+    adjusted = np.empty(len(found))
+    adjusted[ordered] = np.minimum(np.maximum.accumulate(joint), 1.0)
+    return [float(each) for each in adjusted]
+
+
+def selection_optimism(numbers: Mapping[str, Resampled]) -> float:
+    """Estimate by how much the measured number of the highest cell is above its true one, because it was picked.
+
+    Noise is added to what was measured, the highest is picked, and what of its noise was picked with it is averaged.
+
+    Source:
+        Oliveira, Lei and Tibshirani 2021, Unbiased Risk Estimation in the Normal Means Problem via Coupled Bootstrap
+        Techniques, https://arxiv.org/abs/2111.09447.
+    """
+    measured = np.array([each.mean for each in numbers.values()])
+    noise = _noise(numbers)
+    picked = np.argmax(measured + COUPLING * noise, axis=1)
+    with_it = float(np.mean(noise[np.arange(len(noise)), picked]))
+    return max(0.0, with_it * float(np.sqrt(1 + COUPLING**2)) / COUPLING)
+
+
 def tied_with(best: str, comparisons: Sequence[PairedComparison]) -> set[str]:
     """Name the best, and every cell that no difference to it is shown of."""
     tied = {pair.first for pair in comparisons if pair.second == best and not pair.is_shown}
     return tied | {pair.second for pair in comparisons if pair.first == best and not pair.is_shown} | {best}
 
 
-def _spread(numbers: Sequence[Resampled], signs: Sequence[float]) -> _Spread:
-    """Add numbers up with their signs: images are shared, seeds are not."""
-    means = np.sum([sign * each.resampled.mean(axis=1) for sign, each in zip(signs, numbers, strict=True)], axis=0)
-    of_images = float(np.var(means))
-    of_seeds = max(0.0, sum(_beyond_images(each) for each in numbers))
-    return _Spread(
-        estimate=float(sum(sign * each.measured.mean() for sign, each in zip(signs, numbers, strict=True))),
-        draws=means + _seed_draws(numbers, of_seeds),
-        of_images=of_images,
-        of_seeds=of_seeds,
-        degrees=_degrees(of_images, of_seeds, numbers),
-    )
+def _noise(numbers: Mapping[str, Resampled]) -> Floats:
+    """Draw how far each cell's mean is off, `(num_resamples, num_cells)`: images are shared, seeds are each cell's."""
+    of_images = np.stack([each.means for each in numbers.values()], axis=1)
+    beyond = np.array([each.variance_beyond_images for each in numbers.values()])
+    # Cut at 0 one by one they would be too large together.
+    of_seeds = np.maximum(beyond, 0.0)
+    if of_seeds.any():
+        of_seeds *= max(0.0, float(beyond.sum())) / of_seeds.sum()
+    noise = of_images + np.sqrt(of_seeds) * _normal(of_images.shape)
+    return np.asarray(noise - noise.mean(axis=0))
 
 
-def _seen(number: Resampled) -> float:
-    """Return the variance of the mean over seeds, as the seeds show it."""
-    num_seeds = len(number.measured)
-    return 0.0 if num_seeds == 1 else float(np.var(number.measured, ddof=1)) / num_seeds
-
-
-def _beyond_images(number: Resampled) -> float:
-    """Return what of that variance images do not explain; by chance it may be below 0.
-
-    Seeds differ on a finite test set even where they are equally good: each is wrong about other images. That part is
-    in the resamples already.
-    """
-    num_seeds = len(number.measured)
-    if num_seeds == 1:
-        return 0.0
-    of_one = float(np.mean(np.var(number.resampled, axis=0)))
-    of_mean = float(np.var(number.resampled.mean(axis=1)))
-    return _seen(number) - max(0.0, of_one - of_mean) / (num_seeds - 1)
-
-
-def _seed_draws(numbers: Sequence[Resampled], variance: float) -> NDArray[np.float64]:
-    """Draw means of resampled seeds, `(num_resamples,)` around 0, at a variance that is not that of so few seeds."""
-    num_resamples = len(numbers[0].resampled)
-    random = np.random.default_rng(num_resamples)
-    draws, narrow = np.zeros(num_resamples), 0.0
-    for each in numbers:
-        deviations = each.measured - each.measured.mean()
-        chosen = random.integers(0, len(deviations), (num_resamples, len(deviations)))
-        draws += deviations[chosen].mean(axis=1)
-        narrow += float(np.var(deviations)) / len(deviations)
-    return draws * np.sqrt(variance / narrow) if narrow > ROUNDING else np.zeros(num_resamples)
-
-
-def _degrees(of_images: float, of_seeds: float, numbers: Sequence[Resampled]) -> float:
-    """Return the degrees of freedom of a variance that is a sum.
-
-    Source:
-        Welch 1947, The generalization of Student's problem when several different population variances are involved:
-        a variance of n values counts with n + 1 in place of n - 1, for its square is an overestimate, and 2 go off.
-    """
-    parts = of_images**2 / (numbers[0].num_images + 1)
-    parts += sum(_seen(each) ** 2 / (len(each.measured) + 1) for each in numbers)
-    return max(1.0, (of_images + of_seeds) ** 2 / parts - 2) if parts else float("inf")
-
-
-def _interval(spread: _Spread) -> Interval:
-    stretch = stats.t.ppf((1 + CONFIDENCE) / 2, spread.degrees) / stats.norm.ppf((1 + CONFIDENCE) / 2)
-    low, high = np.quantile(spread.draws, [SIGNIFICANCE / 2, 1 - SIGNIFICANCE / 2]) - spread.estimate
-    return Interval(spread.estimate, spread.estimate + float(low * stretch), spread.estimate + float(high * stretch))
-
-
-def _p_value(spread: _Spread) -> float:
-    if spread.standard_error == 0.0:
-        return 1.0 if spread.estimate == 0.0 else 0.0
-    return float(2 * stats.t.sf(abs(spread.estimate) / spread.standard_error, spread.degrees))
+def _normal(shape: tuple[int, ...]) -> Floats:
+    return np.random.default_rng(shape).normal(size=shape)
