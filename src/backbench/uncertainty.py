@@ -110,6 +110,21 @@ def compare_with(reference: str, numbers: Mapping[str, Resampled]) -> list[Paire
     ]
 
 
+def selection_optimism(numbers: Mapping[str, Resampled]) -> float:
+    """Return by how much the best of these cells looks better than it is, because these very numbers made it the best.
+
+    In every resample the best cell is picked anew; what it shows there beyond what it shows on the images as they are
+    is what picking adds.
+
+    Source:
+        Tibshirani and Tibshirani 2009, A bias correction for the minimum error rate in cross-validation,
+        https://arxiv.org/abs/0908.2904, with resamples in place of folds.
+    """
+    shown = np.stack([each.resampled.mean(axis=1) for each in numbers.values()])
+    measured = np.array([each.measured.mean() for each in numbers.values()])
+    return float(np.mean(shown.max(axis=0) - measured[shown.argmax(axis=0)]))
+
+
 def adjusted_p_values(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values of questions that are asked together, in their order.
 
