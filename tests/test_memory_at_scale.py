@@ -120,13 +120,14 @@ def test_comparing_takes_what_is_foretold_and_of_another_cell_only_what_is_kept(
     one = Finished(
         replace(one.metrics, mean=one.metrics.mean | {"test_accuracy": accuracy}),
         None,
-        partial(read_predictions, tmp_path / "one.parquet", made_by="train"),
+        lambda split: read_predictions(tmp_path / "one.parquet", made_by="train", split=split),
     )
     monkeypatch.setattr(leaderboard, "resample", partial(resample, num_resamples=20))
     peaks = {
         number: peak_bytes(
             lambda number=number: leaderboard.rank(  # type: ignore[misc]
-                [replace(one, metrics=replace(one.metrics, backbone=str(place))) for place in range(number)]
+                [replace(one, metrics=replace(one.metrics, backbone=str(place))) for place in range(number)],
+                [str(label) for label in range(num_classes)],
             )
         )
         for number in (2, 12)

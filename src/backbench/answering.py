@@ -73,10 +73,11 @@ def class_warning(entry: Entry, spelt: Callable[[str], str] = str) -> str:
 
 def rule(leaderboard: Leaderboard) -> str:
     """Say what chose, what did not, and how far the best on test flatters itself."""
+    lowest, num_rows = leaderboard.chosen.row.val_loss_mean, len(leaderboard.entries)
     optimism = selection_optimism({entry.row.name: entry.test_accuracy for entry in leaderboard.entries})
     return (
-        f"Chosen by the {RULE}: {leaderboard.chosen.row.val_loss_mean:.3f}. Test images choose nothing, they only "
-        f"measure: of {len(leaderboard.entries)} rows the best on test looks about {points(optimism)} better than it is."
+        f"Chosen by the {RULE}: {lowest:.3f}. Test images choose nothing: of {num_rows} rows the best on test looks "
+        f"about {points(optimism)} better than it is."
     )
 
 
@@ -85,9 +86,9 @@ def _beside_others(leaderboard: Leaderboard) -> list[str]:
     best = leaderboard.by_test[0]
     said = []
     if better:
-        names, first = [called(entry.row) for entry in better], better[0]
-        verb = "is" if len(names) == 1 else "are"
-        said.append(f"On test {listed(names)} {verb} significantly better, {called(first.row)} {_ahead(first)}.")
+        names = [called(entry.row) for entry in better]
+        verb, which = ("is", "") if len(names) == 1 else ("are", f"{names[0]} ")
+        said.append(f"On test {listed(names)} {verb} significantly better, {which}{_ahead(better[0])}.")
     elif best is not leaderboard.chosen:
         said.append(f"The best on test is {called(best.row)}, {_ahead(best)}.")
     else:
@@ -107,7 +108,5 @@ def _beside_others(leaderboard: Leaderboard) -> list[str]:
 
 
 def _ahead(entry: Entry) -> str:
-    assert entry.on_test is not None
-    gap = entry.on_test.difference
-    ahead = Interval(0.0 - gap.estimate, 0.0 - gap.high, 0.0 - gap.low)
-    return f"by {points(ahead.estimate)}{spread(ahead)}"
+    assert entry.beside_chosen is not None
+    return f"by {points(entry.beside_chosen.estimate)}{spread(entry.beside_chosen)}"

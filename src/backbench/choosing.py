@@ -97,7 +97,7 @@ def _cheapest(
 
 def _recommended(wish: str, candidate: Candidate, reason: str) -> Recommendation:
     """Recommend no row without what its accuracy may hide."""
-    warning = f"but it {candidate.warning}. " if candidate.warning else ""
+    warning = f"But it {candidate.warning}. " if candidate.warning else ""
     return Recommendation(wish, candidate.name, f"{warning}{reason[0].upper() + reason[1:]}")
 
 

@@ -139,6 +139,14 @@ class Entry:
         return self.finished.read("test")
 
     @property
+    def beside_chosen(self) -> Interval | None:
+        """What it has more of test accuracy than the chosen, below 0 where less; None for the chosen itself."""
+        if self.on_test is None:
+            return None
+        gap = self.on_test.difference
+        return Interval(0.0 - gap.estimate, 0.0 - gap.high, 0.0 - gap.low)
+
+    @property
     def is_better_on_test(self) -> bool:
         """Whether it is significantly better than the chosen on the test images."""
         return self.on_test is not None and self.on_test.is_shown and self.on_test.difference.estimate < 0

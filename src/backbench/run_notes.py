@@ -145,15 +145,13 @@ def verbatim(name: str) -> str:
 def _standing(entry: Entry, leaderboard: Leaderboard) -> str:
     row, chosen, num_rows = entry.row, leaderboard.chosen.row.name, len(leaderboard.entries)
     place = f"Rank {row.rank} of {num_rows} by validation loss, {row.test_rank} by test accuracy"
-    if entry.on_test is None:
+    gap = entry.beside_chosen
+    if gap is None:
         return f"{place}: chosen."
-    gap = entry.on_test.difference
-    side = "below" if gap.estimate >= 0 else "above"
-    ends = sorted((abs(gap.low), abs(gap.high))) if gap.low * gap.high > 0 else (gap.low, gap.high)
     verdict = "a significant difference" if row.differs_from_chosen else "no significant difference"
     return (
-        f"{place}; {abs(gap.estimate):.3f} {side} the chosen, {chosen}, in test accuracy, {verdict} "
-        f"(95 % interval {ends[0]:.3f} to {ends[1]:.3f})."
+        f"{place}; {gap.estimate:+.3f} in test accuracy beside the chosen, {chosen}: {verdict} "
+        f"(95 % interval {gap.low:+.3f} to {gap.high:+.3f})."
     )
 
 

@@ -88,12 +88,11 @@ def _interval(entry: Entry, cost: MeasuredCost) -> Shown:
 
 
 def _against_chosen(entry: Entry, cost: MeasuredCost) -> Shown:
-    if entry.on_test is None:
+    gap = entry.beside_chosen
+    if gap is None:
         return Shown("chosen", 0.0)
-    gap = entry.on_test.difference
-    note = "" if entry.on_test.is_shown else ", not significant"
-    # The chosen minus this one: what it gains is what it is above.
-    return Shown(f"{0 - gap.estimate:+.3f} ({0 - gap.high:+.3f} to {0 - gap.low:+.3f}){note}", 0.0 - gap.estimate)
+    equal = "" if entry.row.differs_from_chosen else "≈ "
+    return Shown(f"{equal}{gap.estimate:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})", gap.estimate)
 
 
 def _worst_class(entry: Entry, cost: MeasuredCost) -> Shown:
