@@ -77,7 +77,7 @@ def rule(leaderboard: Leaderboard) -> str:
     optimism = selection_optimism({entry.row.name: entry.test_accuracy for entry in leaderboard.entries})
     return (
         f"Chosen by the {RULE}: {lowest:.3f}. Test images choose nothing: of {num_rows} rows the best on test looks "
-        f"about {points(optimism)} better than it is."
+        f"about {points(max(0.0, optimism))} better than it is."
     )
 
 
