@@ -66,6 +66,13 @@ def test_a_template_shows_columns_that_its_table_has(name: str) -> None:
     assert template["$schema"].endswith(f"/v{VEGA_LITE.partition('.')[0]}.json")
 
 
+def test_rows_stand_in_the_order_of_their_rank_as_a_number() -> None:
+    """DVC hands on texts, of which 10 comes before 2."""
+    template = TEMPLATES["accuracy"]
+    made = {each["as"]: each["calculate"] for each in template["transform"]}
+    assert made[template["spec"]["encoding"]["y"]["sort"]["field"]] == "toNumber(datum.rank)"
+
+
 @pytest.mark.parametrize("stage", ["sweep", "train", "compare"])
 def test_every_plot_of_dvc_yaml_has_a_template_and_a_title(stage: str) -> None:
     for plot in plots_of(stage):
