@@ -8,7 +8,7 @@ import pytest
 
 from backbench.answering import answer, class_warning, rule
 from backbench.class_recalls import ClassRecall, ClassRecalls
-from backbench.leaderboard import read_leaderboard
+from backbench.ranking import read_leaderboard
 from backbench.resampling import Resampled, image_counts
 from backbench.uncertainty import selection_optimism
 from tests.finished_benchmark import make_uneven_benchmark

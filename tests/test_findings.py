@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from backbench.findings import comparison_rows, interval_rows, strategy_effects, summary, transferability
-from backbench.leaderboard import Finished, Leaderboard, rank
+from backbench.leaderboard import Finished, Leaderboard
 from backbench.predictions import Predictions
+from backbench.ranking import rank
 from backbench.records import MetricsRecord
 from backbench.statistics import sd_over_seeds
 

@@ -12,7 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from backbench import artifacts
-from backbench.leaderboard import COLUMNS, read_leaderboard
+from backbench.leaderboard import COLUMNS
+from backbench.ranking import read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.plots_page import page_template
 from backbench.report.vega import VEGA_LITE

@@ -15,8 +15,9 @@ from backbench.answering import answer
 from backbench.costs import MeasuredCost
 from backbench.environment import Environment
 from backbench.findings import Foretold, Transferability
-from backbench.leaderboard import Leaderboard, read_leaderboard
+from backbench.leaderboard import Leaderboard
 from backbench.predictions import Predictions
+from backbench.ranking import read_leaderboard
 from backbench.report.costing import axes, missing
 from backbench.report.data_card import MAX_REJECTED, DataCard
 from backbench.report.foretelling import agreement

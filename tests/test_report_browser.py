@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from backbench.environment import Environment
-from backbench.leaderboard import read_leaderboard
+from backbench.ranking import read_leaderboard
 from backbench.report.page import render_page
 from backbench.stages.compare import data_card
 from tests.chromium import chromium

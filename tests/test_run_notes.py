@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from backbench.class_recalls import ClassRecall, ClassRecalls
-from backbench.leaderboard import Leaderboard, rank, read_leaderboard
+from backbench.leaderboard import Leaderboard
+from backbench.ranking import rank, read_leaderboard
 from backbench.run_notes import cell_note, cell_tags, findings, model_card, overview, recalls
 from backbench.runs import MAX_NOTE_CHARACTERS, bounded
 from tests.finished_benchmark import (

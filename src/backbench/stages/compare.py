@@ -17,10 +17,11 @@ from backbench.durable import put_folder_in_place
 from backbench.environment import look_around
 from backbench.errors import TrackingError
 from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
-from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard
+from backbench.leaderboard import COLUMNS, Leaderboard, cells_of
 from backbench.mlflow_outage import patience, until_back
 from backbench.mlflow_registry import registered_name
 from backbench.publishing import publish_benchmark
+from backbench.ranking import read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.data_card import DataCard
 from backbench.report.page import render_page
