@@ -115,7 +115,6 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
         "chosen": {
             "backbone": chosen.backbone,
             "strategy": chosen.strategy,
-            "by": RULE,
             "val_loss_mean": chosen.val_loss_mean,
             "test_accuracy_mean": chosen.test_accuracy_mean,
             "test_accuracy_sd": chosen.test_accuracy_sd,
@@ -124,6 +123,7 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
             "worst_class": chosen.worst_class,
             "worst_class_recall": chosen.worst_class_recall,
         },
+        "chosen_by": RULE,
         "warning": class_warning(leaderboard.chosen),
         "not_significantly_different": [row.name for row in leaderboard.similar],
         "significantly_better_on_test": [each.row.name for each in leaderboard.by_test if each.is_better_on_test],
