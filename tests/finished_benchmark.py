@@ -14,6 +14,7 @@ from backbench.config import TrackingConfig
 from backbench.costs import MeasuredCost
 from backbench.data.store import MANIFEST_COLUMNS
 from backbench.evaluation import evaluate
+from backbench.metrics import classification_metrics
 from backbench.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
 from backbench.predictions import Predictions, write_predictions
 from backbench.records import BestRecord, Choice, EpochRecord, SeedRecord, TrialRecord, summarise
@@ -21,6 +22,8 @@ from backbench.result_files import write_best, write_history, write_metrics, wri
 from backbench.tracking import Tracker
 
 CLASSES = ("zero", "één", "<three>")
+# As in a public set of textile pictures: half of them show no fault.
+UNEVEN = {"nominal": 200, "<local>": 100, "global": 100}
 NUM_TEST = 90
 NUM_TRIALS = 4
 NUM_EPOCHS = 3
@@ -45,38 +48,60 @@ def epochs(rng: np.random.Generator, learning_rate: float) -> tuple[EpochRecord,
 
 
 def labels(classes: Sequence[str] = CLASSES) -> np.ndarray:
-    """int32 `(NUM_TEST,)`: every class equally often."""
+    """int32 `(NUM_TEST,)`: every class equally often, but for the uneven ones."""
+    if tuple(classes) == tuple(UNEVEN):
+        return np.repeat(np.arange(3, dtype=np.int32), list(UNEVEN.values()))
     return np.array([index % len(classes) for index in range(NUM_TEST)], dtype=np.int32)
 
 
 def probabilities(rng: np.random.Generator, accuracy: float, classes: Sequence[str] = CLASSES) -> np.ndarray:
     """float32 `(NUM_TEST, num_classes)` that are right about a share `accuracy` of the images."""
-    wrong = rng.uniform(size=NUM_TEST) >= accuracy
-    shown = (labels(classes) + wrong * rng.integers(1, len(classes), NUM_TEST)) % len(classes)
-    logits = np.full((NUM_TEST, len(classes)), 0.1)
-    logits[np.arange(NUM_TEST), shown] = 1.0
+    actual = labels(classes)
+    wrong = rng.uniform(size=len(actual)) >= accuracy
+    return _showing((actual + wrong * rng.integers(1, len(classes), len(actual))) % len(classes), classes)
+
+
+def finding(recalls: Sequence[float], *, num_seeds: int = len(SEEDS)) -> dict[int, np.ndarray]:
+    """By seed, float32 `(400, 3)` that find these shares of the uneven classes, over all seeds together."""
+    actual, found = labels(tuple(UNEVEN)), {}
+    for seed in range(num_seeds):
+        shown = np.where(actual == 0, 1, 0)
+        for label, (num_images, recall) in enumerate(zip(UNEVEN.values(), recalls, strict=True)):
+            num_right = (round(recall * num_images * num_seeds) + seed) // num_seeds
+            shown[np.flatnonzero(actual == label)[:num_right]] = label
+        found[seed] = _showing(shown, tuple(UNEVEN))
+    return found
+
+
+def _showing(shown: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    logits = np.full((len(shown), len(classes)), 0.1)
+    logits[np.arange(len(shown)), shown] = 1.0
     return np.asarray(logits / logits.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def seed_record(
-    rng: np.random.Generator, seed: int, predicted: np.ndarray, classes: Sequence[str] = CLASSES
+    rng: np.random.Generator, seed: int, on_val: np.ndarray, on_test: np.ndarray, classes: Sequence[str] = CLASSES
 ) -> SeedRecord:
-    """A final model's record whose test metrics are those of its predictions."""
-    test = evaluate(predicted, labels(classes), val_probabilities=predicted, val_labels=labels(classes))
-    history = epochs(rng, 1e-3)
-    return SeedRecord(seed, {**test, "val_accuracy": 0.8, "val_loss": history[-1].val_loss}, NUM_EPOCHS, history)
+    """A final model's record whose metrics are those of its predictions."""
+    test = evaluate(on_test, labels(classes), val_probabilities=on_val, val_labels=labels(classes))
+    val = classification_metrics(on_val, labels(classes))
+    found = {**test, "val_accuracy": val["accuracy"], "val_loss": val["log_loss"]}
+    return SeedRecord(seed, found, NUM_EPOCHS, epochs(rng, 1e-3))
 
 
-def on_both_splits(by_seed: dict[int, np.ndarray], classes: Sequence[str] = CLASSES) -> dict[str, Predictions]:
-    """The same predictions for val and test."""
-    predictions = Predictions.of_seeds(by_seed, labels(classes))
-    return {"val": predictions, "test": predictions}
+def on_both_splits(
+    on_val: dict[int, np.ndarray], on_test: dict[int, np.ndarray], classes: Sequence[str] = CLASSES
+) -> dict[str, Predictions]:
+    """Predictions by seed, of as many images of val as of test."""
+    by_split = {"val": on_val, "test": on_test}
+    return {split: Predictions.of_seeds(by_seed, labels(classes)) for split, by_seed in by_split.items()}
 
 
 def write_dataset(classes: Sequence[str] = CLASSES) -> None:
     """Write `dataset.json`, a manifest with rejected files, the images, and the train labels."""
     counts = {split: dict.fromkeys(classes, 10) for split in ("train", "val")}
-    counts["test"] = {name: NUM_TEST // len(classes) for name in classes}
+    test_labels = labels(classes)
+    counts["test"] = dict(zip(classes, np.bincount(test_labels).tolist(), strict=True))
     content = {"name": "synthetic", "classes": list(classes), "digest": DIGESTS["data"], "image_size_pixels": 8}
     rejected = {"unreadable": 2, "exact duplicate": 1}
     artifacts.write_json(
@@ -88,7 +113,7 @@ def write_dataset(classes: Sequence[str] = CLASSES) -> None:
     images = rng.integers(0, 256, (len(train_labels), 8, 8, 3), dtype=np.uint8)
     artifacts.write_array(artifacts.DATASET / "images-train.npy", images)
     artifacts.write_array(artifacts.DATASET / "labels-train.npy", train_labels)
-    test_images = rng.integers(0, 256, (NUM_TEST, 8, 8, 3), dtype=np.uint8)
+    test_images = rng.integers(0, 256, (len(test_labels), 8, 8, 3), dtype=np.uint8)
     artifacts.write_array(artifacts.DATASET / "images-test.npy", test_images)
 
 
@@ -115,12 +140,12 @@ def manifest() -> list[dict[str, object]]:
     ]
 
 
-def write_pixels(accuracy: float, classes: Sequence[str] = CLASSES) -> None:
+def write_pixels(accuracy: float, classes: Sequence[str] = CLASSES, *, predicted: np.ndarray | None = None) -> None:
     """Write the row of logistic regression on raw pixels."""
     rng = np.random.default_rng(99)
-    predicted = probabilities(rng, accuracy, classes)
+    predicted = probabilities(rng, accuracy, classes) if predicted is None else predicted
     metrics = summarise(
-        [seed_record(rng, 0, predicted, classes)],
+        [seed_record(rng, 0, predicted, predicted, classes)],
         cell_key="f" * 16,
         backbone="pixels",
         strategy="logistic_regression",
@@ -131,7 +156,7 @@ def write_pixels(accuracy: float, classes: Sequence[str] = CLASSES) -> None:
         model_bytes=None,
     )
     write_metrics(artifacts.BASELINE / "metrics.json", metrics)
-    write_predictions(artifacts.BASELINE_PREDICTIONS, on_both_splits({0: predicted}, classes))
+    write_predictions(artifacts.BASELINE_PREDICTIONS, on_both_splits({0: predicted}, {0: predicted}, classes))
 
 
 def trials(rng: np.random.Generator) -> tuple[TrialRecord, ...]:
@@ -149,8 +174,16 @@ def trials(rng: np.random.Generator) -> tuple[TrialRecord, ...]:
     return tuple(made)
 
 
-def write_cell(cell: Cell, accuracy: float, *, seed: int, classes: Sequence[str] = CLASSES) -> None:
-    """Write what sweep and train leave of one cell whose test accuracy is about `accuracy`."""
+def write_cell(
+    cell: Cell,
+    accuracy: float,
+    *,
+    seed: int,
+    classes: Sequence[str] = CLASSES,
+    val_accuracy: float | None = None,
+    on_test: dict[int, np.ndarray] | None = None,
+) -> None:
+    """Write what sweep and train leave of one cell of about these accuracies; on val as on test unless said."""
     rng = np.random.default_rng(seed)
     study = trials(rng)
     chosen = min(study, key=lambda trial: trial.val_loss)
@@ -177,8 +210,11 @@ def write_cell(cell: Cell, accuracy: float, *, seed: int, classes: Sequence[str]
         digests=dict(DIGESTS),
         configuration=configuration,
     )
-    by_seed = {each: probabilities(rng, accuracy, classes) for each in SEEDS}
-    seeds = [seed_record(rng, each, predicted, classes) for each, predicted in by_seed.items()]
+    on_test = on_test or {each: probabilities(rng, accuracy, classes) for each in SEEDS}
+    on_val = on_test
+    if val_accuracy is not None:
+        on_val = {each: probabilities(rng, val_accuracy, classes) for each in SEEDS}
+    seeds = [seed_record(rng, each, on_val[each], on_test[each], classes) for each in SEEDS]
     metrics = summarise(
         seeds,
         cell_key=key,
@@ -194,7 +230,7 @@ def write_cell(cell: Cell, accuracy: float, *, seed: int, classes: Sequence[str]
     write_best(cell, best)
     write_history(cell, seeds)
     write_metrics(cell.metrics, metrics)
-    write_predictions(cell.predictions, on_both_splits(by_seed, classes))
+    write_predictions(cell.predictions, on_both_splits(on_val, on_test, classes))
     write_model(cell, configuration, rng, classes)
 
 
@@ -216,11 +252,23 @@ def write_model(cell: Cell, configuration: dict[str, object], rng: np.random.Gen
 
 
 def make_finished_benchmark() -> list[Cell]:
-    """Write everything into the working folder; the last cell is the best by far, its accuracy about 0.95."""
+    """Write everything into the working folder; the last cell is the best by far, on both splits about 0.95."""
     write_dataset()
     write_pixels(0.4)
     for seed, (cell, accuracy) in enumerate(zip(cells(), (0.5, 0.6, 0.7, 0.95), strict=True)):
         write_cell(cell, accuracy, seed=seed)
+    return cells()
+
+
+def make_uneven_benchmark() -> list[Cell]:
+    """Write a benchmark of uneven classes: the chosen has accuracy 0.748, and finds 1.7 % of a class."""
+    classes = tuple(UNEVEN)
+    write_dataset(classes)
+    write_pixels(0.5, classes, predicted=finding((1.0, 0.0, 0.0), num_seeds=1)[0])
+    found = [(0.95, 0.2, 0.9), (0.9, 0.4, 0.9), (0.98, 0.05, 0.95), (593 / 600, 5 / 300, 1.0)]
+    for seed, (cell, recalls) in enumerate(zip(cells(), found, strict=True)):
+        val_accuracy = 0.99 if seed == 3 else 0.8
+        write_cell(cell, 0.0, seed=seed, classes=classes, val_accuracy=val_accuracy, on_test=finding(recalls))
     return cells()
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.leaderboard import Leaderboard, read_leaderboard
+from backbench.leaderboard import Leaderboard
+from backbench.ranking import read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.dvc_tables import confusion_rows, epoch_rows, scores, trial_rows
 from tests.finished_benchmark import CLASSES, NUM_EPOCHS, NUM_TEST, NUM_TRIALS, SEEDS, cells, make_finished_benchmark
@@ -34,12 +35,12 @@ def test_every_epoch_of_every_seed_is_a_row() -> None:
     assert {tuple(row) for row in rows} == {dvc_tables.EPOCH_TABLE_COLUMNS}
 
 
-def test_confusion_is_of_the_best_row_and_counts_every_image_of_every_seed() -> None:
+def test_confusion_is_of_the_chosen_row_and_counts_every_image_of_every_seed() -> None:
     rows = list(confusion_rows(leaderboard(), CLASSES))
     assert {(row["backbone"], row["strategy"]) for row in rows} == {("vgg16_slim", "fine_tuning")}
     assert sum(row["count"] for row in rows) == NUM_TEST * len(SEEDS)
     right = sum(row["count"] for row in rows if row["actual"] == row["predicted"])
-    assert right / (NUM_TEST * len(SEEDS)) == pytest.approx(leaderboard().best.row.test_accuracy_mean)
+    assert right / (NUM_TEST * len(SEEDS)) == pytest.approx(leaderboard().chosen.row.test_accuracy_mean)
 
 
 def test_more_classes_than_can_be_read_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +49,9 @@ def test_more_classes_than_can_be_read_are_not_drawn(monkeypatch: pytest.MonkeyP
 
 
 def test_a_line_of_the_metrics_is_that_of_the_leaderboard() -> None:
-    best, baseline = leaderboard().best.row, leaderboard().baseline.row
-    assert scores(best)["test_accuracy"] == best.test_accuracy_mean
-    assert scores(best)["trained"] == 1_539
+    chosen, baseline = leaderboard().chosen.row, leaderboard().baseline.row
+    assert scores(chosen)["test_accuracy"] == chosen.test_accuracy_mean
+    assert scores(chosen)["val_loss"] == chosen.val_loss_mean
+    assert (scores(chosen)["rank"], scores(chosen)["test_rank"]) == (1, 1)
+    assert scores(chosen)["trained"] == 1_539
     assert scores(baseline)["learning_rate"] is None

@@ -5,27 +5,40 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backbench.findings import answer, comparison_rows, interval_rows, strategy_effects, summary, transferability
-from backbench.leaderboard import Finished, Leaderboard, rank
+from backbench.findings import comparison_rows, interval_rows, strategy_effects, summary, transferability
+from backbench.leaderboard import Finished, Leaderboard
 from backbench.metrics import classification_metrics
 from backbench.predictions import Predictions
+from backbench.ranking import rank
 from backbench.records import MetricsRecord
 from backbench.statistics import mean_over_seeds, sd_over_seeds
 
 NUM_IMAGES, SEEDS = 400, (0, 1, 2)
 
 
-def finished(backbone: str, strategy: str, accuracy: float, log_evidence: float | None = None) -> Finished:
-    """A row whose predictions are right about a share of the images, the same ones for equal shares."""
+def right_about(accuracy: float) -> Predictions:
+    """Be right about a share of the images, the same ones for equal shares."""
     labels = np.arange(NUM_IMAGES, dtype=np.int32) % 2
     hard = np.random.default_rng(0).permutation(NUM_IMAGES)
     tables = [np.where(np.roll(hard, seed) < accuracy * NUM_IMAGES, labels, 1 - labels) for seed in SEEDS]
-    probabilities = np.stack([np.eye(2, dtype=np.float32)[table] * 0.8 + 0.1 for table in tables])
+    return Predictions(SEEDS, labels, np.stack([np.eye(2, dtype=np.float32)[table] * 0.8 + 0.1 for table in tables]))
+
+
+def finished(
+    backbone: str, strategy: str, accuracy: float, log_evidence: float | None = None, *, on_val: float | None = None
+) -> Finished:
+    """A row of this test accuracy, and of the same on val unless said."""
+    predictions = {"test": right_about(accuracy), "val": right_about(accuracy if on_val is None else on_val)}
     per_seed = [
-        {f"test_{name}": value for name, value in classification_metrics(each, labels).items()}
-        | dict.fromkeys(("test_scaled_calibration_error", "val_accuracy"), float(np.mean(table == labels)))
-        for each, table in zip(probabilities, tables, strict=True)
+        {
+            f"{split}_{name}": value
+            for split, each in predictions.items()
+            for name, value in classification_metrics(each.probabilities[seed], each.labels).items()
+        }
+        | {"test_scaled_calibration_error": 0.0}
+        for seed in range(len(SEEDS))
     ]
+    mean = mean_over_seeds(per_seed)
     metrics = MetricsRecord(
         cell_key="",
         backbone=backbone,
@@ -36,15 +49,15 @@ def finished(backbone: str, strategy: str, accuracy: float, log_evidence: float 
         num_trainable_parameters=1,
         log_evidence=log_evidence,
         model_bytes=1,
-        mean=mean_over_seeds(per_seed),
+        mean=mean | {"val_loss": mean["val_log_loss"]},
         sd=sd_over_seeds(per_seed),
         seeds={},
     )
-    return Finished(metrics, None, lambda: Predictions(SEEDS, labels, probabilities))
+    return Finished(metrics, None, predictions.__getitem__)
 
 
 def leaderboard(*rows: Finished) -> Leaderboard:
-    return rank([*rows, finished("pixels", "logistic_regression", 0.5)])
+    return rank([*rows, finished("pixels", "logistic_regression", 0.5)], ("a", "b"))
 
 
 def test_a_strategy_that_is_better_gains_and_one_that_is_not_is_said_to_be_equal() -> None:
@@ -75,13 +88,6 @@ def test_what_one_question_would_show_and_three_do_not_is_said() -> None:
     assert doubtful.words.endswith(" over feature_extraction, too little for 3 at once")
 
 
-def test_the_answer_names_who_is_tied_and_no_more_than_three() -> None:
-    rows = [finished(name, "fine_tuning", 0.8) for name in "abcde"]
-    said = answer(leaderboard(*rows))
-    assert said.startswith("a with fine_tuning is best: test accuracy 0.800 ± 0.000 (sd, 3 seeds), against 0.500")
-    assert said.endswith("No difference to b with fine_tuning, c with fine_tuning and 2 more is shown.")
-
-
 def test_log_evidence_is_held_against_feature_extraction() -> None:
     rows = [
         finished("a", "feature_extraction", 0.9, 0.3),
@@ -103,13 +109,22 @@ def test_two_backbones_have_no_rank_correlation() -> None:
     assert (found.spearman, found.kendall) == (None, None)
 
 
-def test_tables_have_every_pair_and_every_headline_number() -> None:
-    found = leaderboard(finished("a", "x", 0.9), finished("b", "x", 0.8))
+def test_tables_have_the_chosen_against_every_other_and_every_headline_number() -> None:
+    found = leaderboard(finished("a", "x", 0.9), finished("b", "x", 0.8), finished("c", "x", 0.95, on_val=0.7))
     assert [(row["first"], row["second"]) for row in comparison_rows(found)] == [
         ("a-x", "b-x"),
+        ("a-x", "c-x"),
         ("a-x", "pixels-logistic_regression"),
-        ("b-x", "pixels-logistic_regression"),
     ]
     metrics = [row["metric"] for row in interval_rows(found) if row["backbone"] == "a"]
     assert metrics == ["test_accuracy", "test_balanced_accuracy", "test_log_loss", "test_macro_f1"]
-    assert summary(found)["tied_with_best"] == []
+    content = summary(found)
+    assert content["not_significantly_different"] == []
+    assert content["significantly_better_on_test"] == ["c-x"]
+    assert content["chosen"]["backbone"] == "a"
+
+
+def test_strategies_are_compared_where_neither_is_chosen_and_for_these_questions_alone() -> None:
+    rows = [finished(name, strategy, 0.8) for name in "ab" for strategy in ("feature_extraction", "fine_tuning")]
+    found = leaderboard(finished("best", "fine_tuning", 0.9), *rows)
+    assert [(each.backbone, each.num_questions) for each in strategy_effects(found)] == [("a", 2), ("b", 2)]

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from backbench import baseline, leaderboard, strategies, transferability
+from backbench import baseline, ranking, strategies, transferability
 from backbench.errors import MemoryLimitError
 from backbench.freezing import CutModel
 from backbench.leaderboard import Finished
@@ -123,13 +123,14 @@ def test_comparing_takes_what_is_foretold_and_of_another_cell_only_what_is_kept(
     one = Finished(
         replace(one.metrics, mean=one.metrics.mean | of_test),
         None,
-        partial(read_predictions, tmp_path / "one.parquet", made_by="train"),
+        lambda split: read_predictions(tmp_path / "one.parquet", made_by="train", split=split),
     )
-    monkeypatch.setattr(leaderboard, "resample", partial(resample, num_resamples=20))
+    monkeypatch.setattr(ranking, "resample", partial(resample, num_resamples=20))
     peaks = {
         number: peak_bytes(
-            lambda number=number: leaderboard.rank(  # type: ignore[misc]
-                [replace(one, metrics=replace(one.metrics, backbone=str(place))) for place in range(number)]
+            lambda number=number: ranking.rank(  # type: ignore[misc]
+                [replace(one, metrics=replace(one.metrics, backbone=str(place))) for place in range(number)],
+                [str(label) for label in range(num_classes)],
             )
         )
         for number in (2, 12)

@@ -12,7 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from backbench import artifacts
-from backbench.leaderboard import COLUMNS, read_leaderboard
+from backbench.leaderboard import COLUMNS
+from backbench.ranking import read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.plots_page import page_template
 from backbench.report.vega import VEGA_LITE
@@ -64,6 +65,13 @@ def test_a_template_shows_columns_that_its_table_has(name: str) -> None:
     fields = {field for field in values_of(template, "field") if not field.startswith("<DVC_METRIC_")}
     assert fields - made <= {column for columns in COLUMNS_OF[name] for column in columns}
     assert template["$schema"].endswith(f"/v{VEGA_LITE.partition('.')[0]}.json")
+
+
+def test_rows_stand_in_the_order_of_their_rank_as_a_number() -> None:
+    """DVC hands on texts, of which 10 comes before 2."""
+    template = TEMPLATES["accuracy"]
+    made = {each["as"]: each["calculate"] for each in template["transform"]}
+    assert made[template["spec"]["encoding"]["y"]["sort"]["field"]] == "toNumber(datum.rank)"
 
 
 @pytest.mark.parametrize("stage", ["sweep", "train", "compare"])

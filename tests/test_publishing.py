@@ -18,8 +18,9 @@ from backbench import artifacts
 from backbench.artifacts import file_sha256
 from backbench.config import TrackingConfig
 from backbench.errors import BackbenchError
-from backbench.leaderboard import Leaderboard, read_leaderboard
+from backbench.leaderboard import Leaderboard
 from backbench.publishing import publish_benchmark
+from backbench.ranking import read_leaderboard
 from backbench.run_notes import findings
 from tests.conftest import PROJECT
 from tests.finished_benchmark import DIGESTS, cells, fresh_store, make_finished_benchmark, write_cell
@@ -29,7 +30,7 @@ DESCRIPTION = {
     "classes": ["zero", "één", "<three>"],
     "counts": {split: {"zero": 10, "één": 10, "<three>": 10} for split in ("train", "val", "test")},
 }
-WINNER = "vgg16_slim-fine_tuning"
+CHOSEN = "vgg16_slim-fine_tuning"
 
 
 def make_benchmark_without_a_store(folder: Path) -> None:
@@ -189,7 +190,7 @@ def test_publishing_again_adds_nothing(published: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("published")
 def test_a_cells_run_has_its_files_in_folders_and_says_what_it_is() -> None:
-    run = run_named(WINNER)
+    run = run_named(CHOSEN)
     assert sorted(files_under(Path(run.info.artifact_uri))) == [
         "configuration.yaml",
         "model/model.yaml",
@@ -210,7 +211,7 @@ def test_a_cells_run_has_its_files_in_folders_and_says_what_it_is() -> None:
         "rank": "1",
         "champion": "true",
     }
-    assert "Rank 1 of 5, ahead of every other." in tags["mlflow.note.content"]
+    assert "Rank 1 of 5 by validation loss, 1 by test accuracy: chosen." in tags["mlflow.note.content"]
     (found,) = runs("first", "tags.`backbench.champion` = 'true'")
     assert found.info.run_id == run.info.run_id
 
@@ -219,7 +220,7 @@ def test_a_cells_run_has_its_files_in_folders_and_says_what_it_is() -> None:
 def test_the_comparison_is_a_run_that_holds_the_answer() -> None:
     run = run_named("comparison synthetic")
     assert run.data.tags["backbench.kind"] == "comparison"
-    assert run.data.tags["mlflow.note.content"].startswith("It is so.\n\n| |")
+    assert run.data.tags["mlflow.note.content"].startswith("It is so.\n\nChosen by the lowest validation loss")
     assert sorted(files_under(Path(run.info.artifact_uri))) == [
         "leaderboard.csv",
         "report/index.html",
@@ -230,7 +231,7 @@ def test_the_comparison_is_a_run_that_holds_the_answer() -> None:
 
 @pytest.mark.usefixtures("published")
 def test_a_logged_model_has_signature_example_and_pinned_requirements_and_no_pickle() -> None:
-    folder = Path(model_of(run_named(WINNER)).artifact_location)
+    folder = Path(model_of(run_named(CHOSEN)).artifact_location)
     described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
     inputs, outputs = (json.loads(described["signature"][side]) for side in ("inputs", "outputs"))
     assert inputs[0]["tensor-spec"] == {"dtype": "uint8", "shape": [-1, -1, -1, 3]}
@@ -256,12 +257,16 @@ def test_models_can_be_left_out(models: str, logged: int) -> None:
 
 
 @pytest.mark.usefixtures("benchmark")
-def test_a_new_winner_is_a_new_version_and_an_old_one_is_found_again() -> None:
+def test_a_new_choice_is_a_new_version_and_an_old_one_is_found_again() -> None:
     publish(config())
     alias = client().get_model_version_by_alias("synthetic", "champion")
-    assert (str(alias.version), alias.run_id) == ("1", run_named(WINNER).info.run_id)
-    assert alias.description.startswith(f"# {WINNER} on synthetic")
+    assert (str(alias.version), alias.run_id) == ("1", run_named(CHOSEN).info.run_id)
+    assert alias.description.startswith(f"# {CHOSEN} on synthetic")
     other = cells()[0]
+    write_cell(other, 1.0, seed=7, val_accuracy=0.5)  # the best on test, and not on validation
+    publish(config())
+    alias = client().get_model_version_by_alias("synthetic", "champion")
+    assert client().get_run(alias.run_id).info.run_name == CHOSEN
     write_cell(other, 1.0, seed=7)
     publish(config())
     alias = client().get_model_version_by_alias("synthetic", "champion")
@@ -269,7 +274,7 @@ def test_a_new_winner_is_a_new_version_and_an_old_one_is_found_again() -> None:
     assert client().get_run(alias.run_id).info.run_name == str(other)
     (champion,) = runs("first", "tags.`backbench.champion` = 'true'")
     assert champion.info.run_id == alias.run_id
-    assert len([run for run in runs() if run.info.run_name == str(other)]) == 2
+    assert len([run for run in runs() if run.info.run_name == str(other)]) == 3
     assert len(runs("first", "tags.`backbench.rank` LIKE '%'")) == len(cells())
     write_cell(other, 0.5, seed=0)
     publish(config())
@@ -313,6 +318,15 @@ def test_a_file_of_other_content_and_the_same_size_is_put_in_the_older_ones_plac
     publish(config(models="none"))
     run = run_named("comparison synthetic")
     assert (Path(run.info.artifact_uri) / "report/index.html").read_text(encoding="utf-8") == other
+
+
+@pytest.mark.usefixtures("benchmark")
+def test_a_mark_of_a_ranking_by_test_accuracy_is_taken_off() -> None:
+    publish(config(models="none"))
+    run = run_named(CHOSEN)
+    client().set_tag(run.info.run_id, "backbench.tied_with_best", "true")
+    publish(config(models="none"))
+    assert "backbench.tied_with_best" not in run_named(CHOSEN).data.tags
 
 
 @pytest.mark.usefixtures("benchmark")

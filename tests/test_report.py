@@ -11,22 +11,31 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from backbench.answering import answer
 from backbench.costs import MeasuredCost
 from backbench.environment import Environment
-from backbench.findings import Foretold, Transferability, answer
-from backbench.leaderboard import Leaderboard, read_leaderboard
+from backbench.findings import Foretold, Transferability
+from backbench.leaderboard import Leaderboard
 from backbench.predictions import Predictions
+from backbench.ranking import read_leaderboard
 from backbench.report.costing import axes, missing
 from backbench.report.data_card import MAX_REJECTED, DataCard
 from backbench.report.foretelling import agreement
 from backbench.report.images import data_uri
-from backbench.report.mistakes import class_recalls, confused_pairs, mean_confusion, worst_mistakes
+from backbench.report.mistakes import confused_pairs, mean_confusion, worst_mistakes
 from backbench.report.page import render_page
 from backbench.report.pictures import MAX_CONFUSION_CLASSES, confusion_picture
 from backbench.report.terminal import print_leaderboard
 from backbench.report.vega import json_in_html, vega_bundle
 from backbench.stages.compare import data_card
-from tests.finished_benchmark import cells, make_finished_benchmark, measured_costs, write_cell, write_pixels
+from tests.finished_benchmark import (
+    cells,
+    make_finished_benchmark,
+    make_uneven_benchmark,
+    measured_costs,
+    write_cell,
+    write_pixels,
+)
 
 ENVIRONMENT = Environment({"Python": "3.11.7", "keras": "3.15.1"}, "tensorflow", "Linux, a machine", "c" * 40)
 LOADING = {"src", "href", "xlink:href", "action", "data", "srcset", "poster"}
@@ -114,7 +123,7 @@ def test_every_row_its_command_and_its_digests_are_on_the_page() -> None:
 
 def test_page_says_what_was_not_measured_and_leaves_the_choice_out() -> None:
     text = page(costs={})
-    assert "fastest within the tie" not in text
+    assert "fastest, not" not in text
     assert "Not measured on this machine, and so no ground for a choice here: latency, throughput" in text
     assert '<option value="latency">' not in text
     assert '<option value="size">' in text
@@ -124,9 +133,44 @@ def test_page_says_what_was_not_measured_and_leaves_the_choice_out() -> None:
 
 def test_page_recommends_with_reasons() -> None:
     text = page()
-    for wish in ("best", "fastest within the tie of the best", "smallest within 1 point of the best"):
+    for wish in (
+        "chosen",
+        "fastest, not significantly worse on validation",
+        "smallest within 1 point of validation accuracy",
+    ):
         assert f"<dt>{wish}</dt>" in text
-    assert "Test accuracy 0.952, the highest measured." in text
+    chosen = leaderboard().chosen.row
+    assert f"The lowest validation loss, {chosen.val_loss_mean:.3f}; test accuracy 0.952." in text
+
+
+def test_page_has_both_rankings_and_says_which_is_for_choosing() -> None:
+    write_cell(cells()[0], 1.0, seed=0, val_accuracy=0.5)
+    text = page()
+    assert "Ranked by validation loss, the mean over the seeds of the final models; the first row is the chosen" in text
+    assert "Ranking by test accuracy: for looking at, not for choosing</h2>" in text
+    assert "Chosen by the lowest validation loss" in text
+    ranking = text.split("for looking at, not for choosing</h2>")[1]
+    first = ranking.split("<tbody>")[1].split("</tr>")[0]
+    assert first.startswith('\n<tr class=""><td>1</td><td>')
+    assert "resnet50_" in first
+
+
+def test_page_shows_balanced_accuracy_and_worst_class_where_accuracy_may_hide_one() -> None:
+    assert column_classes(page()) == {"balanced accuracy": " more", "worst class": " more"}
+    found = render_page(
+        read_leaderboard(make_uneven_benchmark()), data_card(), costs=measured_costs(cells()), environment=ENVIRONMENT
+    )
+    assert column_classes(found) == {"balanced accuracy": "", "worst class": ""}
+    assert "but it finds the class &lt;local&gt; in only 1.7 % of its 100 test images" in found
+    assert (
+        "But it finds the class &lt;local&gt; in only 1.7 % of its 100 test images" in found.split("<dt>chosen</dt>")[1]
+    )
+    assert "&lt;local&gt; 0.017 of 100" in found
+
+
+def column_classes(text: str) -> dict[str, str]:
+    heads = re.findall(r'<th scope="col" class="([^"]*)"[^>]*><button type="button">([^<]*)</button>', text)
+    return {name: classes for classes, name in heads if name in ("balanced accuracy", "worst class")}
 
 
 def test_pareto_fronts_run_from_cheap_to_dear() -> None:
@@ -164,16 +208,10 @@ def test_surest_mistakes_come_first_and_are_of_the_mean_over_seeds() -> None:
     assert found[1].confidence == pytest.approx(0.8)
 
 
-def test_recall_and_confused_pairs_are_over_all_seeds() -> None:
+def test_confused_pairs_are_over_all_seeds() -> None:
     labels = np.array([0, 0, 1], dtype=np.int32)
     right, wrong = np.float32([[0.9, 0.1, 0], [0.9, 0.1, 0], [0.1, 0.9, 0]]), np.float32([[0, 1, 0]] * 3)
     share = mean_confusion(Predictions.of_seeds({0: right, 1: wrong}, labels))
-    recalls = class_recalls(share, labels, ("a", "b", "c"))
-    assert [(each.name, each.num_images, each.recall) for each in recalls] == [
-        ("a", 2, 0.5),
-        ("b", 1, 1.0),
-        ("c", 0, None),
-    ]
     assert [(pair.actual, pair.predicted, pair.share) for pair in confused_pairs(share, "abc")] == [("a", "b", 0.5)]
 
 
@@ -198,24 +236,18 @@ def test_large_images_become_thumbnails() -> None:
     assert data_uri(image[:64, :64]).startswith("data:image/png")
 
 
-def test_answer_says_that_a_clear_best_is_ahead() -> None:
+def test_answer_says_that_a_clear_choice_is_ahead() -> None:
     sentence = answer(leaderboard())
-    assert sentence.startswith("vgg16_slim with fine_tuning is best: test accuracy 0.9")
-    assert "It is ahead of vgg16_slim with feature_extraction by " in sentence
+    assert sentence.startswith("vgg16_slim with fine_tuning is chosen by validation. Its test accuracy is 0.9")
+    assert "ahead of every other there, of vgg16_slim with feature_extraction by " in sentence
     assert "from raw pixels" in sentence
     assert "\n" not in sentence
-
-
-def test_answer_says_that_no_difference_is_shown() -> None:
-    for seed, cell in enumerate(cells()):
-        write_cell(cell, 0.7, seed=seed)
-    assert "No difference to " in answer(leaderboard())
 
 
 def test_answer_says_that_transfer_did_not_pay() -> None:
     write_pixels(0.995)
     sentence = answer(leaderboard())
-    assert sentence.startswith("Logistic regression on raw pixels is best")
+    assert sentence.startswith("Logistic regression on raw pixels is chosen by validation.")
     assert "against" not in sentence
 
 
@@ -241,9 +273,22 @@ def test_dollar_signs_in_class_names_are_not_formulas() -> None:
 def test_logs_get_aligned_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     print_leaderboard(leaderboard(), Console())
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 5
+    assert len(lines) == 1 + 5 + 2
     assert lines[1].split()[:3] == ["1", "vgg16_slim", "fine_tuning"]
-    assert lines[0].index("test accuracy") == lines[1].index("0.")
+    assert lines[0].index("test accuracy") == lines[1].index("0.9")
+    assert "worst class" not in lines[0]
+    assert lines[-2].startswith("vgg16_slim with fine_tuning is chosen by validation. ")
+    assert lines[-1].startswith("Chosen by the lowest validation loss")
+
+
+def test_the_terminal_says_which_class_the_accuracy_hides(capsys: pytest.CaptureFixture[str]) -> None:
+    print_leaderboard(read_leaderboard(make_uneven_benchmark()), Console())
+    lines = capsys.readouterr().out.splitlines()
+    assert re.search("test accuracy  balanced accuracy +worst class", lines[0])
+    assert re.search("0.748 ± 0.003 +0.668 +<local> 0.017 of 100", lines[1])
+    assert lines[-2].startswith(
+        "vgg16_slim with fine_tuning is chosen by validation, but it finds the class <local> in"
+    )
 
 
 def test_terminals_get_a_table() -> None:

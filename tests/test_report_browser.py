@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from backbench.environment import Environment
-from backbench.leaderboard import read_leaderboard
+from backbench.ranking import read_leaderboard
 from backbench.report.page import render_page
 from backbench.stages.compare import data_card
 from tests.chromium import chromium
@@ -100,7 +100,7 @@ def kept(page: Page, name: str, folder: Path) -> None:
 
 def backbones(page: Page) -> list[str]:
     """The strategies and backbones of the rows that are seen, from top to bottom."""
-    return [row.inner_text().split("\t")[2] for row in page.locator("#rows tbody tr:visible").all()]
+    return [row.inner_text().split("\t")[3] for row in page.locator("#rows tbody tr:visible").all()]
 
 
 def ranks(page: Page) -> list[str]:
@@ -190,7 +190,7 @@ def test_filters_narrow_the_table_and_say_so(browser: Browser, file: Path) -> No
     expect(said).to_have_text("1 of 5 rows")
     page.get_by_role("button", name="Clear").click()
     expect(said).to_have_text("5 of 5 rows")
-    page.get_by_label("tied with the best only").check()
+    page.get_by_label("not significantly different from the chosen only").check()
     expect(said).to_have_text("1 of 5 rows")
     assert ranks(page) == ["1"]
     page.keyboard.press("Enter")

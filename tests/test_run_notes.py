@@ -3,14 +3,22 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from backbench.leaderboard import Leaderboard, rank, read_leaderboard
-from backbench.predictions import Predictions
+from backbench.class_recalls import ClassRecall, ClassRecalls
+from backbench.leaderboard import Leaderboard
+from backbench.ranking import rank, read_leaderboard
 from backbench.run_notes import cell_note, cell_tags, findings, model_card, overview, recalls
 from backbench.runs import MAX_NOTE_CHARACTERS, bounded
-from tests.finished_benchmark import cells, make_finished_benchmark, write_pixels
+from tests.finished_benchmark import (
+    CLASSES,
+    cells,
+    make_finished_benchmark,
+    make_uneven_benchmark,
+    write_cell,
+    write_pixels,
+)
+from tests.test_answering import LOCAL
 from tests.test_publishing import DESCRIPTION
 
 
@@ -27,60 +35,91 @@ def test_a_cells_note_says_its_choice_its_accuracy_and_its_rank(leaderboard: Lea
     assert entry.record is not None
     assert f"learning rate {entry.record.best.choice.learning_rate:.2e}" in note
     assert f"{row.test_accuracy_mean:.3f} ± {row.test_accuracy_sd:.3f} over 3 seeds, 95 % interval" in note
-    assert entry.behind is not None
-    assert f"Rank 2 of 5, {entry.behind.difference.estimate:.3f} behind the best, vgg16_slim-fine_tuning" in note
+    assert f"Validation loss {row.val_loss_mean:.4f} over 3 seeds; by it cells are ranked." in note
+    assert entry.on_test is not None
+    gap = f"-{entry.on_test.difference.estimate:.3f} in test accuracy beside the chosen, vgg16_slim-fine_tuning"
+    assert f"Rank 2 of 5 by validation loss, 2 by test accuracy; {gap}: a significant difference" in note
     assert "at the low edge of its range: widen it" in note
 
 
-def test_what_is_not_shown_to_be_worse_is_tied(leaderboard: Leaderboard) -> None:
-    best = leaderboard.best.finished
-    twin = replace(best, metrics=replace(best.metrics, backbone="zwin"))
-    tied = rank([best, twin, leaderboard.baseline.finished])
-    assert "Rank 2 of 3, tied with the best, vgg16_slim-fine_tuning: no difference is shown" in cell_note(
-        tied.entries[1], tied
-    )
-    assert "Rank 1 of 3, but no difference to zwin-fine_tuning is shown." in cell_note(tied.entries[0], tied)
-    assert cell_tags(tied.entries[1], is_champion=False) == {
+def test_what_does_not_differ_significantly_is_said(leaderboard: Leaderboard) -> None:
+    chosen = leaderboard.chosen.finished
+    twin = replace(chosen, metrics=replace(chosen.metrics, backbone="zwin"))
+    found = rank([chosen, twin, leaderboard.baseline.finished], CLASSES)
+    note = cell_note(found.entries[1], found)
+    assert "Rank 2 of 3 by validation loss, 2 by test accuracy; +0.000 in test accuracy beside the chosen" in note
+    assert "vgg16_slim-fine_tuning: no significant difference (95 % interval -0.033 to +0.033)" in note
+    assert "Rank 1 of 3 by validation loss, 1 by test accuracy: chosen." in cell_note(found.entries[0], found)
+    assert cell_tags(found.entries[1], is_champion=False) == {
         "rank": "2",
+        "test_rank": "2",
         "champion": "false",
-        "tied_with_best": "true",
+        "differs_from_chosen": "false",
     }
 
 
-def test_the_champion_is_the_best_cell_even_behind_the_pixels(leaderboard: Leaderboard) -> None:
+def test_a_cell_above_the_chosen_on_test_is_no_champion(leaderboard: Leaderboard) -> None:
+    write_cell(cells()[0], 1.0, seed=0, val_accuracy=0.5)
+    won = read_leaderboard(cells())
+    said = findings(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
+    assert said is not None
+    assert said.champion == "vgg16_slim-fine_tuning"
+    assert said.tags["resnet50_slim-feature_extraction"]["test_rank"] == "1"
+    assert said.tags["resnet50_slim-feature_extraction"]["champion"] == "false"
+    note = said.notes["resnet50_slim-feature_extraction"]
+    assert "beside the chosen, vgg16_slim-fine_tuning: a significant difference (95 % interval +0.0" in note
+    assert said.metrics == {
+        "chosen_val_loss_mean": won.chosen.row.val_loss_mean,
+        "chosen_test_accuracy_mean": won.chosen.row.test_accuracy_mean,
+        "num_cells": 4,
+    }
+
+
+def test_the_champion_is_the_chosen_cell_even_behind_the_pixels(leaderboard: Leaderboard) -> None:
     write_pixels(1.0)
     won = read_leaderboard(cells())
-    assert won.best.row.is_baseline
+    assert won.chosen.row.is_baseline
     said = findings(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
     assert said is not None
     assert said.champion == "vgg16_slim-fine_tuning"
     assert said.tags["vgg16_slim-fine_tuning"]["champion"] == "true"
-    assert (
-        findings(replace(leaderboard, entries=(leaderboard.baseline,)), "So.", dataset=DESCRIPTION, model_name="x")
-        is None
-    )
+    only_pixels = replace(leaderboard, entries=(leaderboard.baseline,))
+    assert findings(only_pixels, "So.", dataset=DESCRIPTION, model_name="x") is None
+
+
+def test_note_card_and_table_say_first_which_class_the_accuracy_hides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = read_leaderboard(make_uneven_benchmark())
+    chosen, local = found.chosen, LOCAL.replace("<local>", "`<local>`")
+    assert cell_note(chosen, found).startswith(f"**vgg16_slim** by **fine_tuning**, formula weights, but it {local}.\n")
+    card = model_card(chosen, found, dataset=DESCRIPTION, model_name="x")
+    assert card.split("\n\n")[1].startswith(f"Classifies RGB images into 3 classes, but it {local}: ")
+    head, _, first = overview("So.", found).split("\n\n")[2].splitlines()[:3]
+    assert "| test accuracy | balanced accuracy | worst class |" in head
+    assert "| 0.748 ± 0.003 | 0.668 | `<local>` 0.017 of 100 |" in first
 
 
 def test_the_overview_begins_with_the_answer_and_stays_small(leaderboard: Leaderboard) -> None:
-    shown = overview("So.", leaderboard.rows * 40)
-    assert shown.startswith("So.\n\n| | backbone")
+    shown = overview("So.", replace(leaderboard, entries=leaderboard.entries * 40))
+    assert shown.startswith("So.\n\nChosen by the lowest validation loss")
+    assert "\n\n|  | backbone | strategy | val loss | test accuracy | 95 % interval | learning rate |\n|---|" in shown
     assert shown.endswith("180 more are in `leaderboard.csv`.")
     assert len(shown) < MAX_NOTE_CHARACTERS
     assert len(bounded("x" * 9000)) == MAX_NOTE_CHARACTERS
 
 
 def test_the_model_card_names_data_weights_recalls_limits_and_how_to_load(leaderboard: Leaderboard) -> None:
-    card = model_card(leaderboard.best, leaderboard, dataset=DESCRIPTION, model_name="backbench-synthetic")
+    card = model_card(leaderboard.chosen, leaderboard, dataset=DESCRIPTION, model_name="backbench-synthetic")
     assert "`zero`, `één`, `<three>`" in card
     assert "d" * 64 in card
     assert "licence not stated" in card
     assert 'mlflow.pyfunc.load_model("models:/backbench-synthetic@champion")' in card
 
 
-def test_recalls_are_means_over_seeds_lowest_first_and_few() -> None:
-    labels = np.array([0, 0, 1, 1], dtype=np.int32)
-    shown = np.array([[0, 1, 1, 1], [0, 0, 1, 1]])
-    predictions = Predictions((0, 1), labels, np.eye(3, dtype=np.float32)[shown])
-    assert recalls(predictions, ["a", "b", "never"]) == "`a` 0.750, `b` 1.000"
-    many = Predictions((0,), np.arange(30, dtype=np.int32), np.eye(30, dtype=np.float32)[None])
-    assert recalls(many, [str(label) for label in range(30)]).endswith(", 10 more above")
+def test_recalls_are_few_and_lowest_first() -> None:
+    found = ClassRecalls((ClassRecall("a", 2, 0.75), ClassRecall("b", 2, 1.0), ClassRecall("never", 0, None)))
+    assert recalls(found) == "`a` 0.750, `b` 1.000"
+    many = ClassRecalls(tuple(ClassRecall(str(label), 1, 1.0) for label in range(30)))
+    assert recalls(many).endswith(", 10 more above")

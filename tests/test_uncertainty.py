@@ -12,12 +12,10 @@ from statsmodels.stats.proportion import proportion_confint
 from backbench.resampling import Resampled
 from backbench.uncertainty import (
     adjusted_p_values,
-    compare_all,
     compare_with,
     difference,
     interval,
     selection_optimism,
-    tied_with,
 )
 from tests import known_truth
 
@@ -117,24 +115,14 @@ def drawn(seed: int, num_seeds: int) -> dict[str, Resampled]:
 
 
 def test_p_values_are_adjusted_as_holm_does() -> None:
-    pairs = compare_all(drawn(1, 2))
-    ordered = sorted(pairs, key=lambda pair: pair.p_value)
-    expected = multipletests([pair.p_value for pair in ordered], method="holm")[1]
-    assert [pair.adjusted_p_value for pair in ordered] == pytest.approx(list(expected))
+    found = [pair.p_value for pair in compare_with("b", drawn(1, 2))]
+    expected = multipletests(found, method="holm")[1]
+    assert adjusted_p_values(found) == pytest.approx(list(expected))
 
 
 def test_no_question_has_no_p_value() -> None:
     assert adjusted_p_values([]) == []
     assert compare_with("a", {"a": measured(right_about(1, 2))}) == []
-
-
-def test_the_tie_is_what_no_difference_to_the_best_is_shown_of() -> None:
-    assert tied_with("a", compare_all(drawn(2, 3))) == {"a", "b"}
-
-
-def test_one_cell_is_tied_with_itself() -> None:
-    assert compare_all({"a": measured(right_about(1, 2))}) == []
-    assert tied_with("a", []) == {"a"}
 
 
 def test_cells_of_other_images_are_refused() -> None:

@@ -1,9 +1,8 @@
-"""From measurements to advice: the Pareto front, and what to take for whom, each with its reason."""
+"""From measurements to advice, by validation alone: what to take for which wish, and why; and the Pareto front."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from backbench.findings import listed
 from backbench.units import duration, size
 
 ONE_POINT = 0.01
@@ -15,13 +14,17 @@ Cost = Callable[["Candidate"], float | None]
 class Candidate:
     """A cell as someone who chooses sees it; a cost is None where it was not measured here.
 
-    `is_tied` where no difference to the best is shown. `training_seconds` are what search and final models took to
-    compute.
+    `is_worse_on_val` where its validation accuracy is significantly below that of the chosen. `test_accuracy` is told,
+    and decides nothing. `training_seconds` are what search and final models took to compute. `warning` is what the
+    accuracy may hide, as words that go on after "it", or empty.
     """
 
     name: str
+    val_loss: float
+    val_accuracy: float
+    is_worse_on_val: bool
     test_accuracy: float
-    is_tied: bool
+    warning: str
     latency_ms: float | None
     model_bytes: float | None
     training_seconds: float | None
@@ -37,7 +40,10 @@ class Recommendation:
 
 
 def pareto_front(candidates: Sequence[Candidate], cost: Cost) -> list[Candidate]:
-    """Return those that no other beats in accuracy without costing more, from cheap to dear; equals count once."""
+    """Return those that no other beats in test accuracy without costing more, from cheap to dear; equals count once.
+
+    It is for looking at: nothing is recommended by it.
+    """
     front: list[Candidate] = []
     measured = [(value, each) for each in candidates if (value := cost(each)) is not None]
     for _, each in sorted(measured, key=lambda pair: (pair[0], -pair[1].test_accuracy, pair[1].name)):
@@ -47,52 +53,52 @@ def pareto_front(candidates: Sequence[Candidate], cost: Cost) -> list[Candidate]
 
 
 def recommendations(candidates: Sequence[Candidate]) -> list[Recommendation]:
-    """Recommend the best, and the cheapest of those that are as good, as far as was measured.
+    """Recommend the chosen, and the cheapest of those that do as well on validation, as far as was measured.
 
     Args:
-        candidates: From best to worst, at least one.
+        candidates: From the lowest validation loss to the highest, at least one; the first is the chosen.
     """
-    best = candidates[0]
-    tied = [each for each in candidates if each.is_tied]
-    close = [each for each in candidates if each.test_accuracy >= best.test_accuracy - ONE_POINT]
+    chosen = candidates[0]
+    as_good = [each for each in candidates if not each.is_worse_on_val]
+    # Rounded, because one image more or less is often exactly a point, and floats are not.
+    close = [each for each in candidates if round(chosen.val_accuracy - each.val_accuracy, 6) <= ONE_POINT]
+    not_worse = "not significantly worse on validation"
     wishes = [
-        _cheapest("fastest within the tie of the best", tied, best, lambda each: each.latency_ms, _milliseconds),
-        _cheapest("smallest within 1 point of the best", close, best, lambda each: each.model_bytes, size),
+        _cheapest(f"fastest, {not_worse}", as_good, chosen, lambda each: each.latency_ms, _milliseconds),
+        _cheapest("smallest within 1 point of validation accuracy", close, chosen, lambda each: each.model_bytes, size),
         _cheapest(
-            "quickest to search and train within the tie of the best",
-            tied,
-            best,
-            lambda each: each.training_seconds,
-            duration,
+            f"quickest to search and train, {not_worse}", as_good, chosen, lambda each: each.training_seconds, duration
         ),
     ]
-    return [_most_accurate(best, tied), *(wish for wish in wishes if wish is not None)]
-
-
-def _most_accurate(best: Candidate, tied: Sequence[Candidate]) -> Recommendation:
-    reason = f"test accuracy {best.test_accuracy:.3f}, the highest measured"
-    others = [each.name for each in tied if each is not best]
-    if others:
-        reason += f"; no difference shown to {listed(others)}"
-    return Recommendation("best", best.name, f"{reason}.")
+    reason = f"the lowest validation loss, {chosen.val_loss:.3f}; test accuracy {chosen.test_accuracy:.3f}."
+    return [_recommended("chosen", chosen, reason), *(wish for wish in wishes if wish is not None)]
 
 
 def _cheapest(
-    wish: str, among: Sequence[Candidate], best: Candidate, cost: Cost, spelt: Callable[[float], str]
+    wish: str, among: Sequence[Candidate], chosen: Candidate, cost: Cost, spelt: Callable[[float], str]
 ) -> Recommendation | None:
     measured = [(value, place) for place, each in enumerate(among) if (value := cost(each)) is not None]
     if not measured:
         return None
     value, place = min(measured)
-    chosen, own = among[place], cost(best)
+    cheapest, own = among[place], cost(chosen)
     if len(among) == 1:
-        return Recommendation(wish, best.name, f"{spelt(value)}; nothing else comes as close.")
-    if chosen is best or own is None:
-        return Recommendation(wish, chosen.name, f"{spelt(value)}, the least of {len(among)} that come as close.")
-    gap = 100 * (best.test_accuracy - chosen.test_accuracy)
-    return Recommendation(
-        wish, chosen.name, f"{spelt(value)} instead of {spelt(own)} of the best, for {gap:.1f} points of test accuracy."
+        return _recommended(wish, cheapest, f"{spelt(value)}; nothing else comes as close.")
+    if cheapest is chosen or own is None:
+        return _recommended(wish, cheapest, f"{spelt(value)}, the least of {len(among)} that come as close.")
+    return _recommended(
+        wish,
+        cheapest,
+        f"{spelt(value)} instead of {spelt(own)} of the chosen. Accuracy on validation {cheapest.val_accuracy:.3f} "
+        f"instead of {chosen.val_accuracy:.3f}, on test {cheapest.test_accuracy:.3f} instead of "
+        f"{chosen.test_accuracy:.3f}.",
     )
+
+
+def _recommended(wish: str, candidate: Candidate, reason: str) -> Recommendation:
+    """Recommend no row without what its accuracy may hide."""
+    warning = f"But it {candidate.warning}. " if candidate.warning else ""
+    return Recommendation(wish, candidate.name, f"{warning}{reason[0].upper() + reason[1:]}")
 
 
 def _milliseconds(value: float) -> str:

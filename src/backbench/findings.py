@@ -1,4 +1,4 @@
-"""What a leaderboard says, in words and plain values: the answer, strategies compared, what features foretold."""
+"""What a leaderboard says beside its answer, as values and tables: strategies compared, what features foretold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from backbench.leaderboard import ACCURACY, Entry, Leaderboard, Row
+from backbench.answering import RULE, class_warning, points, spread
+from backbench.leaderboard import ACCURACY, Entry, Leaderboard
 from backbench.statistics import Interval
-from backbench.uncertainty import SIGNIFICANCE, PairedComparison, adjusted_p_values
+from backbench.uncertainty import SIGNIFICANCE, adjusted_p_values, difference, selection_optimism
 
 FEATURE_EXTRACTION = "feature_extraction"
 P_VALUE_DIGITS = 4
-MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class StrategyEffect:
 
     @property
     def words(self) -> str:
-        by = f"{points(abs(self.gain.estimate))}{_range(self.gain)}"
+        by = f"{points(abs(self.gain.estimate))}{spread(self.gain)}"
         if self.is_shown:
             return f"{self.strategy} {'gains' if self.gain.estimate > 0 else 'loses'} {by} over {self.over}"
         if self.gain.includes_zero:
-            return f"no difference between {self.strategy} and {self.over} is shown{_range(self.gain)}"
+            return f"no difference between {self.strategy} and {self.over} is shown{spread(self.gain)}"
         seems = "gain" if self.gain.estimate > 0 else "lose"
         return f"{self.strategy} seems to {seems} {by} over {self.over}, too little for {self.num_questions} at once"
 
@@ -64,72 +64,25 @@ class Transferability:
     kendall: float | None
 
 
-def points(share: float) -> str:
-    """Spell a share as points of a hundred: `1.3 points`."""
-    return f"{100 * share:.1f} points"
-
-
-def _range(interval: Interval) -> str:
-    return f" ({100 * interval.low:+.1f} to {100 * interval.high:+.1f} points)"
-
-
-def called(row: Row) -> str:
-    """Name a row in a sentence."""
-    return "logistic regression on raw pixels" if row.is_baseline else f"{row.backbone} with {row.strategy}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Join names as a sentence does, two of them where there are many."""
-    shown = names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def answer(leaderboard: Leaderboard) -> str:
-    """Say which row is best, which others no difference to it is shown of, and which cells failed, a sentence each."""
-    best = leaderboard.best.row
-    seeds = "one seed" if best.num_seeds == 1 else f"{best.num_seeds} seeds"
-    against = "" if best.is_baseline else f", against {leaderboard.baseline.row.test_accuracy_mean:.3f} from raw pixels"
-    name = called(best)
-    first = f"{name[0].upper() + name[1:] if best.is_baseline else name} is best: test accuracy"
-    first += f" {best.accuracy_text} (sd, {seeds}){against}."
-    failed = f" There is no row of {listed(list(leaderboard.failed))}, which failed." if leaderboard.failed else ""
-    return f"{first} {_ahead(leaderboard)}{failed}"
-
-
-def _ahead(leaderboard: Leaderboard) -> str:
-    tied = [called(row) for row in leaderboard.tied[1:]]
-    second = leaderboard.entries[1]
-    assert second.behind is not None
-    if not tied:
-        return f"It is ahead of {called(second.row)} by {points(second.behind.difference.estimate)}" + (
-            f"{_range(second.behind.difference)}, and of every other."
-        )
-    return f"No difference to {listed(tied)} is shown."
-
-
 def strategy_effects(leaderboard: Leaderboard) -> list[StrategyEffect]:
     """Compare the strategies of every backbone, in the order of the leaderboard's backbones."""
-    by_backbone: dict[str, list[Row]] = {}
-    for row in leaderboard.rows:
-        by_backbone.setdefault(row.backbone, []).append(row)
+    by_backbone: dict[str, list[Entry]] = {}
+    for entry in leaderboard.entries:
+        by_backbone.setdefault(entry.row.backbone, []).append(entry)
     # Feature extraction is what others are held against.
     ordered = [
-        sorted(rows, key=lambda row: (row.strategy != FEATURE_EXTRACTION, row.strategy))
-        for rows in by_backbone.values()
+        sorted(entries, key=lambda entry: (entry.row.strategy != FEATURE_EXTRACTION, entry.row.strategy))
+        for entries in by_backbone.values()
     ]
-    asked = [pair for rows in ordered for pair in combinations(rows, 2)]
-    compared = {frozenset((pair.first, pair.second)): pair for pair in leaderboard.comparisons}
-    pairs = [compared[frozenset((row.name, over.name))] for over, row in asked]
-    adjusted = adjusted_p_values([pair.p_value for pair in pairs])
+    asked = [pair for entries in ordered for pair in combinations(entries, 2)]
+    gains = [difference(entry.test_accuracy, over.test_accuracy) for over, entry in asked]
+    adjusted = adjusted_p_values([gain.p_value for gain in gains])
     return [
-        StrategyEffect(row.backbone, row.strategy, over.strategy, _gain(row, pair), rounded(p_value), len(asked))
-        for (over, row), pair, p_value in zip(asked, pairs, adjusted, strict=True)
+        StrategyEffect(
+            entry.row.backbone, entry.row.strategy, over.row.strategy, gain.interval, rounded(p_value), len(asked)
+        )
+        for (over, entry), gain, p_value in zip(asked, gains, adjusted, strict=True)
     ]
-
-
-def _gain(row: Row, pair: PairedComparison) -> Interval:
-    found = pair.difference
-    return found if pair.first == row.name else Interval(0.0 - found.estimate, 0.0 - found.high, 0.0 - found.low)
 
 
 def transferability(entries: Sequence[Entry]) -> Transferability:
@@ -153,20 +106,33 @@ def transferability(entries: Sequence[Entry]) -> Transferability:
 
 def summary(leaderboard: Leaderboard) -> dict[str, Any]:
     """Spell the result as plain values for `results/summary.json`."""
-    best, second = leaderboard.best.row, leaderboard.entries[1]
-    assert second.behind is not None
+    chosen, best = leaderboard.chosen.row, leaderboard.by_test[0].row
     by_backbone: dict[str, dict[str, float]] = {}
     for row in sorted(leaderboard.rows, key=lambda row: row.name):
         by_backbone.setdefault(row.backbone, {})[row.strategy] = row.test_accuracy_mean
+    accuracies = {entry.row.name: entry.test_accuracy for entry in leaderboard.entries}
     return {
-        "best": {
+        "chosen": {
+            "backbone": chosen.backbone,
+            "strategy": chosen.strategy,
+            "val_loss_mean": chosen.val_loss_mean,
+            "test_accuracy_mean": chosen.test_accuracy_mean,
+            "test_accuracy_sd": chosen.test_accuracy_sd,
+            "test_balanced_accuracy_mean": chosen.test_balanced_accuracy_mean,
+            "test_rank": chosen.test_rank,
+            "worst_class": chosen.worst_class,
+            "worst_class_recall": chosen.worst_class_recall,
+        },
+        "chosen_by": RULE,
+        "warning": class_warning(leaderboard.chosen),
+        "not_significantly_different": [row.name for row in leaderboard.similar],
+        "significantly_better_on_test": [each.row.name for each in leaderboard.by_test if each.is_better_on_test],
+        "best_on_test": {
             "backbone": best.backbone,
             "strategy": best.strategy,
             "test_accuracy_mean": best.test_accuracy_mean,
-            "test_accuracy_sd": best.test_accuracy_sd,
+            "selection_optimism": selection_optimism(accuracies),
         },
-        "tied_with_best": [row.name for row in leaderboard.tied[1:]],
-        "ahead_of_second": {"second": second.row.name, **asdict(second.behind.difference)},
         "baseline": leaderboard.baseline.row.test_accuracy_mean,
         "strategies": [
             {**asdict(each), "is_shown": each.is_shown, "words": each.words} for each in strategy_effects(leaderboard)
@@ -174,7 +140,7 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
         "transferability": asdict(transferability(leaderboard.entries)),
         "num_cells": len(leaderboard.entries) - 1,
         "failed": dict(leaderboard.failed),
-        "num_test_images": leaderboard.best.num_images,
+        "num_test_images": leaderboard.chosen.num_images,
         "test_accuracy_mean": by_backbone,
     }
 
@@ -183,7 +149,7 @@ COMPARISON_COLUMNS = ("first", "second", "difference", "low", "high", "p_value",
 
 
 def comparison_rows(leaderboard: Leaderboard) -> list[Mapping[str, Any]]:
-    """Spell the comparison of every two rows for `results/comparisons.csv`: test accuracy of the first minus second."""
+    """Spell the chosen row against every other for `results/comparisons.csv`: its test accuracy minus the other's."""
     return [
         {
             "first": pair.first,

@@ -1,20 +1,15 @@
-"""Every cell and the pixels, ranked by mean test accuracy, with intervals, and who is tied with the best."""
+"""What a leaderboard is: a row for every cell and the pixels, in the order of validation, with what test says of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
-import numpy as np
-
-from backbench import artifacts
 from backbench.artifacts import Cell
-from backbench.errors import ArtifactError
-from backbench.predictions import Predictions, read_predictions
-from backbench.records import BestRecord, CellRecord, MetricsRecord
-from backbench.resampling import Resampled, resample
-from backbench.result_files import read_cell, read_metrics
+from backbench.class_recalls import ClassRecalls
+from backbench.predictions import Predictions
+from backbench.records import CellRecord, MetricsRecord
+from backbench.resampling import Resampled
 from backbench.statistics import Interval
-from backbench.uncertainty import PairedComparison, compare_all, interval, tied_with
+from backbench.uncertainty import PairedComparison
 
 PIXELS = "pixels"
 ACCURACY = "accuracy"
@@ -24,17 +19,22 @@ ACCURACY = "accuracy"
 class Row:
     """One line of the leaderboard; None where the pixels have no such thing, or one seed has no spread.
 
-    `is_tied` where no difference to the best is shown, all pairs of rows allowed for; the best is tied with itself.
+    `rank` is by validation loss, and rank 1 is chosen; `test_rank`, by test accuracy, is for looking at.
+    `differs_from_chosen` where a difference in test accuracy is significant, better or worse, all rows allowed for.
+    `worst_class` is the class of which the smallest share of test images, `worst_class_recall`, is found.
     `num_epochs` counts those of all trials together, the `num_pruned` pruned ones included.
     `test_accuracy_low` and `_high` bound the 95 % interval over test images and seeds.
     `model_bytes` is what the files of one model take, `num_macs` those of the backbone for one image.
     """
 
     rank: int
+    test_rank: int
     backbone: str
     strategy: str
     weights: str
-    is_tied: bool
+    val_loss_mean: float
+    val_accuracy_mean: float
+    differs_from_chosen: bool
     test_accuracy_mean: float
     test_accuracy_sd: float | None
     test_accuracy_low: float
@@ -46,7 +46,9 @@ class Row:
     test_log_loss_mean: float
     test_calibration_error_mean: float
     test_scaled_calibration_error_mean: float
-    val_accuracy_mean: float
+    worst_class: str
+    worst_class_recall: float
+    worst_class_num_images: int
     learning_rate: float | None
     weight_decay: float | None
     learning_rate_at_edge: str | None
@@ -74,6 +76,11 @@ class Row:
         return f"{self.test_accuracy_mean:.3f}{spread}"
 
     @property
+    def worst_class_text(self) -> str:
+        """The worst class with its recall and how many test images it has: `local 0.017 of 100`."""
+        return f"{self.worst_class} {self.worst_class_recall:.3f} of {self.worst_class_num_images:,}"
+
+    @property
     def interval_text(self) -> str:
         return f"{self.test_accuracy_low:.3f} to {self.test_accuracy_high:.3f}"
 
@@ -85,12 +92,13 @@ COLUMNS = tuple(each.name for each in fields(Row))
 class Finished:
     """What one row is made of; `record` is None for the pixels.
 
-    Probabilities of all cells at once would not fit into memory, so `read` brings those of this one when it is asked.
+    Probabilities of all cells at once would not fit into memory, so `read` brings those of this one, of the split that
+    it is asked for, `val` or `test`.
     """
 
     metrics: MetricsRecord
     record: CellRecord | None
-    read: Callable[[], Predictions]
+    read: Callable[[str], Predictions]
 
     @property
     def name(self) -> str:
@@ -101,15 +109,19 @@ class Finished:
 class Entry:
     """A row with what it was made of.
 
-    `behind` is the best minus this one, None for the best itself. `intervals` are those of the headline numbers, over
-    `num_images` test images.
+    `intervals` are those of the headline numbers, over `num_images` test images; `test_accuracy` is one of them, as
+    comparisons take it. `on_test` and `on_val` are the chosen row minus this one in the accuracy of that split, None
+    for the chosen itself.
     """
 
     row: Row
     finished: Finished
     intervals: Mapping[str, Interval]
     num_images: int
-    behind: PairedComparison | None = None
+    test_accuracy: Resampled
+    recalls: ClassRecalls
+    on_test: PairedComparison | None = None
+    on_val: PairedComparison | None = None
 
     @property
     def record(self) -> CellRecord | None:
@@ -117,19 +129,36 @@ class Entry:
 
     @property
     def predictions(self) -> Predictions:
-        """The row's predictions, read anew: who looks at them twice keeps them."""
-        return self.finished.read()
+        """The row's predictions on test, read anew: who looks at them twice keeps them."""
+        return self.finished.read("test")
+
+    @property
+    def beside_chosen(self) -> Interval | None:
+        """What it has more of test accuracy than the chosen, below 0 where less; None for the chosen itself."""
+        if self.on_test is None:
+            return None
+        gap = self.on_test.difference
+        return Interval(0.0 - gap.estimate, 0.0 - gap.high, 0.0 - gap.low)
+
+    @property
+    def is_better_on_test(self) -> bool:
+        """Whether it is significantly better than the chosen on the test images."""
+        return self.on_test is not None and self.on_test.is_shown and self.on_test.difference.estimate < 0
+
+    @property
+    def is_worse_on_val(self) -> bool:
+        """Whether it is significantly worse than the chosen on the validation images."""
+        return self.on_val is not None and self.on_val.is_shown and self.on_val.difference.estimate > 0
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Entries from best to worst, and the comparison of every two of them, the better one first.
+    """Entries from the lowest validation loss to the highest; the first is chosen.
 
     `failed` says of each cell that has no row why.
     """
 
     entries: tuple[Entry, ...]
-    comparisons: tuple[PairedComparison, ...]
     failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -137,137 +166,36 @@ class Leaderboard:
         return [entry.row for entry in self.entries]
 
     @property
-    def best(self) -> Entry:
+    def chosen(self) -> Entry:
         return self.entries[0]
+
+    @property
+    def may_hide_a_class(self) -> bool:
+        """Whether accuracies are not to be shown without balanced accuracy and the worst class of each row."""
+        return any(
+            entry.recalls.may_be_hidden for entry in self.entries if entry is self.chosen or not entry.row.is_baseline
+        )
 
     @property
     def baseline(self) -> Entry:
         return next(entry for entry in self.entries if entry.row.is_baseline)
 
     @property
-    def tied(self) -> list[Row]:
-        """The best, and every row that no difference to it is shown of."""
-        return [row for row in self.rows if row.is_tied]
+    def by_test(self) -> list[Entry]:
+        """The entries from the highest test accuracy to the lowest: for looking at, not for choosing."""
+        return sorted(self.entries, key=lambda entry: entry.row.test_rank)
+
+    @property
+    def comparisons(self) -> list[PairedComparison]:
+        """The chosen row against every other, in test accuracy."""
+        return [entry.on_test for entry in self.entries if entry.on_test is not None]
+
+    @property
+    def similar(self) -> list[Row]:
+        """The other rows that do not differ significantly from the chosen on test, the most accurate first."""
+        return [each.row for each in self.by_test if each is not self.chosen and not each.row.differs_from_chosen]
 
 
 def cells_of(backbones: Sequence[str], strategies: Sequence[str]) -> list[Cell]:
     """Name the grid of the benchmark, in its order; files of other cells are not looked at."""
     return [Cell(backbone, strategy) for backbone in backbones for strategy in strategies]
-
-
-def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
-    """Read every cell of the benchmark and the pixels, and rank them.
-
-    Raises:
-        ArtifactError: a cell is missing, or its files do not fit together.
-    """
-    return rank([*(_finished_cell(cell) for cell in cells), _finished_pixels()])
-
-
-def _finished_cell(cell: Cell) -> Finished:
-    record = read_cell(cell)
-    read = partial(read_predictions, cell.predictions, made_by=f"train@{cell}")
-    return Finished(record.metrics, record, read)
-
-
-def _finished_pixels() -> Finished:
-    metrics = read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline")
-    return Finished(metrics, None, partial(read_predictions, artifacts.BASELINE_PREDICTIONS, made_by="baseline"))
-
-
-def rank(finished: Sequence[Finished]) -> Leaderboard:
-    """Sort by mean test accuracy, ties by name; compare every two on the same images.
-
-    Raises:
-        ArtifactError: predictions are not of the same test images, or not those of metrics.json.
-    """
-    ordered = sorted(finished, key=lambda each: (-each.metrics.mean["test_accuracy"], each.name))
-    numbers = resample(_of_the_same_images(ordered))
-    _require_same_metrics(ordered, numbers)
-    names = [each.name for each in ordered]
-    comparisons = compare_all(dict(zip(names, (each[ACCURACY] for each in numbers), strict=True)))
-    tied = tied_with(names[0], comparisons)
-    behind = {pair.second: pair for pair in comparisons if pair.first == names[0]}
-    entries = [_entry(each, of_each, is_tied=each.name in tied) for each, of_each in zip(ordered, numbers, strict=True)]
-    ranked = [
-        replace(entry, row=replace(entry.row, rank=place), behind=behind.get(entry.row.name))
-        for place, entry in enumerate(entries, start=1)
-    ]
-    return Leaderboard(tuple(ranked), tuple(comparisons))
-
-
-def _of_the_same_images(finished: Sequence[Finished]) -> Iterator[Predictions]:
-    """Yield the predictions of one row after another, and hold none of them."""
-    labels = None
-    for each in finished:
-        predictions = each.read()
-        labels = predictions.labels if labels is None else labels
-        if not np.array_equal(predictions.labels, labels):
-            raise ArtifactError(
-                f"{each.name}: expected the test images of {finished[0].name}, found others; run `dvc repro`"
-            )
-        yield predictions
-        del predictions
-
-
-def _require_same_metrics(finished: Sequence[Finished], numbers: Sequence[Mapping[str, Resampled]]) -> None:
-    """Refuse rows of which any headline number in metrics.json is not the one that is measured here."""
-    compared = [
-        (each.name, name, each.metrics.mean.get(f"test_{name}", np.nan), number.mean)
-        for each, of_each in zip(finished, numbers, strict=True)
-        for name, number in of_each.items()
-    ]
-    others = [
-        f"{row}: expected predictions of test {name.replace('_', ' ')} {expected:.4f} as in metrics.json, "
-        f"found {found:.4f}; run `dvc repro -f`"
-        for row, name, expected, found in compared
-        if not np.isclose(expected, found, rtol=0, atol=1e-6)
-    ]
-    if others:
-        raise ArtifactError(*others)
-
-
-def _entry(finished: Finished, numbers: Mapping[str, Resampled], *, is_tied: bool) -> Entry:
-    intervals = {name: interval(number) for name, number in numbers.items()}
-    row = _row(finished, intervals[ACCURACY], is_tied=is_tied)
-    return Entry(row, finished, intervals, numbers[ACCURACY].num_images)
-
-
-def _row(finished: Finished, accuracy: Interval, *, is_tied: bool) -> Row:
-    metrics, mean = finished.metrics, finished.metrics.mean
-    best = finished.record.best if finished.record else None
-    return Row(
-        rank=0,
-        backbone=metrics.backbone,
-        strategy=metrics.strategy,
-        weights=str(best.configuration["weights"]["name"]) if best else "none",
-        is_tied=is_tied,
-        test_accuracy_mean=mean["test_accuracy"],
-        test_accuracy_sd=metrics.sd["test_accuracy"],
-        test_accuracy_low=max(0.0, accuracy.low),
-        test_accuracy_high=min(1.0, accuracy.high),
-        test_balanced_accuracy_mean=mean["test_balanced_accuracy"],
-        test_macro_f1_mean=mean["test_macro_f1"],
-        test_top_5_accuracy_mean=mean.get("test_top_5_accuracy"),
-        test_macro_auroc_mean=mean.get("test_macro_auroc"),
-        test_log_loss_mean=mean["test_log_loss"],
-        test_calibration_error_mean=mean["test_expected_calibration_error"],
-        test_scaled_calibration_error_mean=mean["test_scaled_calibration_error"],
-        val_accuracy_mean=mean["val_accuracy"],
-        learning_rate=best.choice.learning_rate if best else None,
-        weight_decay=best.choice.weight_decay if best else None,
-        learning_rate_at_edge=best.learning_rate_at_edge if best else None,
-        num_trials=best.num_trials if best else None,
-        num_pruned=best.num_pruned if best else None,
-        num_epochs=best.num_epochs if best else None,
-        num_seeds=metrics.num_seeds,
-        num_parameters=metrics.num_parameters,
-        num_trainable_parameters=metrics.num_trainable_parameters,
-        num_macs=_num_macs(best) if best else None,
-        model_bytes=metrics.model_bytes,
-    )
-
-
-def _num_macs(best: BestRecord) -> int | None:
-    found = best.configuration["backbone"].get("num_macs")
-    return None if found is None else int(found)

@@ -1,4 +1,4 @@
-"""The winner in MLflow's registry: one registered model per MLflow experiment, the best one under an alias."""
+"""The chosen model in MLflow's registry: one registered model per MLflow experiment, the last choice under an alias."""
 
 import json
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ def registered_name(experiment: str) -> str:
 
 
 class Registry:
-    """Registers winners; a winner is known by its results, so that the same one is never registered twice."""
+    """Registers what was chosen; it is known by its results, so that the same one is never registered twice."""
 
     def __init__(self, connection: Connection) -> None:
         self._client = connection.client
@@ -31,9 +31,9 @@ class Registry:
         """Give the alias `champion` to a logged model, registering it where its results are new.
 
         Args:
-            run_id: The winner's run.
+            run_id: The chosen cell's run.
             model_id: The model that this run logged.
-            results_digest: Names what the winner found.
+            results_digest: Names what the chosen cell found.
             card: Markdown; becomes the version's description.
 
         Returns:
@@ -68,7 +68,7 @@ class Registry:
         found = self._client.search_registered_models(f"name = '{self.name}'")
         if found:
             return found[0]
-        about = f"Every winner of a comparison; the last one is `models:/{self.name}@{CHAMPION}`."
+        about = f"Every model that a comparison chose, by validation; the last one is `models:/{self.name}@{CHAMPION}`."
         return self._client.create_registered_model(self.name, description=about)
 
     def _version_of(self, results_digest: str) -> "ModelVersion | None":

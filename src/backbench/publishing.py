@@ -29,7 +29,7 @@ class Findings:
     """What a comparison found, in the words that MLflow shows.
 
     By cell: `notes` in Markdown, and `tags` whose names are given `backbench.` in front, such as `rank`. `champion` is
-    the best cell, `model_card` (Markdown) its model's. `overview` is Markdown that begins with the answer, and
+    the chosen cell, `model_card` (Markdown) its model's. `overview` is Markdown that begins with the answer, and
     `metrics` are the numbers of the comparison itself.
     """
 
@@ -62,7 +62,8 @@ def publish_benchmark(
     annotator = Annotator(tracker.connection)
     run_ids = {str(record.cell): tracker.published(record) for record in records}
     with _where_offered("taking the marks of an earlier comparison from its runs"):
-        annotator.forget_tags("rank", "champion", "tied_with_best", unless=run_ids.values())
+        annotator.forget_tags("rank", "test_rank", "champion", "differs_from_chosen", unless=run_ids.values())
+        annotator.forget_tags("tied_with_best", unless=())  # of an older version, which ranked by test accuracy
     for record in records:
         name = str(record.cell)
         for folder, paths in cell_files(record.cell).items():

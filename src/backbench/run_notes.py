@@ -1,12 +1,11 @@
-"""What MLflow's UI says of a comparison, of every cell and of the winner's model: pure text, in Markdown."""
+"""What MLflow's UI says of a comparison, of every cell and of the chosen one's model: pure text, in Markdown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from backbench.answering import RULE, class_warning, rule
+from backbench.class_recalls import ClassRecalls
 from backbench.leaderboard import Entry, Leaderboard, Row
-from backbench.predictions import Predictions
 from backbench.publishing import Findings
 from backbench.runs import cell_parameters, weights_tags
 
@@ -19,26 +18,30 @@ def findings(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any
 
     Args:
         leaderboard: Ranked.
-        answer: One sentence.
+        answer: Sentences, in Markdown.
         dataset: What `dataset.json` says.
         model_name: The name of the registered model.
     """
-    champion = best_cell(leaderboard)
+    champion = chosen_cell(leaderboard)
     if champion is None:
         return None
     cells = [entry for entry in leaderboard.entries if entry.record is not None]
     return Findings(
-        overview=overview(answer, leaderboard.rows),
+        overview=overview(answer, leaderboard),
         notes={entry.row.name: cell_note(entry, leaderboard) for entry in cells},
         tags={entry.row.name: cell_tags(entry, is_champion=entry is champion) for entry in cells},
-        metrics={"best_test_accuracy_mean": champion.row.test_accuracy_mean, "num_cells": len(cells)},
+        metrics={
+            "chosen_val_loss_mean": champion.row.val_loss_mean,
+            "chosen_test_accuracy_mean": champion.row.test_accuracy_mean,
+            "num_cells": len(cells),
+        },
         champion=champion.row.name,
         model_card=model_card(champion, leaderboard, dataset=dataset, model_name=model_name),
     )
 
 
-def best_cell(leaderboard: Leaderboard) -> Entry | None:
-    """Return the best row that is a cell: pixels have no model."""
+def chosen_cell(leaderboard: Leaderboard) -> Entry | None:
+    """Return the cell of the lowest validation loss: pixels have no model."""
     return next((entry for entry in leaderboard.entries if entry.record is not None), None)
 
 
@@ -46,21 +49,23 @@ def cell_tags(entry: Entry, *, is_champion: bool) -> dict[str, str]:
     """Name what runs are searched by, beside backbone and strategy, which they carry from their beginning."""
     return {
         "rank": str(entry.row.rank),
+        "test_rank": str(entry.row.test_rank),
         "champion": str(is_champion).lower(),
-        "tied_with_best": str(entry.row.is_tied).lower(),
+        "differs_from_chosen": str(entry.row.differs_from_chosen).lower(),
     }
 
 
-def overview(answer: str, rows: Sequence[Row]) -> str:
-    """Spell the answer, and the best rows as a table."""
-    lines = [answer, "", *_table(rows[:MAX_ROWS])]
-    if len(rows) > MAX_ROWS:
-        lines += ["", f"{len(rows) - MAX_ROWS} more are in `leaderboard.csv`."]
+def overview(answer: str, leaderboard: Leaderboard) -> str:
+    """Spell the answer, by what rule it was chosen, and the first rows as a table."""
+    num_more = len(leaderboard.entries) - MAX_ROWS
+    lines = [answer, "", rule(leaderboard), "", *_table(leaderboard)]
+    if num_more > 0:
+        lines += ["", f"{num_more} more are in `leaderboard.csv`."]
     return "\n".join(lines)
 
 
 def cell_note(entry: Entry, leaderboard: Leaderboard) -> str:
-    """Say what a cell is, what it chose, what came of it, and where that ranks."""
+    """Say what a cell is and what it may hide, what it chose, what came of it, and where that ranks."""
     row, record = entry.row, entry.record
     assert record is not None
     choice = record.best.choice
@@ -69,11 +74,12 @@ def cell_note(entry: Entry, leaderboard: Leaderboard) -> str:
     at_edge = f" (at the {edge} edge of its range: widen it)" if edge in ("low", "high") else ""
     return "\n".join(
         [
-            f"**{row.backbone}** by **{row.strategy}**, {row.weights} weights.",
+            f"**{row.backbone}** by **{row.strategy}**, {row.weights} weights{_but(entry)}.",
             "",
             f"- Choice of {row.num_trials} trials{pruned}: learning rate {choice.learning_rate:.2e}{at_edge}, weight "
             f"decay {choice.weight_decay:.2e}, frozen up to `{choice.boundary}`, by validation loss "
             f"{choice.val_loss:.4f}.",
+            f"- Validation loss {row.val_loss_mean:.4f} over {row.num_seeds} seeds; by it cells are ranked.",
             f"- Test accuracy {row.accuracy_text} over {row.num_seeds} seeds, 95 % interval {row.interval_text}.",
             f"- {_standing(entry, leaderboard)}",
             f"- {row.num_trainable_parameters:,} of {row.num_parameters:,} parameters train.",
@@ -82,7 +88,7 @@ def cell_note(entry: Entry, leaderboard: Leaderboard) -> str:
 
 
 def model_card(entry: Entry, leaderboard: Leaderboard, *, dataset: Mapping[str, Any], model_name: str) -> str:
-    """Say what the winner's model is, what it was measured at, what it must not be taken for, and how to load it."""
+    """Say what the chosen model is and may hide, what it was measured at, what its limits are, and how to load it."""
     row, record = entry.row, entry.record
     assert record is not None
     best = record.best
@@ -93,14 +99,14 @@ def model_card(entry: Entry, leaderboard: Leaderboard, *, dataset: Mapping[str, 
         [
             f"# {row.name} on {dataset['name']}",
             "",
-            f"Classifies RGB images into {len(classes)} classes: {_listed(classes)}. A {row.backbone} adapted by "
-            f"{row.strategy}; of its seeds, the one of the lowest validation loss.",
+            f"Classifies RGB images into {len(classes)} classes{_but(entry)}: {_listed(classes)}. A {row.backbone} "
+            f"adapted by {row.strategy}, chosen for the {RULE}; this seed has the lowest of its own.",
             "",
             f"- **Data**: {dataset['name']}, {counts['train']:,} images to train, {counts['val']:,} to validate, "
             f"{counts['test']:,} to test; SHA-256 `{best.digests.get('data')}`.",
             f"- **Test accuracy**: {row.accuracy_text} over {row.num_seeds} seeds, 95 % interval {row.interval_text}. "
             f"{_standing(entry, leaderboard)}",
-            f"- **Recall by class**: {recalls(entry.predictions, classes)}.",
+            f"- **Recall by class**: {recalls(entry.recalls)}.",
             f"- **Pretrained weights**: {row.weights}, from {weights.get('backbench.weights_source', 'unknown')}; "
             f"licence {weights.get('backbench.weights_licence', 'not stated')}; SHA-256 of the values "
             f"`{best.digests.get('weights')}`.",
@@ -114,47 +120,63 @@ def model_card(entry: Entry, leaderboard: Leaderboard, *, dataset: Mapping[str, 
     )
 
 
-def recalls(predictions: Predictions, classes: Sequence[str]) -> str:
+def recalls(found: ClassRecalls) -> str:
     """Spell the mean recall of every class over seeds, lowest first; where there are many, the lowest alone."""
-    right = (predictions.probabilities.argmax(axis=2) == predictions.labels).mean(axis=0)
-    means = {
-        name: float(np.mean(right[predictions.labels == label]))
-        for label, name in enumerate(classes)
-        if np.any(predictions.labels == label)
-    }
-    lowest = sorted(means, key=lambda name: means[name])
-    shown = ", ".join(f"{_verbatim(name)} {means[name]:.3f}" for name in lowest[:MAX_CLASSES])
-    return shown if len(lowest) <= MAX_CLASSES else f"{shown}, {len(lowest) - MAX_CLASSES} more above"
+    measured = [(each.name, each.recall) for each in found.classes if each.recall is not None]
+    shown = ", ".join(f"{verbatim(name)} {recall:.3f}" for name, recall in measured[:MAX_CLASSES])
+    return shown if len(measured) <= MAX_CLASSES else f"{shown}, {len(measured) - MAX_CLASSES} more above"
+
+
+def _but(entry: Entry) -> str:
+    warning = class_warning(entry, verbatim)
+    return f", but it {warning}" if warning else ""
 
 
 def _listed(classes: Sequence[str]) -> str:
-    shown = ", ".join(map(_verbatim, classes[:MAX_CLASSES]))
+    shown = ", ".join(map(verbatim, classes[:MAX_CLASSES]))
     return shown if len(classes) <= MAX_CLASSES else f"{shown} and {len(classes) - MAX_CLASSES} more"
 
 
-def _verbatim(name: str) -> str:
+def verbatim(name: str) -> str:
     """Keep a folder's name from being read as Markdown or as HTML."""
     return f"`{name.replace('`', chr(39))}`"
 
 
 def _standing(entry: Entry, leaderboard: Leaderboard) -> str:
-    behind, best = entry.behind, leaderboard.best.row.name
-    place = f"Rank {entry.row.rank} of {len(leaderboard.entries)}"
-    if behind is None:
-        tied = ", ".join(row.name for row in leaderboard.tied[1:])
-        return f"{place}, but no difference to {tied} is shown." if tied else f"{place}, ahead of every other."
-    gap = behind.difference
-    interval = f"95 % interval {gap.low:.3f} to {gap.high:.3f}"
-    if entry.row.is_tied:
-        return f"{place}, tied with the best, {best}: no difference is shown ({interval})."
-    return f"{place}, {gap.estimate:.3f} behind the best, {best} ({interval})."
+    row, chosen, num_rows = entry.row, leaderboard.chosen.row.name, len(leaderboard.entries)
+    place = f"Rank {row.rank} of {num_rows} by validation loss, {row.test_rank} by test accuracy"
+    gap = entry.beside_chosen
+    if gap is None:
+        return f"{place}: chosen."
+    verdict = "a significant difference" if row.differs_from_chosen else "no significant difference"
+    return (
+        f"{place}; {gap.estimate:+.3f} in test accuracy beside the chosen, {chosen}: {verdict} "
+        f"(95 % interval {gap.low:+.3f} to {gap.high:+.3f})."
+    )
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
-    head = ["| | backbone | strategy | test accuracy | 95 % interval | learning rate |", "|---|---|---|---|---|---|"]
-    return head + [
-        f"| {row.rank} | {row.backbone} | {row.strategy} | {row.accuracy_text} "
-        f"| {row.interval_text} "
-        f"| {'–' if row.learning_rate is None else f'{row.learning_rate:.1e}'} |"
-        for row in rows
-    ]
+def _table(leaderboard: Leaderboard) -> list[str]:
+    lines = [_cells(row, with_classes=leaderboard.may_hide_a_class) for row in leaderboard.rows[:MAX_ROWS]]
+    head = list(lines[0])
+    return [_line(head), "|" + "---|" * len(head), *(_line(list(line.values())) for line in lines)]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(row: Row, *, with_classes: bool) -> dict[str, str]:
+    classes = {
+        "balanced accuracy": f"{row.test_balanced_accuracy_mean:.3f}",
+        "worst class": f"{verbatim(row.worst_class)} {row.worst_class_recall:.3f} of {row.worst_class_num_images:,}",
+    }
+    return {
+        "": str(row.rank),
+        "backbone": row.backbone,
+        "strategy": row.strategy,
+        "val loss": f"{row.val_loss_mean:.3f}",
+        "test accuracy": row.accuracy_text,
+        **(classes if with_classes else {}),
+        "95 % interval": row.interval_text,
+        "learning rate": "–" if row.learning_rate is None else f"{row.learning_rate:.1e}",
+    }

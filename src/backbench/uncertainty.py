@@ -7,7 +7,6 @@ not there could show. `tests/test_coverage.py` holds all of it to its nominal ra
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,17 +98,6 @@ def difference(first: Resampled, second: Resampled) -> Difference:
     return Difference(Interval(first.mean - second.mean, low, high), spread.p_value)
 
 
-def compare_all(numbers: Mapping[str, Resampled]) -> list[PairedComparison]:
-    """Compare every two cells; p-values are adjusted for all pairs by Holm's method."""
-    pairs = list(combinations(numbers, 2))
-    found = [difference(numbers[first], numbers[second]) for first, second in pairs]
-    adjusted = adjusted_p_values([each.p_value for each in found])
-    return [
-        PairedComparison(first, second, each.interval, each.p_value, p_value)
-        for (first, second), each, p_value in zip(pairs, found, adjusted, strict=True)
-    ]
-
-
 def compare_with(reference: str, numbers: Mapping[str, Resampled]) -> list[PairedComparison]:
     """Compare a cell, chosen without looking at these numbers, with every other; p-values are adjusted for these alone.
 
@@ -176,12 +164,6 @@ def selection_optimism(numbers: Mapping[str, Resampled]) -> float:
     picked = np.argmax(measured + COUPLING * noise, axis=1)
     with_it = float(np.mean(noise[np.arange(len(noise)), picked]))
     return max(0.0, with_it * float(np.sqrt(1 + COUPLING**2)) / COUPLING)
-
-
-def tied_with(best: str, comparisons: Sequence[PairedComparison]) -> set[str]:
-    """Name the best, and every cell that no difference to it is shown of."""
-    tied = {pair.first for pair in comparisons if pair.second == best and not pair.is_shown}
-    return tied | {pair.second for pair in comparisons if pair.first == best and not pair.is_shown} | {best}
 
 
 def _noise(numbers: Mapping[str, Resampled]) -> Floats:

@@ -1,7 +1,7 @@
 """The leaderboard's columns: what each shows, what it sorts by, and which end of it is the better one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backbench.costs import MeasuredCost
 from backbench.leaderboard import Entry, Leaderboard
@@ -9,6 +9,7 @@ from backbench.report.costing import cost_of, total_seconds
 from backbench.units import UNKNOWN, duration, short_count, size
 
 Value = float | str | None
+BALANCED, WORST_CLASS = "balanced accuracy", "worst class"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Table:
 
 
 def leaderboard_table(leaderboard: Leaderboard, costs: Mapping[str, MeasuredCost]) -> Table:
-    """Lay the leaderboard out."""
+    """Lay the leaderboard out; where an accuracy may hide a class, what would show that stands beside it."""
+    beside = {BALANCED, WORST_CLASS} if leaderboard.may_hide_a_class else set()
     shown = [
         [column.show(entry, cost_of(entry.row, costs)) for column in COLUMNS_IN_ORDER] for entry in leaderboard.entries
     ]
@@ -59,7 +61,10 @@ def leaderboard_table(leaderboard: Leaderboard, costs: Mapping[str, MeasuredCost
         TableRow(entry, tuple(cells[place] for place in kept))
         for entry, cells in zip(leaderboard.entries, shown, strict=True)
     ]
-    return Table(tuple(COLUMNS_IN_ORDER[place] for place in kept), tuple(rows))
+    columns = [COLUMNS_IN_ORDER[place] for place in kept]
+    return Table(
+        tuple(replace(each, is_core=True) if each.heading in beside else each for each in columns), tuple(rows)
+    )
 
 
 def _spelt(value: float | None, spell: Callable[[float], str]) -> Shown:
@@ -82,12 +87,16 @@ def _interval(entry: Entry, cost: MeasuredCost) -> Shown:
     return Shown(entry.row.interval_text, entry.row.test_accuracy_low)
 
 
-def _behind(entry: Entry, cost: MeasuredCost) -> Shown:
-    if entry.behind is None:
-        return Shown("the best", 0.0)
-    gap = entry.behind.difference
-    tied = "tied, " if entry.row.is_tied else ""
-    return Shown(f"{tied}{gap.estimate:.3f} ({gap.low:.3f} to {gap.high:.3f})", gap.estimate)
+def _against_chosen(entry: Entry, cost: MeasuredCost) -> Shown:
+    gap = entry.beside_chosen
+    if gap is None:
+        return Shown("chosen", 0.0)
+    equal = "" if entry.row.differs_from_chosen else "≈ "
+    return Shown(f"{equal}{gap.estimate:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})", gap.estimate)
+
+
+def _worst_class(entry: Entry, cost: MeasuredCost) -> Shown:
+    return Shown(entry.row.worst_class_text, entry.row.worst_class_recall)
 
 
 def _learning_rate(entry: Entry, cost: MeasuredCost) -> Shown:
@@ -112,7 +121,9 @@ def _milliseconds(value: float | None) -> Shown:
 
 COLUMNS_IN_ORDER = (
     Column("#", lambda entry, cost: Shown(str(entry.row.rank), entry.row.rank), is_core=True, high_first=False),
+    Column("val loss", lambda entry, cost: _share(entry.row.val_loss_mean), is_core=True, high_first=False),
     Column("test accuracy", _accuracy, is_core=True),
+    Column(BALANCED, lambda entry, cost: _share(entry.row.test_balanced_accuracy_mean)),
     Column(
         "backbone",
         lambda entry, cost: Shown(entry.row.backbone, entry.row.backbone),
@@ -127,8 +138,9 @@ COLUMNS_IN_ORDER = (
         is_text=True,
         high_first=False,
     ),
+    Column(WORST_CLASS, _worst_class),
     Column("95 % interval", _interval, is_core=True),
-    Column("behind the best", _behind, is_core=True, high_first=False),
+    Column("beside the chosen", _against_chosen, is_core=True),
     Column("latency", lambda entry, cost: _milliseconds(cost.latency_p50_ms), is_core=True, high_first=False),
     Column("model size", lambda entry, cost: _spelt(entry.row.model_bytes, size), is_core=True, high_first=False),
     Column(
@@ -138,12 +150,12 @@ COLUMNS_IN_ORDER = (
         high_first=False,
     ),
     Column("learning rate", _learning_rate, is_core=True),
-    Column("balanced accuracy", lambda entry, cost: _share(entry.row.test_balanced_accuracy_mean)),
     Column("macro F1", lambda entry, cost: _share(entry.row.test_macro_f1_mean)),
     Column("top-5 accuracy", lambda entry, cost: _share(entry.row.test_top_5_accuracy_mean)),
     Column("macro AUROC", lambda entry, cost: _share(entry.row.test_macro_auroc_mean)),
     Column("log loss", lambda entry, cost: _share(entry.row.test_log_loss_mean), high_first=False),
     Column("calibration error", _calibration, high_first=False),
+    Column("rank on test", lambda entry, cost: Shown(str(entry.row.test_rank), entry.row.test_rank), high_first=False),
     Column("val accuracy", lambda entry, cost: _share(entry.row.val_accuracy_mean)),
     Column("weight decay", lambda entry, cost: _spelt(entry.row.weight_decay, "{:.2e}".format)),
     Column("latency p95", lambda entry, cost: _milliseconds(cost.latency_p95_ms), high_first=False),

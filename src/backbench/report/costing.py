@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from backbench.answering import class_warning
 from backbench.choosing import Candidate, Cost, pareto_front
 from backbench.costs import MeasuredCost
 from backbench.leaderboard import Leaderboard, Row
@@ -33,17 +34,20 @@ def total_seconds(cost: MeasuredCost) -> float | None:
 
 
 def candidates(leaderboard: Leaderboard, costs: Mapping[str, MeasuredCost]) -> list[Candidate]:
-    """Spell every row as a candidate, from best to worst."""
+    """Spell every row as a candidate, in the order of validation."""
     return [
         Candidate(
-            name=row.name,
-            test_accuracy=row.test_accuracy_mean,
-            is_tied=row.is_tied,
-            latency_ms=cost_of(row, costs).latency_p50_ms,
-            model_bytes=row.model_bytes,
-            training_seconds=total_seconds(cost_of(row, costs)),
+            name=entry.row.name,
+            val_loss=entry.row.val_loss_mean,
+            val_accuracy=entry.row.val_accuracy_mean,
+            is_worse_on_val=entry.is_worse_on_val,
+            test_accuracy=entry.row.test_accuracy_mean,
+            warning=class_warning(entry),
+            latency_ms=cost_of(entry.row, costs).latency_p50_ms,
+            model_bytes=entry.row.model_bytes,
+            training_seconds=total_seconds(cost_of(entry.row, costs)),
         )
-        for row in leaderboard.rows
+        for entry in leaderboard.entries
     ]
 
 

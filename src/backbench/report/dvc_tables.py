@@ -24,7 +24,7 @@ MOST_CLASSES = 40
 
 
 def trial_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
-    """Yield every trial of every cell, best cell first; `chosen` is the one that the final models were trained with."""
+    """Yield every trial of every cell, in the order of the leaderboard; `chosen` are those of the final models."""
     for record in _records(leaderboard.entries):
         for trial in record.trials:
             values = {name: getattr(trial, name) for name in TRIAL_COLUMNS[1:]}
@@ -33,7 +33,7 @@ def trial_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
 
 
 def epoch_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
-    """Yield every epoch of every final model, best cell first."""
+    """Yield every epoch of every final model, in the order of the leaderboard."""
     for record in _records(leaderboard.entries):
         for seed in record.seeds:
             for epoch in seed.history:
@@ -41,10 +41,10 @@ def epoch_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
 
 
 def confusion_rows(leaderboard: Leaderboard, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield how often the best row took which class for which, over all seeds; where never, there is no row."""
+    """Yield how often the chosen row took which class for which, over all seeds; where never, there is no row."""
     if len(classes) > MOST_CLASSES:
         return
-    row, predictions = leaderboard.best.row, leaderboard.best.predictions
+    row, predictions = leaderboard.chosen.row, leaderboard.chosen.predictions
     counts = np.sum([confusion(each, predictions.labels) for each in predictions.probabilities], axis=0)
     for actual, predicted in np.argwhere(counts).tolist():
         pair = {"actual": classes[actual], "predicted": classes[predicted]}
@@ -55,9 +55,12 @@ def scores(row: Row) -> dict[str, float | int | None]:
     """Return what one line of `dvc metrics show` says of a row."""
     return {
         "rank": row.rank,
+        "val_loss": row.val_loss_mean,
+        "val_accuracy": row.val_accuracy_mean,
         "test_accuracy": row.test_accuracy_mean,
         "sd": row.test_accuracy_sd,
-        "val_accuracy": row.val_accuracy_mean,
+        "test_rank": row.test_rank,
+        "worst_recall": row.worst_class_recall,
         "learning_rate": row.learning_rate,
         "epochs": row.num_epochs,
         "trained": row.num_trainable_parameters,

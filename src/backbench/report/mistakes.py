@@ -32,15 +32,6 @@ class ConfusedPair:
     share: float
 
 
-@dataclass(frozen=True)
-class ClassRecall:
-    """The share of a class's test images that is recognised, over all seeds; None where it has no image."""
-
-    name: str
-    num_images: int
-    recall: float | None
-
-
 def mean_confusion(predictions: Predictions) -> NDArray[np.float64]:
     """Share of each true class by predicted class over all seeds, float64; a class with no image is all 0."""
     counts = sum(confusion(each, predictions.labels) for each in predictions.probabilities)
@@ -58,16 +49,6 @@ def confused_pairs(share: NDArray[np.float64], classes: Sequence[str]) -> list[C
         for actual, predicted in pairs
         if wrong[actual, predicted] > 0
     ]
-
-
-def class_recalls(share: NDArray[np.float64], labels: NDArray[np.int32], classes: Sequence[str]) -> list[ClassRecall]:
-    """Return the recall of every class, the worst first; classes without a test image come last."""
-    counts = np.bincount(labels, minlength=len(classes))
-    recalls = [
-        ClassRecall(name, int(counts[label]), float(share[label, label]) if counts[label] else None)
-        for label, name in enumerate(classes)
-    ]
-    return sorted(recalls, key=lambda each: 2.0 if each.recall is None else each.recall)
 
 
 def worst_mistakes(predictions: Predictions) -> list[Mistake]:

@@ -9,10 +9,12 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from omegaconf import OmegaConf
 
+from backbench.answering import answer, called, rule
 from backbench.choosing import recommendations
+from backbench.class_recalls import UNEVEN
 from backbench.costs import MeasuredCost
 from backbench.environment import Environment
-from backbench.findings import answer, called, strategy_effects, transferability
+from backbench.findings import strategy_effects, transferability
 from backbench.leaderboard import Entry, Leaderboard
 from backbench.report import costing, mistakes
 from backbench.report.cell_charts import MAX_CLASSES, SWEEP_FIELDS, cell_data, confusion_spec, curves_spec, sweep_spec
@@ -44,7 +46,7 @@ def render_page(
     axes = costing.axes(leaderboard, costs)
     points = pareto_points(leaderboard, axes)
     specs = {axis.key: pareto_spec(points, axis) for axis in axes}
-    cells = [_cell_context(entry, data.classes) for entry in leaderboard.entries if entry.record is not None]
+    cells = [_cell_context(entry) for entry in leaderboard.entries if entry.record is not None]
     charts = {
         "pareto": {"specs": specs, "points": points},
         "cells": [cell["charts"] for cell in cells],
@@ -57,7 +59,9 @@ def render_page(
         .get_template(TEMPLATE)
         .render(
             answer=answer(leaderboard),
+            rule=rule(leaderboard),
             leaderboard=leaderboard,
+            uneven=UNEVEN,
             table=leaderboard_table(leaderboard, costs),
             axes=axes,
             missing=costing.missing(leaderboard, costs),
@@ -70,7 +74,7 @@ def render_page(
             vega=Markup(vega_bundle()),
             environment=environment,
             **_choice_context(leaderboard, costs),
-            **_mistakes_context(leaderboard.best, data),
+            **_mistakes_context(leaderboard.chosen, data),
             **_data_context(data),
         )
     )
@@ -104,16 +108,16 @@ def _choice_context(leaderboard: Leaderboard, costs: Mapping[str, MeasuredCost])
     }
 
 
-def _mistakes_context(best: Entry, data: DataCard) -> dict[str, Any]:
-    classes, predictions = data.classes, best.predictions
+def _mistakes_context(chosen: Entry, data: DataCard) -> dict[str, Any]:
+    classes, predictions = data.classes, chosen.predictions
     share = mistakes.mean_confusion(predictions)
     picture = confusion_picture(share, classes)
     worst = mistakes.worst_mistakes(predictions)
     return {
-        "best": best,
+        "chosen": chosen,
         "confusion": Markup(picture) if picture else None,
         "confused_pairs": mistakes.confused_pairs(share, classes),
-        "recalls": mistakes.class_recalls(share, predictions.labels, classes),
+        "recalls": chosen.recalls.classes,
         "worst": [
             (data_uri(data.test_images[each.position]), classes[each.actual], classes[each.predicted], each.confidence)
             for each in worst
@@ -132,16 +136,14 @@ def _data_context(data: DataCard) -> dict[str, Any]:
     }
 
 
-def _cell_context(entry: Entry, classes: Sequence[str]) -> dict[str, Any]:
-    record, predictions = entry.record, entry.predictions
+def _cell_context(entry: Entry) -> dict[str, Any]:
+    record = entry.record
     assert record is not None
-    share = mistakes.mean_confusion(predictions)
-    recalls = mistakes.class_recalls(share, predictions.labels, classes)
     configuration = OmegaConf.to_yaml(OmegaConf.create(record.best.configuration))
     return {
         "row": entry.row,
         "record": record,
         "configuration": configuration,
-        "recalls": recalls[:MAX_RECALLS],
-        "charts": cell_data(record, share),
+        "recalls": entry.recalls.classes[:MAX_RECALLS],
+        "charts": cell_data(record, mistakes.mean_confusion(entry.predictions)),
     }

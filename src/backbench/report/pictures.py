@@ -16,18 +16,18 @@ MAX_NUMBERED_CLASSES = 12
 
 
 def accuracy_picture(leaderboard: Leaderboard) -> str:
-    """Draw every row's mean test accuracy with its 95 % interval, best on top; the pixels in the second colour.
+    """Draw every row's mean test accuracy with its 95 % interval, highest on top; the pixels in the second colour.
 
     Only the first 30 are drawn: a longer picture is not looked at, and the table has them all.
     """
-    rows = [row for row in leaderboard.rows if row.rank <= MAX_DRAWN_ROWS]
+    rows = [entry.row for entry in leaderboard.by_test[:MAX_DRAWN_ROWS]]
     with drawing(WIDTH_INCHES, 0.6 + 0.42 * len(rows), "accuracy", left=0.1, right=0.6, bottom=0.5) as axes:
         for row in rows:
             colour = SECOND if row.is_baseline else ACCENT
-            axes.plot([row.test_accuracy_low, row.test_accuracy_high], [row.rank] * 2, color=colour, linewidth=2)
-            axes.plot(row.test_accuracy_mean, row.rank, "o", color=colour, markersize=6)
-            axes.text(0.0, row.rank - 0.28, f"{row.backbone} · {row.strategy}", fontsize=10, va="bottom")
-            axes.text(1.02, row.rank, f"{row.test_accuracy_mean:.3f}", fontsize=10, va="center")
+            axes.plot([row.test_accuracy_low, row.test_accuracy_high], [row.test_rank] * 2, color=colour, linewidth=2)
+            axes.plot(row.test_accuracy_mean, row.test_rank, "o", color=colour, markersize=6)
+            axes.text(0.0, row.test_rank - 0.28, f"{row.backbone} · {row.strategy}", fontsize=10, va="bottom")
+            axes.text(1.02, row.test_rank, f"{row.test_accuracy_mean:.3f}", fontsize=10, va="center")
         axes.set(xlim=(0, 1.0), ylim=(len(rows) + 0.5, 0.2), xlabel="test accuracy, with 95 % interval")
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)

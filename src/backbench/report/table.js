@@ -4,7 +4,7 @@ const body = table.tBodies[0];
 const rows = [...body.rows];
 const heads = [...table.tHead.rows[0].cells];
 const controls = document.querySelector("#filters");
-const { words, strategy, tied, columns } = controls.elements;
+const { words, strategy, similar, columns } = controls.elements;
 
 function compared(column, sign) {
   return (a, b) => {
@@ -29,7 +29,7 @@ function filter() {
   for (const row of rows) {
     const { words: own, strategy: ownStrategy } = row.dataset;
     row.hidden = !(wanted.every(word => own.includes(word)) && (!strategy.value || strategy.value === ownStrategy)
-      && (!tied.checked || row.classList.contains("tied")));
+      && (!similar.checked || row.classList.contains("similar")));
   }
   const shown = rows.filter(row => !row.hidden).length;
   controls.querySelector("output").textContent = `${shown} of ${rows.length} rows`;

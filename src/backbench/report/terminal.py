@@ -1,30 +1,36 @@
-"""The leaderboard in a terminal: a table for people who watch, aligned plain lines for logs."""
+"""The leaderboard in a terminal, and its answer: a table for people who watch, aligned plain lines for logs."""
 
 from rich.console import Console
 
+from backbench.answering import answer, rule
 from backbench.console import print_table
 from backbench.leaderboard import Leaderboard, Row
 
-HEADINGS = ("#", "backbone", "strategy", "test accuracy", "95 % interval", "val accuracy", "learning rate")
-NUM_TEXT_COLUMNS = 3
+TEXTS = ("#", "backbone", "strategy")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, *, with_classes: bool) -> dict[str, str]:
     rate = "" if row.learning_rate is None else f"{row.learning_rate:.2e}"
     edge = f" ({row.learning_rate_at_edge} edge)" if row.learning_rate_at_edge in ("low", "high") else ""
-    return (
-        str(row.rank),
-        row.backbone,
-        row.strategy,
-        row.accuracy_text,
-        row.interval_text,
-        f"{row.val_accuracy_mean:.3f}",
-        rate + edge,
-    )
+    classes = {"balanced accuracy": f"{row.test_balanced_accuracy_mean:.3f}", "worst class": row.worst_class_text}
+    return {
+        "#": str(row.rank),
+        "backbone": row.backbone,
+        "strategy": row.strategy,
+        "val loss": f"{row.val_loss_mean:.3f}",
+        "test accuracy": row.accuracy_text,
+        **(classes if with_classes else {}),
+        "95 % interval": row.interval_text,
+        "val accuracy": f"{row.val_accuracy_mean:.3f}",
+        "learning rate": rate + edge,
+    }
 
 
 def print_leaderboard(leaderboard: Leaderboard, console: Console) -> None:
-    """Print the rows in their order, then what failed and has none."""
-    print_table(HEADINGS, [_cells(row) for row in leaderboard.rows], console, numbers=HEADINGS[NUM_TEXT_COLUMNS:])
+    """Print the rows in the order of validation, what failed and has none, and last, where it is seen, the answer."""
+    lines = [_cells(row, with_classes=leaderboard.may_hide_a_class) for row in leaderboard.rows]
+    headings = tuple(lines[0])
+    print_table(headings, [tuple(line.values()) for line in lines], console, numbers=set(headings) - set(TEXTS))
     for name, reason in leaderboard.failed.items():
         print(f"no row: {name} failed at {reason}", flush=True)
+    print(answer(leaderboard), rule(leaderboard), sep="\n", flush=True)

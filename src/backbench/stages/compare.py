@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from backbench import artifacts
+from backbench.answering import answer
 from backbench.config import BenchmarkConfig, TrackingConfig
 from backbench.console import progress_bar
 from backbench.costs import read_costs
@@ -15,16 +16,17 @@ from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, 
 from backbench.durable import put_folder_in_place
 from backbench.environment import look_around
 from backbench.errors import TrackingError
-from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, answer, comparison_rows, interval_rows, summary
-from backbench.leaderboard import COLUMNS, Leaderboard, cells_of, read_leaderboard
+from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
+from backbench.leaderboard import COLUMNS, Leaderboard, cells_of
 from backbench.mlflow_outage import patience, until_back
 from backbench.mlflow_registry import registered_name
 from backbench.publishing import publish_benchmark
+from backbench.ranking import read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.data_card import DataCard
 from backbench.report.page import render_page
 from backbench.report.terminal import print_leaderboard
-from backbench.run_notes import findings
+from backbench.run_notes import findings, verbatim
 
 
 def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mapping[str, str] | None = None) -> str:
@@ -98,7 +100,7 @@ def _write_report(page: str) -> None:
 def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig) -> None:
     records = [entry.record for entry in leaderboard.entries if entry.record is not None]
     model_name = registered_name(tracking.experiment)
-    said = findings(leaderboard, answer(leaderboard), dataset=card.content, model_name=model_name)
+    said = findings(leaderboard, answer(leaderboard, verbatim), dataset=card.content, model_name=model_name)
     if said is None:
         return
 
