@@ -88,10 +88,13 @@ def write_dataset(classes: Sequence[str] = CLASSES) -> None:
     counts = {split: dict.fromkeys(classes, 10) for split in ("train", "val")}
     counts["test"] = {name: NUM_TEST // len(classes) for name in classes}
     content = {"name": "synthetic", "classes": list(classes), "digest": DIGESTS["data"], "image_size_pixels": 8}
-    rejected = {"unreadable": 2, "exact duplicate": 1}
-    artifacts.write_json(
-        artifacts.DATASET / "dataset.json", {**content, "counts": counts, "rejected": rejected, "split_seed": 0}
-    )
+    left_out = {
+        "rejected": {"unreadable": 2, "exact duplicate": 1},
+        "litter": {"@eaDir": 3},
+        "min_per_class": 6,
+        "rare_classes": {"<two>": 5},
+    }
+    artifacts.write_json(artifacts.DATASET / "dataset.json", {**content, "counts": counts, **left_out, "split_seed": 0})
     artifacts.write_csv(artifacts.DATASET / "manifest.csv", manifest(), MANIFEST_COLUMNS)
     train_labels = np.repeat(np.arange(len(classes), dtype=np.int32), 10)
     rng = np.random.default_rng(0)
