@@ -13,6 +13,7 @@ from backbench.data.split import Kept, without_rare_classes
 from backbench.errors import DatasetError
 
 NUM_EXAMPLES = 3
+LEFT_OUT = "left out, which by itself stops nothing"
 
 
 def check(tree: Tree, files: Sequence[Examined], config: DatasetConfig, *others: str) -> Kept:
@@ -54,7 +55,7 @@ def _left_out(files: Sequence[Examined]) -> list[str]:
     if not paths:
         return []
     told = (f"{len(of)} {verdict} ({_examples(of)})" for verdict, of in sorted(paths.items()))
-    return [f"left out, which by itself stops nothing: {', '.join(told)}; docs/data.md says what each means"]
+    return [f"{LEFT_OUT}: {', '.join(told)}; docs/data.md says what each means"]
 
 
 def _examples(paths: Sequence[str]) -> str:

@@ -1,19 +1,19 @@
 """How many images a run would see: as prepare counted them, or as it would if every file were a usable image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from backbench import artifacts
 from backbench.config import DatasetConfig
 from backbench.config_files import read_yaml
-from backbench.data.checks import check, litter
+from backbench.data.checks import LEFT_OUT, check, litter
 from backbench.data.dataset import DESCRIPTION, SPLITS
 from backbench.data.scan import look_at_headers, presumed, tracked_folder, walk
 from backbench.data.split import assign_splits
 from backbench.data.top_folders import listed
-from backbench.doctor.finding import Finding, missing_by, ready, warning
+from backbench.doctor.finding import Finding, Verdict, missing_by, ready, warning
 from backbench.errors import BackbenchError, DatasetError
 
 
@@ -53,9 +53,14 @@ def look_at_images(config: DatasetConfig) -> tuple[list[Finding], Images | None]
         folder, origin = _source(tracked_folder(config))
         images = _counted(folder, config)
     except BackbenchError as error:
-        return [missing_by("data", DatasetError(line)) for line in error.lines], None
+        return list(map(_finding, error.lines)), None
     found = f"{config.name} is not prepared yet; of {folder}{origin}, if every file is a usable image: {images}"
     return [ready("data", found)], images
+
+
+def _finding(line: str) -> Finding:
+    finding = missing_by("data", DatasetError(line))
+    return replace(finding, verdict=Verdict.WARNING) if line.startswith(LEFT_OUT) else finding
 
 
 def _prepared(config: DatasetConfig) -> Images | None:
