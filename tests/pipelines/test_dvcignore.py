@@ -78,6 +78,7 @@ def test_what_has_a_row_in_the_manifest_is_hashed(ignored: object, name: str, tm
     save(picture(9), tmp_path / "cat" / name / "one.png")
     (row,) = walk(tmp_path, config_for(tmp_path)).left_out
     assert (row.path, row.verdict) == (f"cat/{name}/", "hidden" if name == ".cache" else "litter")
+    assert not ignored(f"data/{name}/one.png")  # type: ignore[operator]
     assert not ignored(f"data/cat/{name}/one.png")  # type: ignore[operator]
 
 
