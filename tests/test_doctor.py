@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -203,9 +204,16 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
     assert "is prepared: train 7, val 2, test 4; 2 classes" in finding.found
     assert images is not None
     assert images.digest == "d"
-    _, others = look_at_images(replace(config, split_seed=1))
-    assert others is not None
-    assert others.digest is None
+    changes: list[dict[str, Any]] = [
+        {"split_seed": 1},
+        {"min_per_class": 2},
+        {"skip_folders": []},
+        {"layout": "classes"},
+    ]
+    for change in changes:
+        _, others = look_at_images(replace(config, **change))
+        assert others is not None
+        assert others.digest is None
 
 
 # Weights

@@ -121,13 +121,18 @@ def test_what_has_two_readings_names_the_key_that_settles_it(tmp_path: Path, pat
         ),
         (
             ("train/3", "test/a/1", "test/b/1"),
-            "data/train: expected class folders, found 3 images and none; make a folder for each class",
+            "data/train: expected class folders, found 3 images and no class folder; make a folder for each class",
         ),
         (
             ("cat/1", "dog/1", "test/7"),
             "data/test: expected a class or a split, found 7 images and no class folder beside the class folders cat, "
             "dog; in conf/dataset/tiny.yaml set `layout: classes` if it is a class, or `skip_folders: [test]` if it is "
             "a test set without labels",
+        ),
+        (
+            ("train/a/1", "train/b/1", "test/9", "test/more/2"),
+            "data/test: expected the class folders of train, found 9 images beside more: a test set without labels, as "
+            "competitions have it; set `skip_folders: [test]` in conf/dataset/tiny.yaml, and test is taken from train",
         ),
         (
             ("val/a/1", "val/b/1", "test/a/1"),

@@ -92,13 +92,8 @@ def _without_labels(top: TopFolder, folder: Path, conf: str) -> str:
     if not top.num_images and not top.below:
         return f"{where}: expected class folders, found nothing; remove it, or fill it"
     if top.split == "train":
-        return (
-            f"{where}: expected class folders, found {top.num_images:,} images and none; make a folder for each class"
-        )
-    if top.below:
-        found = f"{sum(top.below.values()):,} images in {listed(sorted(top.below))}, which train has not"
-    else:
-        found = f"{top.num_images:,} images and no class folder"
+        return f"{where}: expected class folders, found {top.content}; make a folder for each class"
+    found = f"{top.content}, which train has not" if top.holds_folders else top.content
     return (
         f"{where}: expected the class folders of train, found {found}: a {top.split} set without labels, as "
         f"competitions have it; set `skip_folders: [{shown(top.name)}]` in {conf}, and {top.split} is taken from train"
@@ -132,9 +127,7 @@ def _of_classes(tops: Sequence[TopFolder], listing: Listing, folder: Path, confi
 
 
 def _class_or_split(top: TopFolder, others: Sequence[str], folder: Path, conf: str) -> str:
-    found = (
-        f"{folder}/{shown(top.name)}: expected a class or a split, found {top.num_images:,} images and no class folder"
-    )
+    found = f"{folder}/{shown(top.name)}: expected a class or a split, found {top.content}"
     if not others:
         return f"{found}; make a folder for each class in it, or set `layout: classes` in {conf} if it is a class"
     return (

@@ -126,11 +126,12 @@ def _not_skipped(listing: Listing, config: DatasetConfig) -> list[str]:
 
 
 def _candidates(listing: Listing, folder: Path, layout: Layout) -> Iterator[Candidate]:
+    classes = set(layout.classes)
     for parts in listing.files:
         own_split = layout.split_of.get(parts[0], "")
         folders = parts[1:-1] if own_split else parts[:-1]
         # Of a folder that is neither a class nor a split, nobody knows yet what its files are.
-        if folders and folders[0] not in layout.classes:
+        if folders and folders[0] not in classes:
             continue
         label = shown(folders[0]) if folders else ""
         yield Candidate(folder.joinpath(*parts), shown("/".join(parts)), label, own_split)

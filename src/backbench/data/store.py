@@ -186,6 +186,8 @@ def _description(
         "rejected": dict(sorted(rejected.items())),
         "litter": litter(tree.left_out),
         "rare_classes": kept.rare,
+        "layout": config.layout,
+        "skip_folders": config.skip_folders,
         "min_per_class": config.min_per_class,
         "split_seed": config.split_seed,
     }

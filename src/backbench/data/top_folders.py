@@ -38,6 +38,14 @@ class TopFolder:
         """Whether its images lie in folders; a few strays beside them change nothing."""
         return bool(self.below) and (not self.num_images or self.num_images < sum(self.below.values()))
 
+    @property
+    def content(self) -> str:
+        """Say what lies in it."""
+        inside = listed(sorted(self.below))
+        if self.holds_folders:
+            return f"{sum(self.below.values()):,} images in {inside}"
+        return f"{self.num_images:,} images {f'beside {inside}' if inside else 'and no class folder'}"
+
 
 def split_word(name: str) -> str:
     """Return train, val or test where a name is a word for it, in any case and number; else nothing."""

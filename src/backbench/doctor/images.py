@@ -69,7 +69,7 @@ def _prepared(config: DatasetConfig) -> Images | None:
         described = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by="prepare")
     except (BackbenchError, ValueError):
         return None
-    keys = ("name", "image_size_pixels", "split_seed", "min_per_class")
+    keys = ("name", "image_size_pixels", "split_seed", "layout", "skip_folders", "min_per_class")
     if any(described.get(key) != getattr(config, key) for key in keys):
         return None
     if config.digest not in (None, described.get("digest")):

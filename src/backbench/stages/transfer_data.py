@@ -65,6 +65,8 @@ def shipped_data(config: DatasetConfig, folder: Path) -> TargetData:
     """
     config = replace(config, path=str(folder))
     tree = walk(folder, config)
+    if tree.problems:
+        raise DatasetError(*tree.problems)
     seen = list(examine(tree.candidates, config))
     files = without_duplicates([file for file, _ in seen])
     digest = content_digest(files)
