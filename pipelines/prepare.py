@@ -3,13 +3,14 @@
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
-from backbench.config import DatasetConfig, to_typed
+from backbench.config import cell_config
 from backbench.entry import run_stage
 from backbench.stages.prepare import prepare
 
 
 def stage(composed: DictConfig) -> str:
-    return prepare(to_typed(composed.dataset, DatasetConfig, where="conf/dataset"))
+    # The whole configuration: a mistake in it is told before hours of decoding, not behind them.
+    return prepare(cell_config(composed).dataset)
 
 
 if __name__ == "__main__":

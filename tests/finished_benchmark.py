@@ -103,10 +103,13 @@ def write_dataset(classes: Sequence[str] = CLASSES) -> None:
     test_labels = labels(classes)
     counts["test"] = dict(zip(classes, np.bincount(test_labels).tolist(), strict=True))
     content = {"name": "synthetic", "classes": list(classes), "digest": DIGESTS["data"], "image_size_pixels": 8}
-    rejected = {"unreadable": 2, "exact duplicate": 1}
-    artifacts.write_json(
-        artifacts.DATASET / "dataset.json", {**content, "counts": counts, "rejected": rejected, "split_seed": 0}
-    )
+    left_out = {
+        "rejected": {"unreadable": 2, "exact duplicate": 1},
+        "litter": {"@eaDir": 3},
+        "min_per_class": 6,
+        "rare_classes": {"<two>": 5},
+    }
+    artifacts.write_json(artifacts.DATASET / "dataset.json", {**content, "counts": counts, **left_out, "split_seed": 0})
     artifacts.write_csv(artifacts.DATASET / "manifest.csv", manifest(), MANIFEST_COLUMNS)
     train_labels = np.repeat(np.arange(len(classes), dtype=np.int32), 10)
     rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -149,17 +150,42 @@ def test_missing_images_stop(project: Path) -> None:
 
 def test_images_are_counted_as_prepare_would_split_them(project: Path) -> None:
     config = read_plan().one.dataset
-    finding, images = look_at_images(config)
+    (finding,), images = look_at_images(config)
     assert finding.verdict is Verdict.READY
     assert images is not None
     assert images.counts == {"train": 12, "val": 4, "test": 4}
     assert (images.num_classes, images.digest) == (2, None)
 
 
+def test_the_doctor_names_what_will_be_left_out(project: Path) -> None:
+    for name in ("data/ape/1.png", "data/cat/@eaDir/1.png"):
+        Path(name).parent.mkdir()
+        Path(name).write_bytes(b"never opened")
+    (finding,), images = look_at_images(replace(read_plan().one.dataset, min_per_class=3))
+    assert images is not None
+    assert images.num_classes == 2
+    assert finding.found.endswith("2 classes; left out: ape, @eaDir")
+
+
+def test_the_doctor_tells_all_that_prepare_would_refuse_a_finding_for_each(project: Path) -> None:
+    for name in ("ape", "bee"):
+        Path(f"data/{name}").mkdir()
+        Path(f"data/{name}/1.png").write_bytes(b"never opened")
+    Path("data/test").mkdir()
+    Path("data/test/1.png").write_bytes(b"opened")
+    findings = [finding for finding in examine().findings if finding.what == "data"]
+    assert [finding.verdict for finding in findings] == [Verdict.MISSING, Verdict.MISSING, Verdict.WARNING]
+    layout, empty, left_out = (finding.found for finding in findings)
+    assert layout.startswith("data/test: expected a class or a split, found 1 images and no class folder")
+    # Once a problem shows, headers are read too: none of these files is an image.
+    assert "4 classes: ape (0 of 1 files), bee (0 of 1 files), cat (0 of 10 files), dog (0 of 10 files)" in empty
+    assert "22 not an image" in left_out
+
+
 def test_images_that_dvc_brings_are_counted_where_they_are(project: Path) -> None:
     Path("data").rename("origin")
     Path("data.dvc").write_text("deps:\n- path: origin\nouts:\n- path: data\n", encoding="utf-8")
-    finding, images = look_at_images(read_plan().one.dataset)
+    (finding,), images = look_at_images(read_plan().one.dataset)
     assert images is not None
     assert images.num_images == 20
     assert "origin (a run copies it to data/)" in finding.found
@@ -176,13 +202,20 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
         "split_seed": config.split_seed,
     }
     artifacts.write_json(artifacts.DATASET / "dataset.json", described)
-    finding, images = look_at_images(config)
+    (finding,), images = look_at_images(config)
     assert "is prepared: train 7, val 2, test 4; 2 classes" in finding.found
     assert images is not None
     assert images.digest == "d"
-    _, others = look_at_images(replace(config, split_seed=1))
-    assert others is not None
-    assert others.digest is None
+    changes: list[dict[str, Any]] = [
+        {"split_seed": 1},
+        {"min_per_class": 2},
+        {"skip_folders": []},
+        {"layout": "classes"},
+    ]
+    for change in changes:
+        _, others = look_at_images(replace(config, **change))
+        assert others is not None
+        assert others.digest is None
 
 
 # Weights

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from backbench import artifacts
 from backbench.entry import quiet_libraries, refusing
-from backbench.errors import TrackingError
+from backbench.errors import DatasetError, TrackingError
 from tests.conftest import PROJECT
 
 
@@ -84,6 +84,13 @@ def test_an_interruption_is_one_line_and_a_shells_exit_code(capsys: pytest.Captu
         raise KeyboardInterrupt
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted; start again to go on\n"
+
+
+def test_several_mistakes_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, refusing():
+        raise DatasetError("expected a,\nfound b; c", "expected d, found e; f")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: expected a, found b; c\nerror: expected d, found e; f\n"
 
 
 def chained(error: Exception, cause: Exception) -> Exception:

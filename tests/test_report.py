@@ -189,6 +189,19 @@ def test_rejected_files_are_listed_with_their_reason_and_cut_off() -> None:
     assert "50.png" not in page(card=replace(card, manifest=many))
 
 
+def test_rare_classes_and_litter_are_named_with_their_numbers() -> None:
+    text = " ".join(page().split())
+    rare = "1 class is no part of the benchmark, for having fewer than 6 usable images (<code>min_per_class</code>)"
+    assert f"{rare}: &lt;two&gt; (5)." in text
+    assert "Folders that systems leave, not looked into: @eaDir (3)." in text
+    card = data_card()
+    content = {**card.content, "rare_classes": {f"class{n}": 1 for n in range(MAX_REJECTED + 1)}, "litter": {}}
+    text = " ".join(page(card=replace(card, content=content)).split())
+    assert f"class{MAX_REJECTED - 1} (1), …." in text
+    assert f"class{MAX_REJECTED} " not in text
+    assert "Folders that systems leave" not in text
+
+
 def test_page_says_what_it_was_run_with() -> None:
     text = page()
     for word in (ENVIRONMENT.machine, "c" * 40, "3.15.1", "A CPU, 2 cores"):

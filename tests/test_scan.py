@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbench.data.scan import FILES_PER_CHUNK, Examined, examine, walk, without_duplicates
+from backbench.data.scan import FILES_PER_CHUNK, Examined, examine, look_at_headers, walk, without_duplicates
 from backbench.errors import DatasetError
 from tests.image_folders import config_for, make_folder, picture, save
 
 
 def verdicts(folder: Path, **changes: object) -> dict[str, str]:
-    files = [file for file, _ in examine(walk(folder).candidates, config_for(folder, **changes))]
+    files = [file for file, _ in examine(walk(folder, config_for(folder)).candidates, config_for(folder, **changes))]
     return {file.path: file.verdict for file in without_duplicates(files)}
 
 
@@ -23,7 +23,7 @@ def file_named(path: str, *, pixel_digest: str, own_split: str = "") -> Examined
 
 
 def test_class_folders_are_classes(tmp_path: Path) -> None:
-    tree = walk(make_folder(tmp_path, 2, ("dog", "cat")))
+    tree = walk(make_folder(tmp_path, 2, ("dog", "cat")), config_for(tmp_path))
     assert tree.classes == ("cat", "dog")
     assert tree.own_splits == frozenset()
     assert [candidate.path for candidate in tree.candidates] == [
@@ -37,7 +37,7 @@ def test_class_folders_are_classes(tmp_path: Path) -> None:
 def test_split_folders_are_honoured(tmp_path: Path) -> None:
     for split in ("train", "Validation", "test"):
         make_folder(tmp_path / split, 1)
-    tree = walk(tmp_path)
+    tree = walk(tmp_path, config_for(tmp_path))
     assert tree.classes == ("cat", "dog")
     assert tree.own_splits == {"train", "val", "test"}
     assert {candidate.own_split for candidate in tree.candidates} == {"train", "val", "test"}
@@ -46,15 +46,45 @@ def test_split_folders_are_honoured(tmp_path: Path) -> None:
 def test_folders_below_a_class_belong_to_it(tmp_path: Path) -> None:
     make_folder(tmp_path, 1)
     save(picture(5), tmp_path / "cat" / "indoors" / "sofa" / "a.png")
-    labels = {candidate.path: candidate.label for candidate in walk(tmp_path).candidates}
+    labels = {candidate.path: candidate.label for candidate in walk(tmp_path, config_for(tmp_path)).candidates}
     assert labels["cat/indoors/sofa/a.png"] == "cat"
 
 
-def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
+def test_what_is_not_entered_has_a_row_of_its_own(tmp_path: Path) -> None:
     make_folder(tmp_path, 1)
-    for hidden in (".gitignore", "cat/.DS_Store", ".cache/a.png", "dog/.thumbs/a.png"):
-        save(picture(9), tmp_path / "b.png").replace(save(picture(9), (tmp_path / hidden).with_suffix(".png")))
-    assert [candidate.path for candidate in walk(tmp_path).candidates] == ["cat/000.png", "dog/000.png"]
+    for left in (
+        "cat/@eaDir/000.png/thumb.png",
+        "lost+found/a.png",
+        "#Recycle/cat/a.png",
+        "dog/.cache/a.png",
+        ".b.png",
+    ):
+        save(picture(9), tmp_path / left)
+    tree = walk(tmp_path, config_for(tmp_path))
+    assert tree.classes == ("cat", "dog")
+    assert [candidate.path for candidate in tree.candidates] == ["cat/000.png", "dog/000.png"]
+    assert {file.path: file.verdict for file in tree.left_out} == {
+        "#Recycle/": "litter",
+        ".b.png": "hidden",
+        "cat/@eaDir/": "litter",
+        "dog/.cache/": "hidden",
+        "lost+found/": "litter",
+    }
+
+
+def test_skipped_folders_are_left_out_at_any_depth_and_an_unknown_one_is_named(tmp_path: Path) -> None:
+    make_folder(tmp_path / "train", 1, ("cat", "dog", "unknown"))
+    make_folder(tmp_path / "test", 1, ("all",))
+    tree = walk(tmp_path, config_for(tmp_path, skip_folders=["test", "train/unknown", "tset"]))
+    assert tree.classes == ("cat", "dog")
+    assert tree.own_splits == {"train"}
+    assert {file.path: file.verdict for file in tree.left_out} == {
+        "test/": "skipped by skip_folders",
+        "train/unknown/": "skipped by skip_folders",
+    }
+    assert tree.problems == (
+        f"conf/dataset/tiny.yaml: skip_folders: expected folders of {tmp_path}, found no tset; correct it",
+    )
 
 
 def test_unicode_names_are_kept(tmp_path: Path) -> None:
@@ -62,7 +92,7 @@ def test_unicode_names_are_kept(tmp_path: Path) -> None:
     save(picture(77), tmp_path / "犬" / 'naïve, "quoted"\nname.png')
     found = verdicts(tmp_path)
     assert found['犬/naïve, "quoted"\nname.png'] == "used"
-    assert walk(tmp_path).classes == ("Katze 🐈", "犬")
+    assert walk(tmp_path, config_for(tmp_path)).classes == ("Katze 🐈", "犬")
 
 
 def test_names_that_are_no_utf8_are_spelled_out(tmp_path: Path) -> None:
@@ -95,7 +125,7 @@ def test_every_file_has_a_verdict(tmp_path: Path) -> None:
 
 def test_files_stay_in_order_over_chunks_and_threads(tmp_path: Path) -> None:
     make_folder(tmp_path, FILES_PER_CHUNK)
-    candidates = walk(tmp_path).candidates
+    candidates = walk(tmp_path, config_for(tmp_path)).candidates
     seen = list(examine(candidates, config_for(tmp_path)))
     assert [file.path for file, _ in seen] == [candidate.path for candidate in candidates]
     for (_, pixels), candidate in zip(seen, candidates, strict=True):
@@ -148,49 +178,25 @@ def test_a_linked_class_folder_is_entered_and_a_loop_ends(tmp_path: Path) -> Non
     assert verdicts(folder) == {"cat/000.png": "used", "dog/000.png": "used"}
 
 
-def missing(folder: Path) -> Path:
-    return folder / "nowhere"
+def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nowhere: expected a folder of class folders, found none; "):
+        walk(tmp_path / "nowhere", config_for(tmp_path))
 
 
-def empty(folder: Path) -> Path:
-    return folder
-
-
-def one_class(folder: Path) -> Path:
-    return make_folder(folder, 1, ("cat",))
-
-
-def a_class_beside_train(folder: Path) -> Path:
-    make_folder(folder, 1, ("zebra",))
-    make_folder(folder / "train", 1)
-    return folder
-
-
-def no_train(folder: Path) -> Path:
-    make_folder(folder / "val", 1)
-    make_folder(folder / "test", 1)
-    return folder
-
-
-def val_twice(folder: Path) -> Path:
-    for split in ("train", "val", "valid"):
-        make_folder(folder / split, 1)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (missing, "nowhere: expected a folder of class folders, found none; "),
-        (empty, "expected at least 2 class folders, found none; "),
-        (one_class, "expected at least 2 class folders, found only cat; "),
-        (a_class_beside_train, "expected only train, val and test folders beside train, found zebra; "),
-        (no_train, "expected train beside test, val, found none; "),
-        (val_twice, "expected one folder per split, found train, val, valid; "),
-    ],
-)
-def test_an_unusable_folder_is_one_line(tmp_path: Path, make, message: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(DatasetError) as caught:
-        walk(make(tmp_path))
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_headers_tell_what_pixels_would_and_take_damage_for_usable(tmp_path: Path) -> None:
+    make_folder(tmp_path, 1)
+    save(picture(5, size=(4, 40)), tmp_path / "cat" / "tiny.png")
+    save(picture(6, size=(60, 60)), tmp_path / "cat" / "huge.png")
+    (tmp_path / "cat" / "notes.txt").write_text("fluffy", encoding="utf-8")
+    (tmp_path / "cat" / "cut.png").write_bytes((tmp_path / "cat" / "000.png").read_bytes()[:-300])
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    config = config_for(tmp_path, max_image_pixels=1000)
+    assert {file.path: file.verdict for file in look_at_headers(walk(tmp_path, config).candidates, config)} == {
+        "cat/000.png": "used",
+        "cat/cut.png": "used",
+        "cat/huge.png": "too large",
+        "cat/notes.txt": "not an image",
+        "cat/pipe.png": "unreadable",
+        "cat/tiny.png": "too small",
+        "dog/000.png": "used",
+    }

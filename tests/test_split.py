@@ -3,11 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from backbench.data.scan import Examined
-from backbench.data.split import assign_splits
-from backbench.errors import DatasetError
+from backbench.data.split import RARE_CLASS, assign_splits, without_rare_classes
 from tests.image_folders import config_for
 
 CLASSES = ("cat", "dog")
@@ -90,27 +87,16 @@ def test_unusable_files_are_never_drawn() -> None:
     assert "cat/broken" not in assign_splits([*files, broken], CLASSES, (), config_for(FOLDER))
 
 
-@pytest.mark.parametrize(
-    ("files", "own_splits", "changes", "message"),
-    [
-        (files_of(9, classes=("cat",)), (), {}, "class dog: expected JPEG, PNG, BMP, GIF or WebP images, found none"),
-        (files_of(2), (), {}, "class cat: expected at least 1 images for train, found 0 of 2 usable ones; add images"),
-        (files_of(20), (), {"train_per_class": 30}, "class cat: expected at least 30 images for train, found 16 of 20"),
-        (files_of(20), (), {"train_per_class": 16}, "class cat: expected at least 1 images for val, found 0 of 20"),
-        (files_of(20), (), {"val_per_class": 17}, "class cat: expected at least 1 images for train, found 0 of 20"),
-        (
-            files_of(9, "train") + files_of(3, "test", ("cat",)),
-            ("train", "test"),
-            {},
-            "class dog: expected at least 1 images for test, found 0 of 9 usable ones; add images to test",
-        ),
-    ],
-)
-def test_too_few_images_are_one_line(
-    files: list[Examined], own_splits: tuple[str, ...], changes: dict[str, object], message: str
-) -> None:
-    with pytest.raises(DatasetError) as caught:
-        assign_splits(files, CLASSES, own_splits, config_for(FOLDER, **changes))
-    assert str(caught.value).startswith(message)
-    assert "; " in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_rare_classes_are_left_out_with_the_number_that_they_have() -> None:
+    files = [*files_of(5), *files_of(2, classes=("ape",)), *files_of(3, classes=("bee",))]
+    broken = Examined("ape/broken", "ape", "", "x", "", None, None, "unreadable")
+    kept = without_rare_classes([*files, broken], ("ape", "bee", *CLASSES), 3)
+    assert kept.classes == ("bee", *CLASSES)
+    assert kept.rare == {"ape": 2}
+    assert [file.verdict for file in kept.files if file.label == "ape"] == [RARE_CLASS, RARE_CLASS, "unreadable"]
+    assert {file.verdict for file in kept.files if file.label != "ape"} == {"used"}
+
+
+def test_without_a_least_number_no_class_is_left_out() -> None:
+    kept = without_rare_classes(files_of(1), ("ape", *CLASSES), None)
+    assert (kept.classes, kept.rare, kept.files) == (("ape", *CLASSES), {}, files_of(1))

@@ -79,6 +79,57 @@ def test_the_description_counts_what_is_there(data: Path, tmp_path: Path) -> Non
     assert described["split_seed"] == 0
 
 
+def test_litter_has_a_row_for_each_folder_and_the_description_counts_names(data: Path, tmp_path: Path) -> None:
+    for name in ("cat/@eaDir/000.png", "dog/@eaDir/000.png", "lost+found"):
+        save(picture(77), data / name / "thumb.png")
+    described = prepare_dataset(config_for(data), tmp_path / "dataset")
+    rows = {row["path"]: row for row in manifest_of(tmp_path / "dataset")}
+    assert rows["cat/@eaDir/"] == dict.fromkeys(MANIFEST_COLUMNS, "") | {"path": "cat/@eaDir/", "verdict": "litter"}
+    assert list(rows) == sorted(rows)
+    assert described["rejected"] == {"exact duplicate": 1, "litter": 3, "not an image": 1}
+    assert described["litter"] == {"@eaDir": 2, "lost+found": 1}
+    assert described["classes"] == ["cat", "dog"]
+
+
+def test_litter_changes_neither_digest_nor_arrays(data: Path, tmp_path: Path) -> None:
+    before = prepare_dataset(config_for(data), tmp_path / "dataset")
+    save(picture(77), data / "cat/@eaDir/000.png/thumb.png")
+    after = prepare_dataset(config_for(data), tmp_path / "dataset")
+    assert (after["digest"], after["sha256"]) == (before["digest"], before["sha256"])
+
+
+def test_a_rare_class_is_left_out_by_what_is_usable_and_no_copy(data: Path, tmp_path: Path) -> None:
+    make_folder(data, 5, ("cat", "dog", "ape"))
+    for number in range(3):
+        (data / "ape" / f"copy{number}.png").write_bytes((data / "ape" / "000.png").read_bytes())
+    described = prepare_dataset(config_for(data, min_per_class=6), tmp_path / "dataset")
+    assert described["classes"] == ["cat", "dog"]
+    assert described["rare_classes"] == {"ape": 5}
+    assert described["rejected"]["class below min_per_class"] == 5
+    verdicts = {row["path"]: row["verdict"] for row in manifest_of(tmp_path / "dataset")}
+    assert verdicts["ape/001.png"] == "class below min_per_class"
+    assert sorted(set(open_dataset(tmp_path / "dataset").labels["train"].tolist())) == [0, 1]
+    assert prepare_dataset(config_for(data, min_per_class=5), tmp_path / "dataset")["rare_classes"] == {}
+
+
+def test_what_shows_behind_the_headers_is_told_at_once_too(data: Path, tmp_path: Path) -> None:
+    make_folder(data, 5, ("cat", "dog", "ape", "bee"))
+    for number in range(5):
+        (data / "ape" / f"{number:03}.png").write_bytes((data / "cat" / "000.png").read_bytes()[:-300])
+        (data / "bee" / f"{number:03}.png").write_bytes((data / "bee" / "000.png").read_bytes())
+    with pytest.raises(DatasetError) as caught:
+        prepare_dataset(config_for(data, digest="0" * 64), tmp_path / "dataset")
+    pinned, empty, few, left_out = caught.value.lines
+    assert "conf/dataset/tiny.yaml pins" in pinned
+    assert "found none that can be used in ape (0 of 5 files); " in empty
+    assert "found fewer in bee (1); " in few
+    assert left_out == (
+        "left out, which by itself stops nothing: 5 exact duplicate (bee/001.png, bee/002.png, bee/003.png, …), "
+        "1 not an image (dog/notes.txt), 5 unreadable (ape/000.png, ape/001.png, ape/002.png, …); "
+        "docs/data.md says what each means"
+    )
+
+
 def test_arrays_have_the_shapes_and_types_of_the_contract(data: Path, tmp_path: Path) -> None:
     prepare_dataset(config_for(data, image_size_pixels=24), tmp_path / "dataset")
     dataset = open_dataset(tmp_path / "dataset")
@@ -165,7 +216,7 @@ def test_what_a_killed_run_left_does_not_matter(data: Path, tmp_path: Path) -> N
 def test_a_folder_without_a_single_image_is_one_line(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)
-    with pytest.raises(DatasetError, match="class cat: expected JPEG"):
+    with pytest.raises(DatasetError, match=r"found none that can be used in 2 classes: cat \(0 of 0 files\), dog"):
         prepare_dataset(config_for(tmp_path / "data"), tmp_path / "dataset")
 
 

@@ -1,11 +1,11 @@
 """What the configuration says of the images: a folder, how it is split, and how far a training view may differ."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from backbench.value_types import STRICT, Count, Float, Name, PartOf, Seed, Sha256, Share, Text, together
+from backbench.value_types import STRICT, Count, Float, FolderBelow, Name, PartOf, Seed, Sha256, Share, Text, together
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -34,11 +34,16 @@ class DatasetConfig:
     """A folder of class folders, and how it is split.
 
     `val_per_class` and `train_per_class` may be null: then `val_fraction` and `test_fraction` decide.
+    `layout` says what the top folders are; null finds it out. `skip_folders` are left out, such as `test` or
+    `train/unknown`. Classes with fewer usable images than `min_per_class` are left out; null leaves out none.
     `digest` is the pinned SHA-256 of the folder's used content, or null where nothing is pinned.
     """
 
     name: Name
     path: Text
+    layout: Literal["classes", "splits"] | None = None
+    skip_folders: list[FolderBelow] | None = None
+    min_per_class: Count | None = None
     digest: Sha256 | None = None
     image_size_pixels: Count
     min_size_pixels: Count

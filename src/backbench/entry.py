@@ -46,25 +46,31 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn a user's mistake or a full disk into one line on stderr and exit code 2; an interruption into 130.
+    """Turn a user's mistake or a full disk into a line on stderr and exit code 2; an interruption into 130.
+
+    Several mistakes at once are several lines.
 
     Stand inside the function that Hydra calls, or Hydra adds lines of its own, and around it, for Hydra's own errors.
     """
     try:
         yield
     except KeyboardInterrupt:
-        _end("interrupted; start again to go on", INTERRUPTED)
-    except (BackbenchError, HydraException, OmegaConfBaseException) as error:
-        _end(f"error: {disk.no_room(error) or error}", REFUSED)
+        _end(INTERRUPTED, "interrupted; start again to go on")
+    except BackbenchError as error:
+        no_room = disk.no_room(error)
+        _end(REFUSED, *(f"error: {line}" for line in ([no_room] if no_room else error.lines)))
+    except (HydraException, OmegaConfBaseException) as error:
+        _end(REFUSED, f"error: {disk.no_room(error) or error}")
     except Exception as error:
         refused = disk.refusal(error)
         if refused is None:
             raise
-        _end(f"error: {refused}", REFUSED)
+        _end(REFUSED, f"error: {refused}")
 
 
-def _end(message: str, code: int) -> NoReturn:
-    print(" ".join(message.split()), file=sys.stderr)
+def _end(code: int, *lines: str) -> NoReturn:
+    for line in lines:
+        print(" ".join(line.split()), file=sys.stderr)
     sys.exit(code)
 
 

@@ -79,6 +79,12 @@ LearningRate = Annotated[Float, Field(gt=0), AfterValidator(_in_float32)]
 WeightDecay = Annotated[Float, Field(ge=0), AfterValidator(_in_float32)]
 
 Text = Annotated[str, _matching(r"(?s).*\S.*", "some text")]
+FolderBelow = Annotated[
+    str,
+    _matching(
+        r"(?!\.{1,2}(/|$))[^/]+(/(?!\.{1,2}(/|$))[^/]+)*", "a folder as seen from `path`, such as test or train/unknown"
+    ),
+]
 # It becomes a part of a path: nothing in it leads elsewhere.
 NAME_PATTERN = r"\w[\w.+-]*"
 NAME_FORM = "a name of letters, digits, _, -, + and ., a letter or digit first"

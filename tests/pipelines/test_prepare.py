@@ -57,6 +57,20 @@ def test_the_last_line_says_what_was_left_out(tmp_path: Path, monkeypatch: pytes
     )
 
 
+def test_the_last_line_names_litter_and_rare_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder(Path("data"), 10)
+    save(picture(99), Path("data/ape/one.png"))
+    for folder in ("cat/@eaDir", "dog/@eaDir", "lost+found"):
+        save(picture(1), Path("data", folder, "a.png"))
+    assert prepare(config_for(Path("data"), min_per_class=2)) == (
+        "tiny: 2 classes, train 12, val 4, test 4, left out: 1 class below min_per_class, 3 litter; "
+        "not looked into, as systems leave them: @eaDir, lost+found; "
+        "classes with fewer than 2 usable images, left out: ape (1); "
+        "every file's verdict is in work/dataset/manifest.csv"
+    )
+
+
 @pytest.mark.parametrize("path", ["photos", "/photos", "data/../photos", "database", "."])
 def test_a_folder_that_dvc_does_not_track_is_refused_with_the_command_that_tracks_it(path: str) -> None:
     with pytest.raises(DatasetError, match=f"found {path}; set path: data, .*`rm -rf data data.dvc && dvc import-url"):
@@ -77,6 +91,14 @@ def test_a_folder_of_ones_own_images_is_prepared_without_tensorflow(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("folder: 2 classes, train 12, val 4, test 4, left out: none; ")
     assert (tmp_path / "work" / "dataset" / "manifest.csv").is_file()
+
+
+@pytest.mark.parametrize("override", ["dataset.val_fraction=2", "strategy.epochs=many", "search.num_trials=0"])
+def test_the_whole_configuration_is_checked_before_an_image_is_decoded(tmp_path: Path, override: str) -> None:
+    make_folder(tmp_path / "data", 10)
+    done = run_prepare(tmp_path, "dataset=folder", override)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{override.split('=')[0].split('.')[1]}: expected " in done.stderr
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,15 @@ def decode(path: Path, config: DatasetConfig) -> Decoded:
     Returns:
         The pixels, or the verdict that says why there are none. No damaged file raises.
     """
+    return _opened(path, config, lambda image: _seen(image, config.image_size_pixels))
+
+
+def decode_header(path: Path, config: DatasetConfig) -> Decoded:
+    """Judge a file as `decode` does, by its header alone: no pixels, and damage behind the header is not seen."""
+    return _opened(path, config, lambda image: Decoded(USABLE, *image.size))
+
+
+def _opened(path: Path, config: DatasetConfig, look: Callable[[Image.Image], Decoded]) -> Decoded:
     try:
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
@@ -82,7 +91,7 @@ def decode(path: Path, config: DatasetConfig) -> Decoded:
                 return Decoded(TOO_SMALL, width, height)
             if width * height > config.max_image_pixels:
                 return Decoded(TOO_LARGE, width, height)
-            return _seen(image, config.image_size_pixels)
+            return look(image)
     except DecompressionBombError:
         return Decoded(TOO_LARGE)
     except UnidentifiedImageError:

@@ -1,7 +1,7 @@
 """Walk a folder of class folders, look at every file once, and judge each.
 
-A folder holds class folders, or `train` (and `val`, `test`) folders of class folders. Hidden files and folders, whose
-names begin with a dot, and what systems and editors leave, are passed over; every other file gets a verdict.
+What the folders are is `layout`'s to say. Every file that DVC hashes gets a verdict, and so does a folder that is not
+entered.
 """
 
 import os
@@ -15,15 +15,14 @@ import numpy as np
 
 from backbench.artifacts import file_sha256
 from backbench.config import DatasetConfig
-from backbench.data.decode import UNREADABLE, USABLE, Decoded, bounded, decode
+from backbench.data.decode import UNREADABLE, USABLE, Decoded, bounded, decode, decode_header
+from backbench.data.layout import Layout, find_layout
+from backbench.data.listing import Listing, list_folder, shown
 from backbench.errors import DatasetError
 
 NOT_IN_A_CLASS_FOLDER = "not in a class folder"
 EXACT_DUPLICATE = "exact duplicate of"
 CONFLICTING_LABEL = "conflicting label with"
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-# As .dvcignore has it: what DVC does not see must change no verdict.
-LEFT_BY_SYSTEMS = {"Thumbs.db", "ehthumbs.db", "desktop.ini", "__pycache__"}
 TRACKED = "data"
 FILES_PER_CHUNK = 64
 MOST_THREADS = 4
@@ -45,11 +44,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Tree:
-    """What stands in a folder: classes and candidates are sorted, `own_splits` is empty where it has none."""
+    """What stands in a folder: classes and candidates are sorted, `own_splits` is empty where it has none.
+
+    `left_out` are folders that are not entered, and files that are not opened, with their verdicts. `problems` is a
+    line for each thing that keeps the folder from being used.
+    """
 
     classes: tuple[str, ...]
     own_splits: frozenset[str]
     candidates: tuple[Candidate, ...]
+    left_out: tuple["Examined", ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,11 @@ class Examined:
     def is_usable(self) -> bool:
         return self.verdict == USABLE
 
+    @classmethod
+    def without_pixels(cls, path: str, verdict: str, label: str = "", own_split: str = "") -> "Examined":
+        """Judge what is not decoded; its path stands for its digests."""
+        return cls(path, label, own_split, path if label else "", path if label else "", None, None, verdict)
+
 
 def tracked_folder(config: DatasetConfig) -> Path:
     """Return the folder that is read, which is one that DVC tracks: new images elsewhere would run nothing again.
@@ -86,83 +96,45 @@ def tracked_folder(config: DatasetConfig) -> Path:
     return folder
 
 
-def walk(folder: Path) -> Tree:
+def walk(folder: Path, config: DatasetConfig) -> Tree:
     """Find every class and every file of a folder; nothing is opened.
 
+    Args:
+        folder: The folder to look at.
+        config: Its `layout` and `skip_folders` settle what a folder is.
+
     Raises:
-        DatasetError: the folder is missing, has fewer than two classes, or mixes split and class folders.
+        DatasetError: the folder is missing.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: expected a folder of class folders, found none; run `dvc pull` or put it there")
-    split_of = _own_split_folders(folder)
-    roots = split_of or {"": ""}
-    classes = {name for root in roots for name in _visible_folders(folder / root)}
-    if len(classes) < 2:
-        found = f"only {', '.join(map(_shown, sorted(classes)))}" if classes else "none"
-        raise DatasetError(f"{folder}: expected at least 2 class folders, found {found}; make one folder per class")
-    candidates = (_candidate(file, folder, split_of) for file in _files(folder))
+    listing = list_folder(folder, config.skip_folders or ())
+    layout = find_layout(listing, folder, config)
     return Tree(
-        classes=tuple(sorted(map(_shown, classes))),
-        own_splits=frozenset(split_of.values()),
-        candidates=tuple(sorted(candidates, key=lambda candidate: candidate.path)),
+        classes=tuple(map(shown, layout.classes)),
+        own_splits=frozenset(layout.split_of.values()),
+        candidates=tuple(sorted(_candidates(listing, folder, layout), key=lambda candidate: candidate.path)),
+        left_out=tuple(Examined.without_pixels(path, verdict) for path, verdict in sorted(listing.left_out.items())),
+        problems=(*_not_skipped(listing, config), *listing.unreadable, *layout.problems),
     )
 
 
-def _shown(name: str) -> str:
-    """Spell a name as text: bytes of a file name that are no UTF-8 become `\\x..`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _not_skipped(listing: Listing, config: DatasetConfig) -> list[str]:
+    absent = [name for name in config.skip_folders or () if f"{name}/" not in listing.left_out]
+    where = f"conf/dataset/{config.name}.yaml: skip_folders"
+    return [f"{where}: expected folders of {config.path}, found no {name}; correct it" for name in absent]
 
 
-def _visible_folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and _is_visible(entry.name))
-
-
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and not name.endswith("~") and name not in LEFT_BY_SYSTEMS
-
-
-def _own_split_folders(folder: Path) -> dict[str, str]:
-    """Map the folder's own split folders to train, val and test; empty where it has class folders only."""
-    names = _visible_folders(folder)
-    split_of = {name: SPLIT_FOLDERS[name.lower()] for name in names if name.lower() in SPLIT_FOLDERS}
-    if "train" not in split_of.values():
-        if split_of and len(split_of) == len(names):
-            raise DatasetError(f"{folder}: expected train beside {', '.join(names)}, found none; add it")
-        return {}
-    others = [name for name in names if name not in split_of]
-    if others:
-        raise DatasetError(
-            f"{folder}: expected only train, val and test folders beside train, found {_shown(others[0])};"
-            " move it into train, or remove it"
-        )
-    if len(set(split_of.values())) < len(split_of):
-        raise DatasetError(f"{folder}: expected one folder per split, found {', '.join(names)}; join them")
-    return split_of
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield every visible entry that is no folder; a linked folder is entered, but never twice."""
-    entered = {os.path.realpath(folder)}
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
-        visible = sorted(filter(_is_visible, folders))
-        folders[:] = []
-        for name in visible:
-            real = os.path.realpath(Path(parent) / name)
-            if real not in entered:
-                entered.add(real)
-                folders.append(name)
-        yield from (Path(parent) / name for name in filter(_is_visible, names))
-
-
-def _refuse(error: OSError) -> None:
-    raise DatasetError(f"{error.filename}: expected a readable folder, found: {error.strerror}; allow reading it")
-
-
-def _candidate(file: Path, folder: Path, split_of: dict[str, str]) -> Candidate:
-    parts = file.relative_to(folder).parts
-    own_split = split_of.get(parts[0], "")
-    folders = parts[1:-1] if own_split else parts[:-1]
-    return Candidate(file, _shown("/".join(parts)), _shown(folders[0]) if folders else "", own_split)
+def _candidates(listing: Listing, folder: Path, layout: Layout) -> Iterator[Candidate]:
+    classes = set(layout.classes)
+    for parts in listing.files:
+        own_split = layout.split_of.get(parts[0], "")
+        folders = parts[1:-1] if own_split else parts[:-1]
+        # Of a folder that is neither a class nor a split, nobody knows yet what its files are.
+        if folders and folders[0] not in classes:
+            continue
+        label = shown(folders[0]) if folders else ""
+        yield Candidate(folder.joinpath(*parts), shown("/".join(parts)), label, own_split)
 
 
 def _digest(file: Path) -> str:
@@ -191,6 +163,26 @@ def _look(candidate: Candidate, config: DatasetConfig) -> tuple[Examined, np.nda
         verdict=verdict,
     )
     return examined, seen.pixels if examined.is_usable else None
+
+
+def presumed(candidate: Candidate) -> Examined:
+    """Take a file for a usable image, unopened."""
+    verdict = USABLE if candidate.label else NOT_IN_A_CLASS_FOLDER
+    return Examined.without_pixels(candidate.path, verdict, candidate.label, candidate.own_split)
+
+
+def look_at_headers(candidates: Sequence[Candidate], config: DatasetConfig) -> Iterator[Examined]:
+    """Judge every file by its header, in order: what damage and duplicates leave out is taken for usable."""
+
+    def judged(candidate: Candidate) -> Examined:
+        file = presumed(candidate)
+        if not file.is_usable:
+            return file
+        seen = decode_header(candidate.file, config) if candidate.file.is_file() else Decoded(UNREADABLE)
+        return replace(file, verdict=seen.verdict, width=seen.width, height=seen.height)
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads, bounded(config.max_image_pixels):
+        yield from threads.map(judged, candidates)
 
 
 def examine(candidates: Sequence[Candidate], config: DatasetConfig) -> Iterator[tuple[Examined, np.ndarray | None]]:

@@ -5,13 +5,13 @@ not on names, on other classes, on the order of a listing, or on a random genera
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from backbench.config import DatasetConfig
-from backbench.data.dataset import SPLITS
 from backbench.data.scan import Examined
-from backbench.errors import DatasetError
+
+RARE_CLASS = "class below min_per_class"
 
 
 def assign_splits(
@@ -25,23 +25,40 @@ def assign_splits(
 
     Args:
         files: Examined files; only usable ones are drawn.
-        classes: Every class that must have images.
+        classes: Those whose images are drawn; `shortages` has found enough of each.
         own_splits: The splits that the folder itself gives; empty where it gives none.
         config: Counts, fractions and `split_seed`.
-
-    Raises:
-        DatasetError: a class is empty, or has too few images for what is asked.
     """
-    usable: dict[str, list[Examined]] = defaultdict(list)
-    for file in files:
-        if file.is_usable:
-            usable[file.label].append(file)
     split_of: dict[str, str] = {}
-    for name in classes:
-        drawn = _split_class(name, usable[name], own_splits, config)
-        _check_class(name, drawn, len(usable[name]), own_splits, config)
-        split_of |= {file.path: split for split, members in drawn.items() for file in members}
+    for members in usable_by_class(files, classes).values():
+        drawn = _split_class(members, own_splits, config)
+        split_of |= {file.path: split for split, of in drawn.items() for file in of}
     return split_of
+
+
+def usable_by_class(files: Iterable[Examined], classes: Iterable[str]) -> dict[str, list[Examined]]:
+    usable: dict[str, list[Examined]] = {name: [] for name in classes}
+    for file in files:
+        if file.is_usable and file.label in usable:
+            usable[file.label].append(file)
+    return usable
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Files and classes after rare classes are left out; `rare` has the number of usable images of each that was."""
+
+    files: list[Examined]
+    classes: tuple[str, ...]
+    rare: dict[str, int]
+
+
+def without_rare_classes(files: Sequence[Examined], classes: Sequence[str], min_per_class: int | None) -> Kept:
+    """Leave out classes with fewer usable images than `min_per_class`; null leaves out none."""
+    numbers = {name: len(members) for name, members in usable_by_class(files, classes).items()}
+    rare = {name: number for name, number in numbers.items() if number < (min_per_class or 0)}
+    judged = [replace(file, verdict=RARE_CLASS) if file.is_usable and file.label in rare else file for file in files]
+    return Kept(judged, tuple(name for name in classes if name not in rare), rare)
 
 
 def _rank(file: Examined, seed: int) -> str:
@@ -49,54 +66,42 @@ def _rank(file: Examined, seed: int) -> str:
 
 
 def _split_class(
-    name: str, files: Sequence[Examined], own_splits: Collection[str], config: DatasetConfig
+    files: Sequence[Examined], own_splits: Collection[str], config: DatasetConfig
 ) -> dict[str, list[Examined]]:
-    drawn: dict[str, list[Examined]] = {
-        split: [file for file in files if file.own_split == split] for split in own_splits if split != "train"
-    }
+    drawn = {split: [file for file in files if file.own_split == split] for split in own_splits if split != "train"}
     pool = [file for file in files if file.own_split in ("", "train")]
     pool.sort(key=lambda file: _rank(file, config.split_seed))
-    if "test" not in own_splits:
-        count = _share(len(pool), config.test_fraction)
-        drawn["test"], pool = pool[:count], pool[count:]
-    if "val" not in own_splits:
-        count = _num_val(len(pool), len(drawn["test"]), own_splits, config)
-        drawn["val"], pool = pool[:count], pool[count:]
-    drawn["train"] = pool[: config.train_per_class]
+    for split, number in _shares(len(pool), own_splits, config).items():
+        drawn[split], pool = pool[:number], pool[number:]
     return drawn
+
+
+def _shares(num_pool: int, own_splits: Collection[str], config: DatasetConfig) -> dict[str, int]:
+    """Say how many of a class's pool each split gets that the folder does not give; train comes last."""
+    shares: dict[str, int] = {}
+    if "test" not in own_splits:
+        shares["test"] = _share(num_pool, config.test_fraction)
+    left = max(0, num_pool - shares.get("test", 0))
+    if "val" not in own_splits:
+        shares["val"] = _num_val(left, num_pool, config)
+    left = max(0, left - shares.get("val", 0))
+    return {**shares, "train": left if config.train_per_class is None else min(left, config.train_per_class)}
 
 
 def _share(count: int, fraction: float) -> int:
     return max(1, round(count * fraction))
 
 
-def _num_val(num_pool: int, num_test: int, own_splits: Collection[str], config: DatasetConfig) -> int:
+def _num_val(num_left: int, num_pool: int, config: DatasetConfig) -> int:
     if config.val_per_class is not None:
         return config.val_per_class
     if config.train_per_class is not None:
-        return max(0, num_pool - config.train_per_class)
-    return _share(num_pool if "test" in own_splits else num_pool + num_test, config.val_fraction)
+        return max(0, num_left - config.train_per_class)
+    return _share(num_pool, config.val_fraction)
 
 
-def _check_class(
-    name: str,
-    drawn: Mapping[str, Sequence[Examined]],
-    num_usable: int,
-    own_splits: Collection[str],
-    config: DatasetConfig,
-) -> None:
-    if not num_usable:
-        raise DatasetError(
-            f"class {name}: expected JPEG, PNG, BMP, GIF or WebP images, found none that can be used;"
-            " add images, or remove the folder"
-        )
-    needed = {"train": config.train_per_class or 1, "val": 1, "test": 1}
-    if "val" not in own_splits and config.val_per_class is not None:
-        needed["val"] = config.val_per_class
-    for split in SPLITS:
-        if len(drawn[split]) < needed[split]:
-            what_to_do = f"add images to {split}" if split in own_splits else "add images, or ask for fewer per class"
-            raise DatasetError(
-                f"class {name}: expected at least {needed[split]} images for {split}, found {len(drawn[split])}"
-                f" of {num_usable} usable ones; {what_to_do}"
-            )
+def suffices(num_pool: int, own_splits: Collection[str], config: DatasetConfig) -> bool:
+    """Say whether every split that is taken from a class's pool gets what is asked of it."""
+    shares = _shares(num_pool, own_splits, config)
+    needed = {"train": config.train_per_class or 1, "val": config.val_per_class or 1, "test": 1}
+    return sum(shares.values()) <= num_pool and all(number >= needed[split] for split, number in shares.items())

@@ -14,11 +14,11 @@ import numpy as np
 from backbench import artifacts
 from backbench.config import DatasetConfig
 from backbench.console import progress_bar
+from backbench.data.checks import check, kind, litter
 from backbench.data.dataset import DESCRIPTION, MANIFEST, SPLITS, images_file, labels_file
-from backbench.data.scan import CONFLICTING_LABEL, EXACT_DUPLICATE, Examined, Tree, examine, walk, without_duplicates
-from backbench.data.split import assign_splits
+from backbench.data.scan import Examined, Tree, examine, look_at_headers, walk, without_duplicates
+from backbench.data.split import Kept, assign_splits, without_rare_classes
 from backbench.durable import put_folder_in_place
-from backbench.errors import DatasetError
 
 NOT_DRAWN = "not drawn"
 MANIFEST_COLUMNS = ("path", "digest", "label", "width", "height", "split", "position", "verdict")
@@ -46,20 +46,30 @@ def prepare_dataset(config: DatasetConfig, target: Path) -> dict[str, Any]:
     Raises:
         DatasetError: the images cannot be used, or are not those whose digest is pinned.
     """
-    tree = walk(Path(config.path))
+    tree = walk(Path(config.path), config)
+    _check_headers(tree, config)
     with _folder_replacing(target) as folder:
         scanned = _scan(tree, config, folder / POOL)
-        digest = content_digest(scanned.files)
-        _check_digest(digest, config)
-        split_of = assign_splits(scanned.files, tree.classes, tree.own_splits, config)
-        members = {split: [file for file in scanned.files if split_of.get(file.path) == split] for split in SPLITS}
-        _write_splits(members, tree.classes, scanned.rows, config.image_size_pixels, folder)
+        digest, kept = _checked(scanned, tree, config)
+        split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
+        members = {split: [file for file in kept.files if split_of.get(file.path) == split] for split in SPLITS}
+        _write_splits(members, kept.classes, scanned.rows, config.image_size_pixels, folder)
         (folder / POOL).unlink()
-        manifest = list(_manifest_rows(scanned.files, members))
+        manifest = list(_manifest_rows([*kept.files, *tree.left_out], members))
         artifacts.write_csv(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
-        description = {**_description(config, tree, digest, members, manifest), "sha256": _array_digests(folder)}
+        description = {**_description(config, tree, kept, digest, members, manifest), "sha256": _array_digests(folder)}
         artifacts.write_json(folder / DESCRIPTION, description)
     return description
+
+
+def _check_headers(tree: Tree, config: DatasetConfig) -> None:
+    """Refuse what names and headers show to be wrong, before an image is decoded."""
+    with progress_bar("prepare, headers", len(tree.candidates), "files") as advance:
+        files = []
+        for file in look_at_headers(tree.candidates, config):
+            files.append(file)
+            advance(1)
+    check(tree, files, config)
 
 
 def content_digest(files: Sequence[Examined]) -> str:
@@ -98,13 +108,21 @@ def _scan(tree: Tree, config: DatasetConfig, pool: Path) -> Scanned:
     return Scanned(without_duplicates(files), rows)
 
 
-def _check_digest(digest: str, config: DatasetConfig) -> None:
-    if config.digest is not None and config.digest != digest:
-        where = f"conf/dataset/{config.name}.yaml"
-        raise DatasetError(
-            f"{config.path}: expected the images whose digest {where} pins, {config.digest}, found {digest};"
-            f" bring them back as that file's first lines say, or change its digest"
-        )
+def _checked(scanned: Scanned, tree: Tree, config: DatasetConfig) -> tuple[str, Kept]:
+    """Return the digest of what is usable, and what stays of it.
+
+    Raises:
+        DatasetError: the digest is not the pinned one, or classes have too few images: all that is wrong.
+    """
+    digest = content_digest(without_rare_classes(scanned.files, tree.classes, config.min_per_class).files)
+    if config.digest in (None, digest):
+        return digest, check(tree, scanned.files, config)
+    where = f"conf/dataset/{config.name}.yaml"
+    other_images = (
+        f"{config.path}: expected the images whose digest {where} pins, {config.digest}, found {digest};"
+        f" bring them back as that file's first lines say, or change its digest"
+    )
+    return digest, check(tree, scanned.files, config, other_images)
 
 
 def _write_splits(
@@ -132,7 +150,7 @@ def _array_digests(folder: Path) -> dict[str, str]:
 
 def _manifest_rows(files: Sequence[Examined], members: Mapping[str, Sequence[Examined]]) -> Iterator[dict[str, Any]]:
     places = {file.path: (split, row) for split, drawn in members.items() for row, file in enumerate(drawn)}
-    for file in files:
+    for file in sorted(files, key=lambda file: file.path):
         split, position = places.get(file.path, ("", ""))
         yield {
             "path": file.path,
@@ -146,30 +164,30 @@ def _manifest_rows(files: Sequence[Examined], members: Mapping[str, Sequence[Exa
         }
 
 
-def _kind(verdict: str) -> str:
-    """Name a verdict without the file that it points to."""
-    named = {EXACT_DUPLICATE: "exact duplicate", CONFLICTING_LABEL: "conflicting label"}
-    return next((kind for start, kind in named.items() if verdict.startswith(start)), verdict)
-
-
 def _description(
     config: DatasetConfig,
     tree: Tree,
+    kept: Kept,
     digest: str,
     members: Mapping[str, Sequence[Examined]],
     manifest: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    rejected = Counter(_kind(row["verdict"]) for row in manifest if not row["split"])
+    rejected = Counter(kind(row["verdict"]) for row in manifest if not row["split"])
     counts: dict[str, dict[str, int]] = defaultdict(dict)
     for split, files in members.items():
         labels = Counter(file.label for file in files)
-        counts[split] = {name: labels[name] for name in tree.classes}
+        counts[split] = {name: labels[name] for name in kept.classes}
     return {
         "name": config.name,
-        "classes": list(tree.classes),
+        "classes": list(kept.classes),
         "digest": digest,
         "image_size_pixels": config.image_size_pixels,
         "counts": dict(counts),
         "rejected": dict(sorted(rejected.items())),
+        "litter": litter(tree.left_out),
+        "rare_classes": kept.rare,
+        "layout": config.layout,
+        "skip_folders": config.skip_folders,
+        "min_per_class": config.min_per_class,
         "split_seed": config.split_seed,
     }

@@ -64,7 +64,7 @@ def examine(jobs: int | None = None) -> Examination:
     findings += [_benchmark(plan), *constructor_findings(plan.backbones)]
     findings += weight_findings(plan.backbones, plan.one.weights)
     found, images = look_at_images(plan.one.dataset)
-    findings += [found, data_dvc_finding(plan.one.dataset), *bookkeeping_findings(plan.one.tracking)]
+    findings += [*found, data_dvc_finding(plan.one.dataset), *bookkeeping_findings(plan.one.tracking)]
     if images is None:
         return Examination(tuple(findings), None, None)
     at_once = machine_plan(plan, images, machine, jobs=jobs)

@@ -1,18 +1,19 @@
 """How many images a run would see: as prepare counted them, or as it would if every file were a usable image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from backbench import artifacts
 from backbench.config import DatasetConfig
 from backbench.config_files import read_yaml
+from backbench.data.checks import LEFT_OUT, check, litter
 from backbench.data.dataset import DESCRIPTION, SPLITS
-from backbench.data.decode import USABLE
-from backbench.data.scan import Candidate, Examined, tracked_folder, walk
+from backbench.data.scan import look_at_headers, presumed, tracked_folder, walk
 from backbench.data.split import assign_splits
-from backbench.doctor.finding import Finding, missing_by, ready, warning
+from backbench.data.top_folders import listed
+from backbench.doctor.finding import Finding, Verdict, missing_by, ready, warning
 from backbench.errors import BackbenchError, DatasetError
 
 
@@ -21,13 +22,14 @@ class Images:
     """Images by split.
 
     `digest` is None where prepare has not run. `num_bytes` is the size of the files that prepare will read, 0 where it
-    need not.
+    need not. `left_out` are classes that are too rare, and folders of litter.
     """
 
     counts: Mapping[str, int]
     num_classes: int
     digest: str | None
     num_bytes: int
+    left_out: tuple[str, ...] = ()
 
     @property
     def num_images(self) -> int:
@@ -35,21 +37,30 @@ class Images:
 
     def __str__(self) -> str:
         parts = ", ".join(f"{split} {self.counts[split]:,}" for split in SPLITS)
-        return f"{parts}; {self.num_classes} classes"
+        left_out = f"; left out: {listed(self.left_out)}" if self.left_out else ""
+        return f"{parts}; {self.num_classes} classes{left_out}"
 
 
-def look_at_images(config: DatasetConfig) -> tuple[Finding, Images | None]:
-    """Find the data set that is prepared, or else the folder that prepare will read; no image is opened."""
+def look_at_images(config: DatasetConfig) -> tuple[list[Finding], Images | None]:
+    """Find the data set that is prepared, or else the folder that prepare will read.
+
+    No image is opened where the names alone show nothing wrong; else the headers are read, to tell all that is.
+    """
     images = _prepared(config)
     if images is not None:
-        return ready("data", f"{config.name} is prepared: {images}"), images
+        return [ready("data", f"{config.name} is prepared: {images}")], images
     try:
         folder, origin = _source(tracked_folder(config))
         images = _counted(folder, config)
     except BackbenchError as error:
-        return missing_by("data", error), None
+        return list(map(_finding, error.lines)), None
     found = f"{config.name} is not prepared yet; of {folder}{origin}, if every file is a usable image: {images}"
-    return ready("data", found), images
+    return [ready("data", found)], images
+
+
+def _finding(line: str) -> Finding:
+    finding = missing_by("data", DatasetError(line))
+    return replace(finding, verdict=Verdict.WARNING) if line.startswith(LEFT_OUT) else finding
 
 
 def _prepared(config: DatasetConfig) -> Images | None:
@@ -58,13 +69,14 @@ def _prepared(config: DatasetConfig) -> Images | None:
         described = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by="prepare")
     except (BackbenchError, ValueError):
         return None
-    keys = ("name", "image_size_pixels", "split_seed")
+    keys = ("name", "image_size_pixels", "split_seed", "layout", "skip_folders", "min_per_class")
     if any(described.get(key) != getattr(config, key) for key in keys):
         return None
     if config.digest not in (None, described.get("digest")):
         return None
     counts = {split: sum(described["counts"].get(split, {}).values()) for split in SPLITS}
-    return Images(counts, len(described["classes"]), described["digest"], 0)
+    rare = tuple(described.get("rare_classes", ()))
+    return Images(counts, len(described["classes"]), described["digest"], 0, rare)
 
 
 def _source(folder: Path) -> tuple[Path, str]:
@@ -82,25 +94,17 @@ def _source(folder: Path) -> tuple[Path, str]:
 
 
 def _counted(folder: Path, config: DatasetConfig) -> Images:
-    tree = walk(folder)
-    files = [_usable(candidate) for candidate in tree.candidates if candidate.label]
-    split_of = assign_splits(files, tree.classes, tree.own_splits, config)
+    tree = walk(folder, config)
+    try:
+        kept = check(tree, list(map(presumed, tree.candidates)), config)
+    except DatasetError:
+        check(tree, list(look_at_headers(tree.candidates, config)), config)
+        raise
+    split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
     counts = {split: list(split_of.values()).count(split) for split in SPLITS}
     num_bytes = sum(candidate.file.stat().st_size for candidate in tree.candidates if candidate.file.is_file())
-    return Images(counts, len(tree.classes), None, num_bytes)
-
-
-def _usable(candidate: Candidate) -> Examined:
-    return Examined(
-        path=candidate.path,
-        label=candidate.label,
-        own_split=candidate.own_split,
-        digest=candidate.path,
-        pixel_digest=candidate.path,
-        width=None,
-        height=None,
-        verdict=USABLE,
-    )
+    left_out = [*kept.rare, *litter(tree.left_out)]
+    return Images(counts, len(kept.classes), None, num_bytes, tuple(left_out))
 
 
 def data_dvc_finding(config: DatasetConfig) -> Finding:

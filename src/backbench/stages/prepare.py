@@ -7,6 +7,7 @@ from backbench.config import DatasetConfig
 from backbench.data.dataset import MANIFEST
 from backbench.data.scan import tracked_folder
 from backbench.data.store import prepare_dataset
+from backbench.data.top_folders import listed
 
 
 def prepare(config: DatasetConfig) -> str:
@@ -23,4 +24,10 @@ def prepare(config: DatasetConfig) -> str:
 def _summary(description: dict[str, Any]) -> str:
     counts = ", ".join(f"{split} {sum(of.values())}" for split, of in description["counts"].items())
     rejected = ", ".join(f"{count} {verdict}" for verdict, count in description["rejected"].items())
-    return f"{description['name']}: {len(description['classes'])} classes, {counts}, left out: {rejected or 'none'}"
+    parts = [f"{description['name']}: {len(description['classes'])} classes, {counts}, left out: {rejected or 'none'}"]
+    if description["litter"]:
+        parts.append(f"not looked into, as systems leave them: {listed(description['litter'])}")
+    if description["rare_classes"]:
+        few = [f"{name} ({count})" for name, count in description["rare_classes"].items()]
+        parts.append(f"classes with fewer than {description['min_per_class']} usable images, left out: {listed(few)}")
+    return "; ".join(parts)

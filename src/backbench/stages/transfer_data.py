@@ -63,8 +63,11 @@ def shipped_data(config: DatasetConfig, folder: Path) -> TargetData:
     Raises:
         DatasetError: the folder is missing, or holds other images than those whose digest the configuration pins.
     """
-    tree = walk(folder)
-    seen = list(examine(tree.candidates, replace(config, path=str(folder))))
+    config = replace(config, path=str(folder))
+    tree = walk(folder, config)
+    if tree.problems:
+        raise DatasetError(*tree.problems)
+    seen = list(examine(tree.candidates, config))
     files = without_duplicates([file for file, _ in seen])
     digest = content_digest(files)
     if config.digest not in (None, digest):

@@ -1,0 +1,62 @@
+"""Everything that is wrong with a data set, told at once: from its names, from the headers, and from the pixels."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import PurePosixPath
+
+from backbench.config import DatasetConfig
+from backbench.data.listing import LITTER
+from backbench.data.scan import CONFLICTING_LABEL, EXACT_DUPLICATE, Examined, Tree
+from backbench.data.shortages import shortages
+from backbench.data.split import Kept, without_rare_classes
+from backbench.errors import DatasetError
+
+NUM_EXAMPLES = 3
+LEFT_OUT = "left out, which by itself stops nothing"
+
+
+def check(tree: Tree, files: Sequence[Examined], config: DatasetConfig, *others: str) -> Kept:
+    """Return the files and classes that stay.
+
+    Args:
+        tree: What was found in the folder.
+        files: Its files, judged as far as that was done.
+        config: What is asked of every class.
+        others: Lines of what else is wrong.
+
+    Raises:
+        DatasetError: all that is wrong, and last what is left out of the data set.
+    """
+    kept = without_rare_classes(files, tree.classes, config.min_per_class)
+    problems = [*others, *tree.problems, *shortages(kept.files, kept.classes, tree.own_splits, config)]
+    if problems:
+        raise DatasetError(*problems, *_left_out([*kept.files, *tree.left_out]))
+    return kept
+
+
+def kind(verdict: str) -> str:
+    """Name a verdict without the file that it points to."""
+    named = {EXACT_DUPLICATE: "exact duplicate", CONFLICTING_LABEL: "conflicting label"}
+    return next((kind for start, kind in named.items() if verdict.startswith(start)), verdict)
+
+
+def litter(files: Sequence[Examined]) -> dict[str, int]:
+    """Count the folders that are left out as litter, by name."""
+    names = Counter(PurePosixPath(file.path).name for file in files if file.verdict == LITTER)
+    return dict(sorted(names.items()))
+
+
+def _left_out(files: Sequence[Examined]) -> list[str]:
+    paths: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        if not file.is_usable:
+            paths[kind(file.verdict)].append(file.path)
+    if not paths:
+        return []
+    told = (f"{len(of)} {verdict} ({_examples(of)})" for verdict, of in sorted(paths.items()))
+    return [f"{LEFT_OUT}: {', '.join(told)}; docs/data.md says what each means"]
+
+
+def _examples(paths: Sequence[str]) -> str:
+    return ", ".join([*islice(sorted(paths), NUM_EXAMPLES), *(["…"] if len(paths) > NUM_EXAMPLES else [])])

@@ -1,0 +1,82 @@
+"""The top folders of a data set, as their names and the names of their files show them."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePath
+
+from PIL import Image
+
+from backbench.data.decode import FORMATS
+from backbench.data.listing import Listing, shown
+
+# Lower case, singular, without what joins two words.
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trainset", "trainingset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "valset", "validset", "validationset", "devset"), "val"),
+    **dict.fromkeys(("test", "testing", "testset", "eval", "evaluation", "evalset", "holdout"), "test"),
+}
+MOST_NAMES = 30
+
+
+@dataclass(frozen=True)
+class TopFolder:
+    """A top folder: how many images lie in it directly, and how many in each of its folders, at any depth."""
+
+    name: str
+    num_images: int
+    below: Mapping[str, int]
+
+    @property
+    def split(self) -> str:
+        return split_word(self.name)
+
+    @property
+    def holds_folders(self) -> bool:
+        """Whether its images lie in folders; a few strays beside them change nothing."""
+        return bool(self.below) and (not self.num_images or self.num_images < sum(self.below.values()))
+
+    @property
+    def content(self) -> str:
+        """Say what lies in it."""
+        inside = listed(sorted(self.below))
+        if self.holds_folders:
+            return f"{sum(self.below.values()):,} images in {inside}"
+        return f"{self.num_images:,} images {f'beside {inside}' if inside else 'and no class folder'}"
+
+
+def split_word(name: str) -> str:
+    """Return train, val or test where a name is a word for it, in any case and number; else nothing."""
+    word = re.sub(r"[\W_]", "", name.lower())
+    return SPLIT_WORDS.get(word) or SPLIT_WORDS.get(word.removesuffix("s"), "")
+
+
+@cache
+def _image_suffixes() -> frozenset[str]:
+    Image.init()
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
+
+
+def top_folders(listing: Listing) -> list[TopFolder]:
+    """Count by the ending of file names: nothing is opened yet. Where no name has one, every file counts."""
+    images = [file for file in listing.files if PurePath(file[-1]).suffix.lower() in _image_suffixes()]
+    direct: Counter[str] = Counter()
+    below: dict[str, dict[str, int]] = defaultdict(dict)
+    for path in listing.folders:
+        if len(path) == 2:
+            below[path[0]][path[1]] = 0
+    for file in images or listing.files:
+        if len(file) == 2:
+            direct[file[0]] += 1
+        elif len(file) > 2:
+            below[file[0]][file[1]] = below[file[0]].get(file[1], 0) + 1
+    return [TopFolder(path[0], direct[path[0]], below[path[0]]) for path in listing.folders if len(path) == 1]
+
+
+def listed(names: Iterable[str]) -> str:
+    """List names as text, the first thirty of them."""
+    texts = list(map(shown, names))
+    more = [f"{len(texts) - MOST_NAMES} more"] if len(texts) > MOST_NAMES else []
+    return ", ".join([*texts[:MOST_NAMES], *more])
