@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -29,7 +30,7 @@ from backbench.hardware import Gpu
 from backbench.records import BestRecord, Choice, write_best
 from tests.conftest import PROJECT, backbone_config, strategy_config
 
-IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000)
+IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000, 64, np.full(1797, 64), None)
 TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, {}, 10**11)
 PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "ImageNet-1k"}
 
@@ -404,7 +405,7 @@ def test_no_more_is_stored_than_the_strategy_allows(project: Path) -> None:
 
 def test_the_estimate_grows_with_images_trials_and_slower_machines(project: Path) -> None:
     strategy = strategy_config("fine_tuning")
-    many = Images({split: 100 * count for split, count in IMAGES.counts.items()}, 10, None, 700_000_000)
+    many = replace(IMAGES, counts={split: 100 * count for split, count in IMAGES.counts.items()}, num_bytes=7 * 10**8)
     once, more = cost_of(strategy), cost_of(strategy, many)
     for stage in ("embed", "sweep", "train"):
         fixed = cost.START_SECONDS[stage] + (stage != "embed") * cost.SUFFIX_SECONDS

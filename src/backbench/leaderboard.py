@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from backbench import artifacts
 from backbench.artifacts import Cell
+from backbench.data.dataset import DESCRIPTION, MADE_BY, sides_of
+from backbench.data.sizes import Enlarged, enlarged
 from backbench.errors import ArtifactError
 from backbench.predictions import Predictions, read_predictions
 from backbench.records import BestRecord, CellRecord, MetricsRecord, read_cell, read_metrics
@@ -27,6 +30,7 @@ class Row:
     `num_epochs` counts those of all trials together, the `num_pruned` pruned ones included.
     `test_accuracy_low` and `_high` bound the 95 % interval over test images and seeds.
     `model_bytes` is what the files of one model take, `num_macs` those of the backbone for one image.
+    `enlarged_share` is the share of all images that have fewer pixels than the backbone takes.
     """
 
     rank: int
@@ -57,6 +61,7 @@ class Row:
     num_trainable_parameters: int
     num_macs: int | None
     model_bytes: int | None
+    enlarged_share: float | None = None
 
     @property
     def name(self) -> str:
@@ -101,7 +106,7 @@ class Entry:
     """A row with what it was made of.
 
     `behind` is the best minus this one, None for the best itself. `intervals` are those of the headline numbers, over
-    `num_images` test images.
+    `num_images` test images. `enlarged` says which images the backbone saw enlarged; None for the pixels.
     """
 
     row: Row
@@ -109,6 +114,7 @@ class Entry:
     intervals: Mapping[str, Interval]
     num_images: int
     behind: PairedComparison | None = None
+    enlarged: Enlarged | None = None
 
     @property
     def record(self) -> CellRecord | None:
@@ -144,6 +150,12 @@ class Leaderboard:
         return next(entry for entry in self.entries if entry.row.is_baseline)
 
     @property
+    def enlarged(self) -> dict[str, Enlarged]:
+        """Which images were enlarged, by the name of each backbone that saw some."""
+        seen = sorted((entry for entry in self.entries), key=lambda entry: entry.row.backbone)
+        return {each.row.backbone: each.enlarged for each in seen if each.enlarged and each.enlarged.num_enlarged}
+
+    @property
     def tied(self) -> list[Row]:
         """The best, and every row that no difference to it is shown of."""
         return [row for row in self.rows if row.is_tied]
@@ -160,7 +172,18 @@ def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
     Raises:
         ArtifactError: a cell is missing, or its files do not fit together.
     """
-    return rank([*(_finished_cell(cell) for cell in cells), _finished_pixels()])
+    ranked = rank([*(_finished_cell(cell) for cell in cells), _finished_pixels()])
+    described = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
+    return replace(ranked, entries=tuple(_with_enlarged(entry, described) for entry in ranked.entries))
+
+
+def _with_enlarged(entry: Entry, described: Mapping[str, Any]) -> Entry:
+    """Say which images the backbone saw enlarged, of what `dataset.json` says."""
+    if entry.record is None:
+        return entry
+    input_pixels = entry.record.best.configuration["backbone"]["input_size_pixels"]
+    found = enlarged(sides_of(described), described["image_size_pixels"], input_pixels)
+    return replace(entry, enlarged=found, row=replace(entry.row, enlarged_share=found.share))
 
 
 def _finished_cell(cell: Cell) -> Finished:

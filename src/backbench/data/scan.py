@@ -15,7 +15,9 @@ import numpy as np
 
 from backbench.artifacts import file_sha256
 from backbench.config import DatasetConfig
-from backbench.data.decode import UNREADABLE, USABLE, Decoded, bounded, decode
+from backbench.data.decode import UNREADABLE, USABLE, Decoded, bounded, decode, header_size
+from backbench.data.pixels import PixelRule
+from backbench.data.sizes import deciding_side
 from backbench.errors import DatasetError
 
 NOT_IN_A_CLASS_FOLDER = "not in a class folder"
@@ -54,7 +56,10 @@ class Tree:
 
 @dataclass(frozen=True)
 class Examined:
-    """A file after it was opened; digests are hexadecimal SHA-256, of the file's bytes and of its pixels."""
+    """A file after it was opened; digests are hexadecimal SHA-256, of the file's bytes and of its pixels.
+
+    `largest_value` is of an image deeper than 8 bits alone.
+    """
 
     path: str
     label: str
@@ -64,6 +69,8 @@ class Examined:
     width: int | None
     height: int | None
     verdict: str
+    largest_value: int | None = None
+    is_nearly_constant: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -176,9 +183,9 @@ def _digest(file: Path) -> str:
         return ""
 
 
-def _look(candidate: Candidate, config: DatasetConfig) -> tuple[Examined, np.ndarray | None]:
+def _look(candidate: Candidate, config: DatasetConfig, rule: PixelRule) -> tuple[Examined, np.ndarray | None]:
     digest = _digest(candidate.file)
-    seen = decode(candidate.file, config) if digest else Decoded(UNREADABLE)
+    seen = decode(candidate.file, config, rule) if digest else Decoded(UNREADABLE)
     verdict = seen.verdict if candidate.label else NOT_IN_A_CLASS_FOLDER
     examined = Examined(
         path=candidate.path,
@@ -189,22 +196,43 @@ def _look(candidate: Candidate, config: DatasetConfig) -> tuple[Examined, np.nda
         width=seen.width,
         height=seen.height,
         verdict=verdict,
+        largest_value=seen.largest_value,
+        is_nearly_constant=seen.is_nearly_constant,
     )
     return examined, seen.pixels if examined.is_usable else None
 
 
-def examine(candidates: Sequence[Candidate], config: DatasetConfig) -> Iterator[tuple[Examined, np.ndarray | None]]:
+def examine(
+    candidates: Sequence[Candidate], config: DatasetConfig, rule: PixelRule
+) -> Iterator[tuple[Examined, np.ndarray | None]]:
     """Open every candidate once, in order, on a few threads; memory is bounded by one chunk of squares.
 
     Yields:
-        The verdict on the file alone, and its uint8 `(side, side, 3)` pixels where it is usable.
+        The verdict on the file alone, and its uint8 `(side, side, 3)` pixels where it is usable, and the rule has a
+        depth or needs none.
     """
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads:
+    with _threads() as threads:
         for start in range(0, len(candidates), FILES_PER_CHUNK):
             chunk = candidates[start : start + FILES_PER_CHUNK]
             with bounded(config.max_image_pixels):
-                seen = list(threads.map(lambda candidate: _look(candidate, config), chunk))
+                seen = list(threads.map(lambda candidate: _look(candidate, config, rule), chunk))
             yield from seen
+
+
+def header_sides(candidates: Sequence[Candidate], config: DatasetConfig) -> list[int]:
+    """Read the headers of what has a class, and return the deciding side of each picture that will be decoded."""
+    files = [candidate.file for candidate in candidates if candidate.label and candidate.file.is_file()]
+    with _threads() as threads, bounded(config.max_image_pixels):
+        sizes = [size for size in threads.map(header_size, files) if size is not None]
+    return [
+        deciding_side(width, height, config.resize)
+        for width, height in sizes
+        if min(width, height) >= config.min_size_pixels and width * height <= config.max_image_pixels
+    ]
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS))
 
 
 def without_duplicates(files: Sequence[Examined]) -> list[Examined]:

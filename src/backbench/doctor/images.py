@@ -5,21 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from backbench import artifacts
 from backbench.config import DatasetConfig
 from backbench.config_files import read_yaml
-from backbench.data.dataset import DESCRIPTION, SPLITS
+from backbench.data.dataset import DESCRIPTION, SPLITS, depth_bits_of, sides_of
 from backbench.data.decode import USABLE
-from backbench.data.scan import Candidate, Examined, tracked_folder, walk
+from backbench.data.scan import Candidate, Examined, header_sides, tracked_folder, walk
+from backbench.data.sizes import stored_side
 from backbench.data.split import assign_splits
 from backbench.doctor.finding import Finding, missing_by, ready, warning
 from backbench.errors import BackbenchError, DatasetError
+
+MOST_HEADERS = 2000
 
 
 @dataclass(frozen=True)
 class Images:
     """Images by split.
 
+    `sides` is int `(n,)`, the deciding side of each photograph: of all that are prepared, else of up to `MOST_HEADERS`
+    whose headers were read. `depth_bits` is as prepare found it, None where it has not run.
     `digest` is None where prepare has not run. `num_bytes` is the size of the files that prepare will read, 0 where it
     need not.
     """
@@ -28,6 +35,9 @@ class Images:
     num_classes: int
     digest: str | None
     num_bytes: int
+    stored_pixels: int
+    sides: np.ndarray
+    depth_bits: int | None
 
     @property
     def num_images(self) -> int:
@@ -38,33 +48,41 @@ class Images:
         return f"{parts}; {self.num_classes} classes"
 
 
-def look_at_images(config: DatasetConfig) -> tuple[Finding, Images | None]:
-    """Find the data set that is prepared, or else the folder that prepare will read; no image is opened."""
-    images = _prepared(config)
+def look_at_images(config: DatasetConfig, wanted_pixels: int) -> tuple[Finding, Images | None]:
+    """Find the data set that is prepared, or else the folder that prepare will read; of no image more than its header.
+
+    Args:
+        config: The data set.
+        wanted_pixels: What the largest backbone of the benchmark takes.
+    """
+    images = _prepared(config, wanted_pixels)
     if images is not None:
         return ready("data", f"{config.name} is prepared: {images}"), images
     try:
         folder, origin = _source(tracked_folder(config))
-        images = _counted(folder, config)
+        images = _counted(folder, config, wanted_pixels)
     except BackbenchError as error:
         return missing_by("data", error), None
     found = f"{config.name} is not prepared yet; of {folder}{origin}, if every file is a usable image: {images}"
     return ready("data", found), images
 
 
-def _prepared(config: DatasetConfig) -> Images | None:
+def _prepared(config: DatasetConfig, wanted_pixels: int) -> Images | None:
     """Return what prepare wrote, if it was for this configuration as far as its description tells."""
     try:
         described = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by="prepare")
     except (BackbenchError, ValueError):
         return None
-    keys = ("name", "image_size_pixels", "split_seed")
-    if any(described.get(key) != getattr(config, key) for key in keys):
+    if any(described.get(key) != getattr(config, key) for key in ("name", "resize", "split_seed")):
+        return None
+    sides = sides_of(described)
+    if described["image_size_pixels"] != stored_side(config, wanted_pixels, sides):
         return None
     if config.digest not in (None, described.get("digest")):
         return None
     counts = {split: sum(described["counts"].get(split, {}).values()) for split in SPLITS}
-    return Images(counts, len(described["classes"]), described["digest"], 0)
+    found = (described["image_size_pixels"], sides, depth_bits_of(described))
+    return Images(counts, len(described["classes"]), described["digest"], 0, *found)
 
 
 def _source(folder: Path) -> tuple[Path, str]:
@@ -81,13 +99,16 @@ def _source(folder: Path) -> tuple[Path, str]:
     raise DatasetError(f"expected images in {folder}/, found no such folder; {how}")
 
 
-def _counted(folder: Path, config: DatasetConfig) -> Images:
+def _counted(folder: Path, config: DatasetConfig, wanted_pixels: int) -> Images:
     tree = walk(folder)
     files = [_usable(candidate) for candidate in tree.candidates if candidate.label]
     split_of = assign_splits(files, tree.classes, tree.own_splits, config)
     counts = {split: list(split_of.values()).count(split) for split in SPLITS}
     num_bytes = sum(candidate.file.stat().st_size for candidate in tree.candidates if candidate.file.is_file())
-    return Images(counts, len(tree.classes), None, num_bytes)
+    drawn = [candidate for candidate in tree.candidates if candidate.path in split_of]
+    sides = np.array(header_sides(drawn[:: 1 + len(drawn) // MOST_HEADERS], config), dtype=int)
+    found = (stored_side(config, wanted_pixels, sides), sides, config.depth_bits)
+    return Images(counts, len(tree.classes), None, num_bytes, *found)
 
 
 def _usable(candidate: Candidate) -> Examined:

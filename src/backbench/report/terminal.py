@@ -24,7 +24,9 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def print_leaderboard(leaderboard: Leaderboard, console: Console) -> None:
-    """Print the rows in their order, then what failed and has none."""
+    """Print the rows in their order, which of them saw enlarged images, then what failed and has none."""
     print_table(HEADINGS, [_cells(row) for row in leaderboard.rows], console, numbers=HEADINGS[NUM_TEXT_COLUMNS:])
+    for name, found in leaderboard.enlarged.items():
+        print(f"{name}: {found}", flush=True)
     for name, reason in leaderboard.failed.items():
         print(f"no row: {name} failed at {reason}", flush=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -15,6 +15,7 @@ from backbench.backbones.graph import preprocess
 from backbench.config import DatasetConfig
 from backbench.config_files import read_named
 from backbench.data.augment import resized
+from backbench.data.pixels import PixelRule
 from backbench.data.scan import examine, walk, without_duplicates
 from backbench.data.store import content_digest
 from backbench.errors import ConfigError, DatasetError
@@ -64,7 +65,9 @@ def shipped_data(config: DatasetConfig, folder: Path) -> TargetData:
         DatasetError: the folder is missing, or holds other images than those whose digest the configuration pins.
     """
     tree = walk(folder)
-    seen = list(examine(tree.candidates, replace(config, path=str(folder))))
+    assert config.image_size_pixels is not None  # what is shipped says it
+    rule = PixelRule(config.image_size_pixels, config.resize, config.depth_bits)
+    seen = list(examine(tree.candidates, config, rule))
     files = without_duplicates([file for file, _ in seen])
     digest = content_digest(files)
     if config.digest not in (None, digest):
