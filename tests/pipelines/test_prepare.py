@@ -53,7 +53,7 @@ def test_the_last_line_says_what_was_left_out(tmp_path: Path, monkeypatch: pytes
     save(picture(0), Path("data/cat/copy.png"))
     assert prepare(config_for(Path("data"))) == (
         "tiny: 2 classes, train 11, val 4, test 4, left out: 2 conflicting label, 1 exact duplicate;"
-        " every file's verdict is in work/dataset/manifest.csv"
+        " crop to 16 x 16 px; every file's verdict is in work/dataset/manifest.csv"
     )
 
 
@@ -80,7 +80,7 @@ def test_a_folder_of_ones_own_images_is_prepared_without_tensorflow(tmp_path: Pa
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    done = run_prepare(tmp_path, "dataset=folder")
+    done = run_prepare(tmp_path, "dataset=folder", "dataset.image_size_pixels=32")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: data: expected a folder of class folders, found none; run `dvc pull` or put it there"
