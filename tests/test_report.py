@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from backbench import artifacts
 from backbench.costs import MeasuredCost
 from backbench.environment import Environment
 from backbench.findings import Foretold, Transferability, answer
@@ -257,7 +258,7 @@ def test_rows_that_saw_enlarged_images_are_named(capsys: pytest.CaptureFixture[s
     content = artifacts.read_json(artifacts.DATASET / "dataset.json", made_by="prepare")
     artifacts.write_json(artifacts.DATASET / "dataset.json", {**content, "image_size_pixels": 12, "sides": {"12": 150}})
     assert leaderboard().enlarged == {}
-    assert "sees enlarged images" not in page()
+    assert "sees them enlarged" not in page()
 
 
 def test_depth_and_nearly_constant_images_are_on_the_page() -> None:
