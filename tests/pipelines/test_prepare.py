@@ -16,6 +16,11 @@ from backbench.stages.prepare import prepare
 from tests.image_folders import config_for, make_folder, picture, save
 
 ROOT = Path(__file__).parents[2]
+# SHA-256 of the stored training images, as commit c1847df wrote them: PNG files of 64 px, which nothing resamples.
+PIXELS = {
+    "photodigits": "abfcb298475535818718eaa6ddba8c68fd48e25155db401f992b063a5980e6f2",
+    "digits": "254d72411809dd9a82d6ca1a122db75a9daa48dbc6cbc624ac7de70af8911704",
+}
 
 
 def shipped(name: str) -> DatasetConfig:
@@ -44,6 +49,7 @@ def test_shipped_sets_are_the_pinned_ones(name: str, tmp_path: Path, monkeypatch
     assert dataset.digest == shipped(name).digest
     assert [len(dataset.labels[split]) for split in SPLITS] == [200, 400, 1197]
     assert dataset.images["train"].shape == (200, 64, 64, 3)
+    assert dataset.sha256["images-train.npy"] == PIXELS[name]
 
 
 def test_the_last_line_says_what_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

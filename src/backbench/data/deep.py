@@ -89,8 +89,11 @@ def read_whole(path: Path) -> tuple[np.ndarray, dict[Any, Any]]:
         bytes_of, about = _decoded(path, "RGBA")
         return bytes_of.view(">u2").astype(np.uint16), about
     high, about = _decoded(path, layout)
-    low, _ = _decoded(path, layout.replace("16B", "16L"))
-    return high.astype(np.uint16) << 8 | low, about
+    values = high.astype(np.uint16)
+    del high
+    values <<= 8
+    values |= _decoded(path, layout.replace("16B", "16L"))[0]
+    return values, about
 
 
 def _decoded(path: Path, layout: str) -> tuple[np.ndarray, dict[Any, Any]]:
