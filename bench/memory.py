@@ -89,6 +89,7 @@ def write_noise(folder: Path, num_images: int, pixels: int) -> None:
         artifacts.write_array(labels_file(folder, split), random.integers(NUM_CLASSES, size=number, dtype=np.int32))
     classes = [str(label) for label in range(NUM_CLASSES)]
     description = {"name": "noise", "classes": classes, "digest": "noise", "sha256": {}, "image_size_pixels": pixels}
+    description |= {"depth": None, "sides": {str(pixels): num_images}}
     artifacts.write_json(folder / DESCRIPTION, description)
 
 
@@ -118,6 +119,8 @@ def cell_config(pixels: int) -> CellConfig:
             name="noise",
             path="data",
             image_size_pixels=pixels,
+            resize="crop",
+            depth_bits=None,
             min_size_pixels=8,
             max_image_pixels=50_000_000,
             val_fraction=0.2,

@@ -110,6 +110,8 @@ def _dataset(train_per_class: int, val_per_class: int, side_pixels: int) -> Data
         name="digits",
         path="data",
         image_size_pixels=side_pixels,
+        resize="crop",
+        depth_bits=None,
         train_per_class=train_per_class,
         val_per_class=val_per_class,
         min_size_pixels=8,

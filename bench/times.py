@@ -22,7 +22,7 @@ from rich.table import Table
 from backbench.units import UNKNOWN, size
 
 TIMINGS = Path("work/timings")
-STAGES = ("prepare", "baseline", "embed", "sweep", "train", "measure", "compare")
+STAGES = ("size", "prepare", "baseline", "embed", "sweep", "train", "measure", "compare")
 # They import MLflow when they begin, not with their module.
 WITH_MLFLOW = ("sweep", "train", "compare")
 

@@ -103,6 +103,8 @@ def write_dataset(classes: Sequence[str] = CLASSES) -> None:
     test_labels = labels(classes)
     counts["test"] = dict(zip(classes, np.bincount(test_labels).tolist(), strict=True))
     content = {"name": "synthetic", "classes": list(classes), "digest": DIGESTS["data"], "image_size_pixels": 8}
+    sides = {"8": sum(sum(of.values()) for of in counts.values())}
+    content |= {"resize": "crop", "sides": sides, "depth": None, "num_nearly_constant": 0}
     left_out = {
         "rejected": {"unreadable": 2, "exact duplicate": 1},
         "litter": {"@eaDir": 3},
@@ -135,9 +137,11 @@ def manifest() -> list[dict[str, object]]:
             "label": path.split("/")[0],
             "width": 8,
             "height": 8,
+            "depth_bits": "",
             "split": "train" if verdict == "used" else "",
             "position": 0 if verdict == "used" else "",
             "verdict": verdict,
+            "note": "",
         }
         for path, verdict in verdicts.items()
     ]
@@ -192,9 +196,13 @@ def write_cell(
     chosen = min(study, key=lambda trial: trial.val_loss)
     ranges = {"learning_rate": {"low": 1e-4, "high": 1e-1}, "weight_decay": {"low": 1e-5, "high": 1e-1}}
     configuration = {
-        "dataset": {"name": "synthetic", "split_seed": 0},
+        "dataset": {"name": "synthetic", "image_size_pixels": 8, "resize": "crop", "split_seed": 0},
         "weights": {"name": "formula"},
-        "backbone": {"name": cell.backbone, "formula": None},
+        "backbone": {
+            "name": cell.backbone,
+            "input_size_pixels": 12 if cell.backbone == BACKBONES[0] else 8,
+            "formula": None,
+        },
         "strategy": {"name": cell.strategy, **ranges, "rates": [0.001, 1e-05]},
     }
     choice = Choice(

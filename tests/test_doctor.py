@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -31,8 +32,9 @@ from backbench.records import BestRecord, Choice
 from backbench.result_files import write_best
 from tests.clock import computed
 from tests.conftest import PROJECT, backbone_config, strategy_config
+from tests.image_folders import picture, save
 
-IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000)
+IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000, 64, np.full(1797, 64), None)
 TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, {}, 10**11)
 PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "ImageNet-1k"}
 
@@ -85,7 +87,7 @@ def test_a_project_that_lacks_nothing_is_ready(project: Path, capsys: pytest.Cap
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("ready, ")
     assert lines[-1].endswith("next: make repro")
-    assert any("10 cells, 34 stages, 80 trials, 30 final fits" in line for line in lines)
+    assert any("10 cells, 35 stages, 80 trials, 30 final fits" in line for line in lines)
 
 
 def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +96,7 @@ def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -
     told = json.loads(capsys.readouterr().out)
     assert told["is_ready"] is False
     assert told["cost"]["jobs"] == 3
-    assert told["cost"]["num_stages"] == 34
+    assert told["cost"]["num_stages"] == 35
     assert {finding["verdict"] for finding in told["findings"]} <= set(Verdict)
 
 
@@ -150,7 +152,7 @@ def test_missing_images_stop(project: Path) -> None:
 
 def test_images_are_counted_as_prepare_would_split_them(project: Path) -> None:
     config = read_plan().one.dataset
-    (finding,), images = look_at_images(config)
+    (finding,), images = look_at_images(config, 80)
     assert finding.verdict is Verdict.READY
     assert images is not None
     assert images.counts == {"train": 12, "val": 4, "test": 4}
@@ -185,7 +187,7 @@ def test_the_doctor_tells_all_that_prepare_would_refuse_a_finding_for_each(proje
 def test_images_that_dvc_brings_are_counted_where_they_are(project: Path) -> None:
     Path("data").rename("origin")
     Path("data.dvc").write_text("deps:\n- path: origin\nouts:\n- path: data\n", encoding="utf-8")
-    (finding,), images = look_at_images(read_plan().one.dataset)
+    (finding,), images = look_at_images(read_plan().one.dataset, 80)
     assert images is not None
     assert images.num_images == 20
     assert "origin (a run copies it to data/)" in finding.found
@@ -197,25 +199,99 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
         "name": config.name,
         "classes": ["a", "b"],
         "digest": "d",
-        "image_size_pixels": config.image_size_pixels,
+        "image_size_pixels": 80,
+        "resize": config.resize,
+        "sides": {"50": 3, "100": 10},
+        "depth": {"bits": 12, "is_declared": False, "largest_value": 4000, "num_images": 13},
         "counts": {"train": {"a": 3, "b": 4}, "val": {"a": 1, "b": 1}, "test": {"a": 2, "b": 2}},
         "split_seed": config.split_seed,
     }
     artifacts.write_json(artifacts.DATASET / "dataset.json", described)
-    (finding,), images = look_at_images(config)
+    (finding,), images = look_at_images(config, 80)
     assert "is prepared: train 7, val 2, test 4; 2 classes" in finding.found
     assert images is not None
     assert images.digest == "d"
+    assert (images.stored_pixels, images.depth_bits) == (80, 12)
+    np.testing.assert_array_equal(images.sides, [50] * 3 + [100] * 10)
     changes: list[dict[str, Any]] = [
         {"split_seed": 1},
         {"min_per_class": 2},
         {"skip_folders": []},
         {"layout": "classes"},
+        {"resize": "pad"},
+        {"image_size_pixels": 64},
     ]
-    for change in changes:
-        _, others = look_at_images(replace(config, **change))
+    larger_backbone_of_larger_photographs = (config, 90)
+    for other in [*((replace(config, **change), 80) for change in changes), larger_backbone_of_larger_photographs]:
+        _, others = look_at_images(*other)
         assert others is not None
         assert others.digest is None
+
+
+def test_a_prepared_data_set_that_has_no_more_pixels_fits_a_larger_backbone_too(project: Path) -> None:
+    config = read_plan().one.dataset
+    described = {
+        "name": config.name,
+        "classes": ["a", "b"],
+        "digest": "d",
+        "image_size_pixels": 80,
+        "resize": config.resize,
+        "sides": {"80": 3},
+        "depth": None,
+        "counts": {"train": {"a": 1}, "val": {"a": 1}, "test": {"a": 1}},
+        "split_seed": config.split_seed,
+    }
+    artifacts.write_json(artifacts.DATASET / "dataset.json", described)
+    for wanted_pixels in (80, 600):
+        _, images = look_at_images(config, wanted_pixels)
+        assert images is not None
+        assert images.digest == "d"
+
+
+def photographs(*sizes: tuple[int, int]) -> None:
+    """Make the project's images real ones of these sizes, in turn."""
+    for number, file in enumerate(sorted(Path("data").glob("*/*.png"))):
+        save(picture(number, size=sizes[number % len(sizes)]), file)
+
+
+@pytest.mark.parametrize(
+    ("image_size_pixels", "size", "found", "advice"),
+    [
+        (None, (90, 100), "stored at 80 px by crop, as far as the headers of 20 photographs tell; no backbone", ""),
+        (
+            None,
+            (64, 100),
+            "inception_v3_slim: all images are enlarged to 80 px, 1.25 times in the median",
+            "the photographs have no more pixels: mind it when these rows are compared with others",
+        ),
+        (
+            40,
+            (90, 100),
+            "inception_v3_slim: all images are enlarged to 80 px, 2.00 times in the median",
+            "set image_size_pixels: null in conf/dataset/folder.yaml: the photographs have more pixels",
+        ),
+    ],
+)
+def test_who_would_see_enlarged_images_is_said_before_a_run(
+    project: Path, image_size_pixels: int | None, size: tuple[int, int], found: str, advice: str
+) -> None:
+    edit(Path("conf/dataset/folder.yaml"), image_size_pixels=image_size_pixels)
+    photographs(size)
+    finding = of(examine().findings, "image size")
+    assert finding.verdict is (Verdict.WARNING if advice else Verdict.READY)
+    assert found in finding.found
+    assert finding.advice == advice
+
+
+def test_the_cost_of_pixels_is_of_the_side_that_will_be_stored(project: Path) -> None:
+    for wanted, expected in ((300, 300), (600, 400)):
+        photographs((400, 500))
+        _, images = look_at_images(read_plan().one.dataset, wanted)
+        assert images is not None
+        assert images.stored_pixels == expected
+        smaller = replace(images, stored_pixels=1)
+        costs = [estimated(read_plan(), each, TWO_CORES, jobs=1).disk_bytes for each in (images, smaller)]
+        assert costs[0] - costs[1] == 2 * images.num_images * 3 * (expected**2 - 1)
 
 
 # Weights
@@ -439,7 +515,7 @@ def test_no_more_is_stored_than_the_strategy_allows(project: Path) -> None:
 
 def test_the_estimate_grows_with_images_trials_and_slower_machines(project: Path) -> None:
     strategy = strategy_config("fine_tuning")
-    many = Images({split: 100 * count for split, count in IMAGES.counts.items()}, 10, None, 700_000_000)
+    many = replace(IMAGES, counts={split: 100 * count for split, count in IMAGES.counts.items()}, num_bytes=7 * 10**8)
     once, more = cost_of(strategy), cost_of(strategy, many)
     for stage in ("embed", "sweep", "train"):
         fixed = cost.START_SECONDS[stage] + (stage != "embed") * cost.SUFFIX_SECONDS
@@ -466,7 +542,8 @@ def test_the_default_benchmark_takes_minutes_not_hours(project: Path) -> None:
 def earlier_run(config: CellConfig, *, data: str) -> None:
     """What sweep leaves of a cell, and what embed and sweep took to compute."""
     cell, digests = Cell(config.backbone.name, config.strategy.name), {"data": data, "weights": "w"}
-    configuration = {**resolved(config), "backend": "tensorflow"}
+    prepared = replace(config.dataset, image_size_pixels=IMAGES.stored_pixels)
+    configuration = {**resolved(replace(config, dataset=prepared)), "backend": "tensorflow"}
     key = artifacts.fingerprint(configuration, digests)
     choice = Choice(0, "output", 0.1, 0.1, 1.0, 0.5)
     record = BestRecord(key, cell.backbone, cell.strategy, 8, 0, 80, choice, "none", digests, configuration)
@@ -486,15 +563,16 @@ def test_what_the_same_cell_took_before_goes_before_an_estimate(project: Path) -
     assert found["train"].num_measured == 0
 
 
-@pytest.mark.parametrize("difference", ["images", "strategy", "not prepared"])
+@pytest.mark.parametrize("difference", ["images", "size", "strategy", "not prepared"])
 def test_what_another_cell_took_is_no_measurement(project: Path, difference: str) -> None:
     config = one_cell(strategy_config("feature_extraction"))
     earlier_run(config, data="d")
     if difference == "strategy":
         config = replace(config, strategy=strategy_config("feature_extraction", epochs=31))
-    digest = {"images": "e", "strategy": "d", "not prepared": None}[difference]
-    assert earlier.earlier_choice(config, replace(IMAGES, digest=digest)) is None
-    found = estimated(Plan((config,)), replace(IMAGES, digest=digest), TWO_CORES, jobs=1).stages
+    digest = {"images": "e", "not prepared": None}.get(difference, "d")
+    images = replace(IMAGES, digest=digest, stored_pixels=65 if difference == "size" else IMAGES.stored_pixels)
+    assert earlier.earlier_choice(config, images) is None
+    found = estimated(Plan((config,)), images, TWO_CORES, jobs=1).stages
     assert all(found[stage].num_measured == 0 for stage in ("embed", "sweep", "train"))
 
 

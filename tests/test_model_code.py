@@ -27,6 +27,6 @@ def test_the_copied_modules_suffice_to_import_the_exported_model(tmp_path: Path)
 
 def test_what_searches_compares_or_records_is_not_among_them() -> None:
     names = {file.as_posix() for file in needed_modules()}
-    assert {"exported_model.py", "backbones/hub.py", "backbones/resnext.py", "data/decode.py"} <= names
+    assert {"exported_model.py", "backbones/hub.py", "backbones/resnext.py", "data/pixels.py"} <= names
     assert not names & {"search.py", "tracking.py", "leaderboard.py", "training.py", "served_model.py"}
     assert all((PACKAGE / name).is_file() for name in names)

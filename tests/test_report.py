@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from backbench import artifacts
 from backbench.answering import answer
 from backbench.costs import MeasuredCost
 from backbench.environment import Environment
@@ -302,6 +303,31 @@ def test_the_terminal_says_which_class_the_accuracy_hides(capsys: pytest.Capture
     assert lines[-2].startswith(
         "vgg16_slim with fine_tuning is chosen by validation, but it finds the class <local> in"
     )
+
+
+def test_rows_that_saw_enlarged_images_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Photographs of 8 pixels a side: resnet50_slim takes 12 here, vgg16_slim 8."""
+    words = "resnet50_slim: all images are enlarged to 12 px, 1.50 times in the median"
+    print_leaderboard(leaderboard(), Console())
+    assert capsys.readouterr().out.splitlines()[-3] == words
+    assert words.replace("_", "_<wbr>") in page()
+    shares = {row.backbone: row.enlarged_share for row in leaderboard().rows}
+    assert shares == {"resnet50_slim": 1.0, "vgg16_slim": 0.0, "pixels": None}
+    content = artifacts.read_json(artifacts.DATASET / "dataset.json", made_by="prepare")
+    artifacts.write_json(artifacts.DATASET / "dataset.json", {**content, "image_size_pixels": 12, "sides": {"12": 150}})
+    assert leaderboard().enlarged == {}
+    assert "sees them enlarged" not in page()
+
+
+def test_depth_and_nearly_constant_images_are_on_the_page() -> None:
+    assert "deeper than 8 bits" not in page()
+    content = artifacts.read_json(artifacts.DATASET / "dataset.json", made_by="prepare")
+    depth = {"bits": 12, "is_declared": False, "largest_value": 4000, "num_images": 1500}
+    artifacts.write_json(artifacts.DATASET / "dataset.json", {**content, "depth": depth, "num_nearly_constant": 7})
+    text = page()
+    assert "1,500 images deeper than 8 bits, scaled as 12-bit" in text
+    assert "<dt>nearly constant</dt><dd>7 images" in text
+    assert "8 × 8 pixels, by crop" in text
 
 
 def test_terminals_get_a_table() -> None:

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backbench.data.pixels import PixelRule
 from backbench.data.scan import FILES_PER_CHUNK, Examined, examine, look_at_headers, walk, without_duplicates
 from backbench.errors import DatasetError
 from tests.image_folders import config_for, make_folder, picture, save
 
+RULE = PixelRule(side_pixels=16, resize="crop", depth_bits=None)
+
 
 def verdicts(folder: Path, **changes: object) -> dict[str, str]:
-    files = [file for file, _ in examine(walk(folder, config_for(folder)).candidates, config_for(folder, **changes))]
+    config = config_for(folder, **changes)
+    files = [file for file, _ in examine(walk(folder, config_for(folder)).candidates, config, RULE)]
     return {file.path: file.verdict for file in without_duplicates(files)}
 
 
@@ -126,7 +130,7 @@ def test_every_file_has_a_verdict(tmp_path: Path) -> None:
 def test_files_stay_in_order_over_chunks_and_threads(tmp_path: Path) -> None:
     make_folder(tmp_path, FILES_PER_CHUNK)
     candidates = walk(tmp_path, config_for(tmp_path)).candidates
-    seen = list(examine(candidates, config_for(tmp_path)))
+    seen = list(examine(candidates, config_for(tmp_path), RULE))
     assert [file.path for file, _ in seen] == [candidate.path for candidate in candidates]
     for (_, pixels), candidate in zip(seen, candidates, strict=True):
         np.testing.assert_array_equal(pixels, np.asarray(Image.open(candidate.file)))

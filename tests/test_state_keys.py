@@ -21,7 +21,17 @@ from tests.image_folders import config_for
 
 BOUNDARY = BoundaryRecord("last_stage", "conv5", 1, 1, {"train": True}, 0.0)
 STORE = StoreRecord(4, "weights", None, "images", {"conv5/train.npy": "a"}, (BOUNDARY,))
-DATASET = Dataset("tiny", ("cat", "dog"), "images", {"images-train.npy": "a"}, 16, {}, {})
+DATASET = Dataset(
+    name="tiny",
+    classes=("cat", "dog"),
+    digest="images",
+    sha256={"images-train.npy": "a"},
+    image_size_pixels=16,
+    depth_bits=None,
+    sides=np.array([16, 16]),
+    images={},
+    labels={},
+)
 SEARCH = SearchConfig(
     name="few",
     sampler="quasi_random",

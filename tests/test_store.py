@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ from PIL import Image
 
 from backbench import artifacts
 from backbench.artifacts import file_sha256
+from backbench.config import DatasetConfig
 from backbench.data.dataset import MANIFEST, SPLITS, open_dataset
+from backbench.data.decode import Decoded, decode
+from backbench.data.pixels import PixelRule
 from backbench.data.store import MANIFEST_COLUMNS, prepare_dataset
 from backbench.errors import ArtifactError, DatasetError
 from tests.image_folders import config_for, make_folder, picture, save
@@ -47,9 +51,11 @@ def test_the_manifest_has_a_row_for_every_file(data: Path, tmp_path: Path) -> No
         "label": "dog",
         "width": "",
         "height": "",
+        "depth_bits": "",
         "split": "",
         "position": "",
         "verdict": "not an image",
+        "note": "",
     }
 
 
@@ -238,3 +244,104 @@ def test_opened_pixels_cannot_be_changed(data: Path, tmp_path: Path) -> None:
     prepare_dataset(config_for(data), tmp_path / "dataset")
     with pytest.raises(ValueError, match="read-only"):
         open_dataset(tmp_path / "dataset").images["train"][0] = 0
+
+
+def deep_folder(folder: Path, *, largest: int) -> Path:
+    """Write five 16-bit grey images a class; those of `dog` go up to `largest`, those of `cat` to a quarter of it."""
+    for seed, (name, brightness) in enumerate((("cat", 0.25), ("dog", 1.0))):
+        for number in range(5):
+            noise = np.random.default_rng([seed, number]).random((16, 16))
+            noise[0, 0] = 1
+            save(Image.fromarray((noise * brightness * largest).astype(np.uint16)), folder / name / f"{number}.png")
+    return folder
+
+
+def stored(target: Path, path: str) -> np.ndarray:
+    (row,) = [row for row in manifest_of(target) if row["path"] == path]
+    return np.asarray(open_dataset(target).images[row["split"]][int(row["position"])])
+
+
+def test_deep_images_are_scaled_by_one_depth_and_not_each_by_its_own(tmp_path: Path) -> None:
+    described = prepare_dataset(config_for(deep_folder(tmp_path / "data", largest=4000)), tmp_path / "dataset")
+    assert described["depth"] == {"bits": 12, "is_declared": False, "largest_value": 4000, "num_images": 10}
+    assert open_dataset(tmp_path / "dataset").depth_bits == 12
+    for path, largest in (("cat/0.png", 1000), ("dog/0.png", 4000)):
+        assert stored(tmp_path / "dataset", path).max() == round(largest * 255 / 4095)
+    assert {row["depth_bits"] for row in manifest_of(tmp_path / "dataset")} == {"12"}
+    assert {row["verdict"] for row in manifest_of(tmp_path / "dataset")} == {"used"}
+
+
+def test_a_declared_depth_is_taken(tmp_path: Path) -> None:
+    folder = deep_folder(tmp_path / "data", largest=900)
+    observed = prepare_dataset(config_for(folder), tmp_path / "observed")
+    declared = prepare_dataset(config_for(folder, depth_bits=12), tmp_path / "declared")
+    assert (observed["depth"]["bits"], declared["depth"]["bits"]) == (10, 12)
+    assert declared["depth"]["is_declared"] is True
+    assert stored(tmp_path / "observed", "dog/0.png").max() == round(900 * 255 / 1023)
+    assert stored(tmp_path / "declared", "dog/0.png").max() == round(900 * 255 / 4095)
+    assert observed["digest"] == declared["digest"]
+
+
+def test_only_deep_images_are_decoded_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder(deep_folder(tmp_path / "data", largest=4000), 6)
+    looked: list[str] = []
+
+    def counted(path: Path, config: DatasetConfig, rule: PixelRule) -> Decoded:
+        looked.append(path.relative_to(folder).as_posix())
+        return decode(path, config, rule)
+
+    monkeypatch.setattr("backbench.data.scan.decode", counted)
+    described = prepare_dataset(config_for(folder), tmp_path / "dataset")
+    assert described["depth"]["num_images"] == 10
+    deep = {f"{label}/{number}.png" for label in ("cat", "dog") for number in range(5)}
+    assert Counter(looked) == {row["path"]: 1 + (row["path"] in deep) for row in manifest_of(tmp_path / "dataset")}
+
+
+def test_the_same_picture_of_8_and_of_16_bits_is_a_duplicate(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data", 6)
+    shades = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+    shades[0, 0] = 255
+    save(Image.fromarray(shades), folder / "cat" / "a.png")
+    save(Image.fromarray(shades.astype(np.uint16) * 257), folder / "cat" / "b.png")
+    prepare_dataset(config_for(folder), tmp_path / "dataset")
+    verdicts = {row["path"]: row["verdict"] for row in manifest_of(tmp_path / "dataset")}
+    assert verdicts["cat/b.png"] == "exact duplicate of cat/a.png"
+
+
+def test_a_value_over_the_declared_depth_leaves_no_trace(tmp_path: Path) -> None:
+    folder = deep_folder(tmp_path / "data", largest=4000)
+    with pytest.raises(DatasetError, match=r"conf/dataset/tiny.yaml: depth_bits: expected values up to 1023, as of 10"):
+        prepare_dataset(config_for(folder, depth_bits=10), tmp_path / "dataset")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_nearly_constant_image_is_used_and_said(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data", 6)
+    save(Image.new("RGB", (16, 16), (40, 41, 40)), folder / "cat" / "flat.png")
+    described = prepare_dataset(config_for(folder), tmp_path / "dataset")
+    rows = {row["path"]: row for row in manifest_of(tmp_path / "dataset")}
+    assert (rows["cat/flat.png"]["verdict"], rows["cat/flat.png"]["note"]) == ("used", "nearly constant")
+    assert rows["cat/000.png"]["note"] == ""
+    assert described["num_nearly_constant"] == 1
+
+
+@pytest.mark.parametrize(("resize", "side"), [("crop", 20), ("pad", 50), ("squash", 20)])
+def test_an_open_size_is_what_is_wanted_as_far_as_the_photographs_have_it(
+    tmp_path: Path, resize: str, side: int
+) -> None:
+    folder = tmp_path / "data"
+    for number in range(12):
+        save(picture(number, size=(50, 20)), folder / ("cat" if number % 2 else "dog") / f"{number}.png")
+    config = config_for(folder, image_size_pixels=None, resize=resize)
+    for wanted, expected in ((16, 16), (600, side)):
+        described = prepare_dataset(config, tmp_path / "dataset", wanted)
+        assert described["image_size_pixels"] == expected
+        assert described["sides"] == {str(side): 12}
+        assert described["resize"] == resize
+        np.testing.assert_array_equal(open_dataset(tmp_path / "dataset").sides, [side] * 12)
+        assert open_dataset(tmp_path / "dataset").images["train"].shape[1:] == (expected, expected, 3)
+
+
+def test_a_size_that_is_a_number_is_that_number(tmp_path: Path) -> None:
+    described = prepare_dataset(config_for(make_folder(tmp_path / "data"), image_size_pixels=33), tmp_path / "d", 600)
+    assert described["image_size_pixels"] == 33

@@ -24,6 +24,7 @@ from backbench.errors import ArtifactError
 from backbench.file_systems import has_locks
 
 DATASET = Path("work/dataset")
+IMAGE_SIZE = Path("work/image_size.json")
 BASELINE = Path("results/pixels")
 BASELINE_PREDICTIONS = Path("work/predictions/pixels.parquet")
 LEADERBOARD = Path("results/leaderboard.csv")

@@ -5,7 +5,20 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from backbench.value_types import STRICT, Count, Float, FolderBelow, Name, PartOf, Seed, Sha256, Share, Text, together
+from backbench.value_types import (
+    STRICT,
+    Count,
+    Float,
+    FolderBelow,
+    Int,
+    Name,
+    PartOf,
+    Seed,
+    Sha256,
+    Share,
+    Text,
+    together,
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -28,10 +41,17 @@ NO_AUGMENTATION = AugmentationConfig(
     shift=0.0, rotate_degrees=0.0, scale=0.0, horizontal_flip=False, brightness=0.0, contrast=0.0
 )
 
+Resize = Literal["crop", "pad", "squash"]
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DatasetConfig:
-    """A folder of class folders, and how it is split.
+    """A folder of class folders, how its pictures become squares, and how it is split.
+
+    `image_size_pixels` is the side of the stored squares; null is what the largest backbone of the benchmark takes,
+    where the photographs have it. `resize` keeps the central square (`crop`), the whole picture on grey (`pad`), or the
+    whole picture, both sides scaled apart (`squash`). `depth_bits` is how many bits the values of integer images deeper
+    than 8 bits have; null is what the largest value of all of them takes.
 
     `val_per_class` and `train_per_class` may be null: then `val_fraction` and `test_fraction` decide.
     `layout` says what the top folders are; null finds it out. `skip_folders` are left out, such as `test` or
@@ -45,7 +65,9 @@ class DatasetConfig:
     skip_folders: list[FolderBelow] | None = None
     min_per_class: Count | None = None
     digest: Sha256 | None = None
-    image_size_pixels: Count
+    image_size_pixels: Count | None
+    resize: Resize
+    depth_bits: Annotated[Int, Field(ge=8, le=16)] | None
     min_size_pixels: Count
     max_image_pixels: Count
     train_per_class: Count | None = None

@@ -10,7 +10,8 @@ from backbench.activations import ComputedActivations, PreparedImages, outputs
 from backbench.backbone_config import BackboneConfig
 from backbench.backbones.weights import fill, unfilled_backbone
 from backbench.config import NO_AUGMENTATION, StrategyConfig, to_typed
-from backbench.data.decode import square
+from backbench.data.deep import scaled
+from backbench.data.pixels import PixelRule
 from backbench.determinism import computing_in
 from backbench.errors import DatasetError
 from backbench.evaluation import probabilities_of
@@ -39,7 +40,7 @@ class ExportedModel:
         description = read_description(folder, made_by="train")
         verify_weights(folder, description)
         self.classes = tuple(description.classes)
-        self._side_pixels = int(description.configuration["dataset"]["image_size_pixels"])
+        self._rule = _pixel_rule(description)
         where = str(folder / DESCRIPTION)
         self._backbone = to_typed(description.configuration["backbone"], BackboneConfig, where=where)
         halves = self._cut_backbone(description)
@@ -55,8 +56,8 @@ class ExportedModel:
         """Return the probability of every class.
 
         Args:
-            images: uint8 RGB `(n, height, width, 3)`; of another size than the benchmark's squares, the central square
-                of each is resized, as `prepare` does.
+            images: uint8 RGB `(n, height, width, 3)`, resized as `prepare` does: cropped, padded or squashed. Where the
+                benchmark's images were deeper than 8 bits, uint16 too, which is scaled by the same depth.
 
         Returns:
             float32 `(n, num_classes)`.
@@ -64,21 +65,29 @@ class ExportedModel:
         Raises:
             DatasetError: `images` has another shape or dtype, or no image.
         """
-        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
+        allowed = ["uint8"] if self._rule.depth_bits is None else ["uint8", "uint16"]
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype not in allowed or not len(images):
             raise DatasetError(
-                f"expected uint8 RGB images (n, height, width, 3), found {images.dtype} {images.shape}; convert them"
+                f"expected {' or '.join(allowed)} RGB images (n, height, width, 3), found {images.dtype} "
+                f"{images.shape}; convert them"
             )
         prepared = PreparedImages(self._squares(images), self._backbone, NO_AUGMENTATION, seed=0)
         unlabelled = np.zeros(len(images), dtype=np.int32)
         return probabilities_of(outputs(self._trained, ComputedActivations(prepared, unlabelled, self._prefix, 1)))
 
     def _squares(self, images: np.ndarray) -> np.ndarray:
-        if images.shape[1:3] == (self._side_pixels, self._side_pixels):
-            return images
-        return np.stack([square(Image.fromarray(image), self._side_pixels) for image in images])
+        if images.dtype == np.uint16 and self._rule.depth_bits is not None:
+            images = scaled(images, self._rule.depth_bits)
+        return np.stack([np.asarray(self._rule.square(Image.fromarray(image))) for image in images])
 
     def _cut_backbone(self, description: ModelDescription) -> CutModel:
         configuration = description.configuration
         with computing_in(configuration["precision"]):
             graph = unfilled_backbone(self._backbone, weights_name=configuration["weights"]["name"])
         return cut(graph, resolve_boundary(graph, self._backbone, description.boundary))
+
+
+def _pixel_rule(description: ModelDescription) -> PixelRule:
+    """Return how the data set's images were prepared, by which new ones are."""
+    dataset = description.configuration["dataset"]
+    return PixelRule(int(dataset["image_size_pixels"]), dataset["resize"], dataset["depth_bits"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 
 from backbench.artifacts import Cell
 from backbench.class_recalls import ClassRecalls
+from backbench.data.sizes import Enlarged
 from backbench.predictions import Predictions
 from backbench.records import CellRecord, MetricsRecord
 from backbench.resampling import Resampled
@@ -25,6 +26,7 @@ class Row:
     `num_epochs` counts those of all trials together, the `num_pruned` pruned ones included.
     `test_accuracy_low` and `_high` bound the 95 % interval over test images and seeds.
     `model_bytes` is what the files of one model take, `num_macs` those of the backbone for one image.
+    `enlarged_share` is the share of all images that have fewer pixels than the backbone takes.
     """
 
     rank: int
@@ -60,6 +62,7 @@ class Row:
     num_trainable_parameters: int
     num_macs: int | None
     model_bytes: int | None
+    enlarged_share: float | None = None
 
     @property
     def name(self) -> str:
@@ -111,7 +114,7 @@ class Entry:
 
     `intervals` are those of the headline numbers, over `num_images` test images; `test_accuracy` is one of them, as
     comparisons take it. `on_test` and `on_val` are the chosen row minus this one in the accuracy of that split, None
-    for the chosen itself.
+    for the chosen itself. `enlarged` says which images the backbone saw enlarged; None for the pixels.
     """
 
     row: Row
@@ -122,6 +125,7 @@ class Entry:
     recalls: ClassRecalls
     on_test: PairedComparison | None = None
     on_val: PairedComparison | None = None
+    enlarged: Enlarged | None = None
 
     @property
     def record(self) -> CellRecord | None:
@@ -179,6 +183,12 @@ class Leaderboard:
     @property
     def baseline(self) -> Entry:
         return next(entry for entry in self.entries if entry.row.is_baseline)
+
+    @property
+    def enlarged(self) -> dict[str, Enlarged]:
+        """Which images were enlarged, by the name of each backbone that saw some."""
+        seen = sorted(self.entries, key=lambda entry: entry.row.backbone)
+        return {each.row.backbone: each.enlarged for each in seen if each.enlarged and each.enlarged.num_enlarged}
 
     @property
     def by_test(self) -> list[Entry]:

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from backbench import artifacts
 from backbench.artifacts import Cell
 from backbench.class_recalls import ClassRecalls, class_recalls
-from backbench.data.dataset import DESCRIPTION, MADE_BY
+from backbench.data.dataset import DESCRIPTION, MADE_BY, sides_of
+from backbench.data.sizes import enlarged
 from backbench.errors import ArtifactError
 from backbench.leaderboard import ACCURACY, Entry, Finished, Leaderboard, Row
 from backbench.predictions import Predictions, read_predictions
@@ -26,8 +28,18 @@ def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
     Raises:
         ArtifactError: a cell is missing, or its files do not fit together.
     """
-    classes = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)["classes"]
-    return rank([*(_finished_cell(cell) for cell in cells), _finished_pixels()], classes)
+    described = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
+    ranked = rank([*(_finished_cell(cell) for cell in cells), _finished_pixels()], described["classes"])
+    return replace(ranked, entries=tuple(_with_enlarged(entry, described) for entry in ranked.entries))
+
+
+def _with_enlarged(entry: Entry, described: Mapping[str, Any]) -> Entry:
+    """Say which images the backbone saw enlarged, of what `dataset.json` says."""
+    if entry.record is None:
+        return entry
+    input_pixels = entry.record.best.configuration["backbone"]["input_size_pixels"]
+    found = enlarged(sides_of(described), described["image_size_pixels"], input_pixels)
+    return replace(entry, enlarged=found, row=replace(entry.row, enlarged_share=found.share))
 
 
 def _finished_cell(cell: Cell) -> Finished:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from tests.conftest import PROJECT
-from tests.image_folders import make_folder
+from tests.image_folders import make_folder, picture, save
 
 PREPARE = "src/backbench/stages/prepare.py"
 SIZE = "conf/dataset/folder.yaml:image_size_pixels"
@@ -83,7 +84,7 @@ def test_a_worktree_runs_its_own_code_and_configuration_in_the_firsts_environmen
     succeeded(run(checkout, "git", "worktree", "add", "-q", str(second), code=checkout))
     make_folder(second / "data")
     for name, old, new in (
-        ("conf/dataset/folder.yaml", "image_size_pixels: 256", "image_size_pixels: 48"),
+        ("conf/dataset/folder.yaml", "image_size_pixels: null", "image_size_pixels: 48"),
         (PREPARE, "every file's verdict is in", "every verdict of the second is in"),
     ):
         text = (second / name).read_text(encoding="utf-8")
@@ -92,6 +93,32 @@ def test_a_worktree_runs_its_own_code_and_configuration_in_the_firsts_environmen
     printed = succeeded(run(second, sys.executable, "pipelines/prepare.py", "dataset=folder", code=checkout))
     assert "every verdict of the second is in" in printed
     assert side_pixels(second) == 48
+
+
+@pytest.mark.timeout(600)
+def test_images_are_prepared_anew_for_a_larger_backbone_and_for_no_other(checkout: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    succeeded(run(checkout, "git", "worktree", "add", "-q", "--detach", str(second), code=checkout))
+    make_folder(second / "data")
+    for number, file in enumerate(sorted((second / "data").glob("*/*.png"))):
+        save(picture(number, size=(100, 90)), file)
+
+    def stages_run(*backbones: str) -> set[str]:
+        configured = OmegaConf.load(second / "conf/benchmark.yaml")
+        OmegaConf.save(OmegaConf.merge(configured, {"backbones": list(backbones)}), second / "conf/benchmark.yaml")
+        said = succeeded(run(second, sys.executable, "-m", "dvc", "repro", "prepare", code=second))
+        return {stage for stage in ("size", "prepare") if f"Running stage '{stage}'" in said}
+
+    assert stages_run("mobilenet_v2_slim") == {"size", "prepare"}
+    assert side_pixels(second) == 64
+    assert stages_run("mobilenet_v2_slim", "resnet50_slim") == {"size"}
+    assert stages_run("mobilenet_v2_slim", "inception_v3_slim") == {"size", "prepare"}
+    assert side_pixels(second) == 80
+    assert stages_run("mobilenet_v2_slim", "efficientnet_b7") == {"size", "prepare"}
+    assert side_pixels(second) == 90  # no more than the photographs have
+    largest = (second / "work/dataset/dataset.json").read_bytes()
+    assert stages_run("mobilenet_v2_slim", "resnet50") == {"size", "prepare"}
+    assert (second / "work/dataset/dataset.json").read_bytes() == largest
 
 
 def test_one_checkouts_code_refuses_to_work_in_another(checkout: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from backbench.freezing import cut
 from backbench.result_files import read_cell
 from backbench.stages import embed as stage
 from backbench.stages.embed import embed
+from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
@@ -83,6 +84,31 @@ def test_what_is_stored_is_described(workplace: Path, capsys: pytest.CaptureFixt
     line = "embed tiny-fine_tuning: 60 images, 96 with views → 98.3 kB of float16 at stage_out"
     assert capsys.readouterr().out.splitlines()[0] == line
     assert not (artifacts.STATE / "embed" / str(CELL)).exists()
+
+
+def test_images_that_the_backbone_sees_enlarged_are_said(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configured()
+    embed(config)
+    assert "enlarged" not in capsys.readouterr().out
+    prepare(replace(config.dataset, image_size_pixels=8))
+    embed(config)
+    words = "embed tiny-fine_tuning: all images are enlarged to 16 px, 2.00 times in the median"
+    assert words in capsys.readouterr().out.splitlines()
+
+
+def test_what_the_configuration_leaves_open_is_in_a_cells_key_as_prepare_found_it(workplace: Path) -> None:
+    config = configured()
+    left_open = replace(config, dataset=replace(config.dataset, image_size_pixels=None))
+    embed(config)
+    found = training_inputs(left_open)
+    assert found.configuration["dataset"]["image_size_pixels"] == 16
+    assert found.cell_key == training_inputs(config).cell_key
+    artifacts.write_json(artifacts.IMAGE_SIZE, {"wanted_pixels": 8})
+    prepare(left_open.dataset)
+    embed(left_open)
+    smaller = training_inputs(left_open)
+    assert smaller.configuration["dataset"]["image_size_pixels"] == 8
+    assert smaller.cell_key != found.cell_key
 
 
 def test_a_cell_is_named_by_the_digest_of_its_weights_file_and_not_by_its_place(workplace: Path) -> None:

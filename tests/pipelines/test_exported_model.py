@@ -10,18 +10,23 @@ from PIL import Image
 
 from backbench import artifacts
 from backbench.artifacts import Cell
-from backbench.data.decode import square
+from backbench.data.deep import scaled
+from backbench.data.pixels import PixelRule
+from backbench.dataset_config import Resize
 from backbench.errors import DatasetError, WeightsError
 from backbench.exported_model import ExportedModel
 from backbench.model_folder import DESCRIPTION, FROZEN, read_description, seed_file
 from backbench.predictions import read_predictions
 from backbench.result_files import read_cell
 from backbench.stages.embed import embed
+from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from tests.conftest import strategy_config
+from tests.image_folders import deep_png
 from tests.pipelines.test_cell import STRATEGIES, cell_config_for, run
 
+RESIZES: tuple[Resize, ...] = ("crop", "pad", "squash")
 # Activations of `fine_tuning` are stored as float16, whose rounding is 2^-11 of a value.
 TOLERANCE = {"feature_extraction": 1e-5, "fine_tuning": 5e-3}
 
@@ -72,15 +77,45 @@ def test_where_nothing_is_frozen_what_trained_is_the_whole_model(workplace: Path
     np.testing.assert_allclose(found, predictions.probabilities[0], atol=TOLERANCE["fine_tuning"])
 
 
-def test_images_of_another_size_are_squared_as_prepare_does(workplace: Path) -> None:
-    run("feature_extraction", seeds=[0])
-    model = ExportedModel(Cell("tiny", "feature_extraction").models)
+def prepared_by(**changes: object) -> Path:
+    """Prepare the images in another way, run a cell on them, and return its models."""
+    config = cell_config_for("feature_extraction", seeds=[0])
+    config = replace(config, dataset=replace(config.dataset, **changes))
+    prepare(config.dataset)
+    for stage in (embed, sweep, train):
+        stage(config)
+    return Cell("tiny", "feature_extraction").models
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "squash"])
+def test_images_of_another_size_are_squared_as_prepare_does(resize: Resize, workplace: Path) -> None:
+    artifacts.write_json(artifacts.IMAGE_SIZE, {"wanted_pixels": 12})
+    model = ExportedModel(prepared_by(resize=resize, image_size_pixels=None))
     wide = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
-    side = int(cell_config_for("feature_extraction", seeds=[0]).dataset.image_size_pixels)
-    squares = np.stack([square(Image.fromarray(image), side) for image in wide])
-    np.testing.assert_array_equal(model.probabilities(wide), model.probabilities(squares))
+    squares = {
+        each: np.stack([np.asarray(PixelRule(12, each, None).square(Image.fromarray(image))) for image in wide])
+        for each in RESIZES
+    }
+    np.testing.assert_array_equal(model.probabilities(wide), model.probabilities(squares[resize]))
+    for other in set(RESIZES) - {resize}:
+        assert (model.probabilities(wide) != model.probabilities(squares[other])).any()
     with pytest.raises(DatasetError, match=r"expected uint8 RGB images \(n, height, width, 3\), found float64"):
         model.probabilities(wide / 255)
+    with pytest.raises(DatasetError, match=r"expected uint8 RGB images \(n, height, width, 3\), found uint16"):
+        model.probabilities(wide.astype(np.uint16))
+
+
+def test_deep_images_are_scaled_by_the_data_sets_depth(workplace: Path) -> None:
+    for file in Path("data").glob("*/*.png"):
+        with Image.open(file) as image:
+            values = np.asarray(image).astype(np.uint16) * 16
+        file.write_bytes(deep_png(values))
+    model = ExportedModel(prepared_by())
+    deep = np.random.default_rng(0).integers(0, 4096, (2, 16, 16, 3)).astype(np.uint16)
+    np.testing.assert_array_equal(model.probabilities(deep), model.probabilities(scaled(deep, 12)))
+    assert model.probabilities(scaled(deep, 12)).shape == (2, 3)
+    with pytest.raises(DatasetError, match="expected uint8 or uint16 RGB images"):
+        model.probabilities(deep.astype(np.int32))
 
 
 @pytest.mark.parametrize("name", [FROZEN, seed_file(0)])

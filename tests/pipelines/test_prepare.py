@@ -16,6 +16,11 @@ from backbench.stages.prepare import prepare
 from tests.image_folders import config_for, make_folder, picture, save
 
 ROOT = Path(__file__).parents[2]
+# SHA-256 of the stored training images, as commit c1847df wrote them: PNG files of 64 px, which nothing resamples.
+PIXELS = {
+    "photodigits": "abfcb298475535818718eaa6ddba8c68fd48e25155db401f992b063a5980e6f2",
+    "digits": "254d72411809dd9a82d6ca1a122db75a9daa48dbc6cbc624ac7de70af8911704",
+}
 
 
 def shipped(name: str) -> DatasetConfig:
@@ -44,6 +49,7 @@ def test_shipped_sets_are_the_pinned_ones(name: str, tmp_path: Path, monkeypatch
     assert dataset.digest == shipped(name).digest
     assert [len(dataset.labels[split]) for split in SPLITS] == [200, 400, 1197]
     assert dataset.images["train"].shape == (200, 64, 64, 3)
+    assert dataset.sha256["images-train.npy"] == PIXELS[name]
 
 
 def test_the_last_line_says_what_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +59,7 @@ def test_the_last_line_says_what_was_left_out(tmp_path: Path, monkeypatch: pytes
     save(picture(0), Path("data/cat/copy.png"))
     assert prepare(config_for(Path("data"))) == (
         "tiny: 2 classes, train 11, val 4, test 4, left out: 2 conflicting label, 1 exact duplicate;"
-        " every file's verdict is in work/dataset/manifest.csv"
+        " crop to 16 x 16 px; every file's verdict is in work/dataset/manifest.csv"
     )
 
 
@@ -102,7 +108,7 @@ def test_the_whole_configuration_is_checked_before_an_image_is_decoded(tmp_path:
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    done = run_prepare(tmp_path, "dataset=folder")
+    done = run_prepare(tmp_path, "dataset=folder", "dataset.image_size_pixels=32")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: data: expected a folder of class folders, found none; run `dvc pull` or put it there"

@@ -1,7 +1,7 @@
 """One file to one square of RGB pixels, or to the reason why not.
 
-Pixels are upright (EXIF rotation applied), 8 bits a channel, RGB. Transparency lies over white. CMYK is converted
-without colour management. Of an animation, the first frame is read.
+Pixels are upright (EXIF rotation applied), 8 bits a channel, RGB; `deep` says how deeper ones are scaled. Transparency
+lies over white. CMYK is converted without colour management. Of an animation, the first frame is read.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
 from backbench.config import DatasetConfig
+from backbench.data.deep import is_deep, largest_value, read_whole, to_eight_bits
+from backbench.data.pixels import PixelRule, is_nearly_constant
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
-SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-SIXTEEN_TO_EIGHT_BITS = 257
 
 USABLE = "used"
 UNREADABLE = "unreadable"
@@ -39,7 +39,8 @@ class Decoded:
     """One file, looked at once.
 
     `pixels` is uint8 `(side, side, 3)` and `pixel_digest` the SHA-256 of the whole upright picture; both only where
-    the verdict is `used`. `width` and `height` are None where not even the header could be read.
+    the verdict is `used`. `width` and `height` are None where not even the header could be read. `largest_value` is of
+    an image deeper than 8 bits alone; such a one has no pixels yet where the rule has no depth.
     """
 
     verdict: str
@@ -47,6 +48,8 @@ class Decoded:
     height: int | None = None
     pixel_digest: str = ""
     pixels: np.ndarray | None = None
+    largest_value: int | None = None
+    is_nearly_constant: bool = False
 
 
 @contextmanager
@@ -65,17 +68,18 @@ def bounded(max_image_pixels: int) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def decode(path: Path, config: DatasetConfig) -> Decoded:
+def decode(path: Path, config: DatasetConfig, rule: PixelRule) -> Decoded:
     """Decode a file once, after its header has shown that it is neither too small nor too large.
 
     Args:
         path: Any file.
         config: `min_size_pixels` bounds the shorter side, `max_image_pixels` width times height.
+        rule: What becomes of its pixels.
 
     Returns:
         The pixels, or the verdict that says why there are none. No damaged file raises.
     """
-    return _opened(path, config, lambda image: _seen(image, config.image_size_pixels))
+    return _opened(path, config, lambda image: _deep(path, rule) if is_deep(image) else _seen(image, rule))
 
 
 def decode_header(path: Path, config: DatasetConfig) -> Decoded:
@@ -106,33 +110,29 @@ def _claims_to_be_an_image(path: Path) -> bool:
     return start.startswith(SIGNATURES) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
 
 
-def _seen(image: Image.Image, side_pixels: int) -> Decoded:
+def _deep(path: Path, rule: PixelRule) -> Decoded:
+    values, about = read_whole(path)
+    largest, (height, width) = largest_value(values), values.shape[:2]
+    if rule.depth_bits is None:
+        return Decoded(USABLE, width, height, largest_value=largest)
+    return replace(_seen(to_eight_bits(values, about, rule.depth_bits), rule), largest_value=largest)
+
+
+def _seen(image: Image.Image, rule: PixelRule) -> Decoded:
     ImageOps.exif_transpose(image, in_place=True)
     picture = rgb(image)
     width, height = picture.size
     digest = hashlib.sha256(f"{width}x{height}:".encode())
     digest.update(picture.tobytes())
-    return Decoded(USABLE, width, height, digest.hexdigest(), square(picture, side_pixels))
+    square = rule.square(picture)
+    narrow = is_nearly_constant(square)
+    return Decoded(USABLE, width, height, digest.hexdigest(), np.asarray(square), is_nearly_constant=narrow)
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: 16-bit grey is scaled to 8 bits, transparency lies over white."""
-    if image.mode in SIXTEEN_BIT_MODES:
-        grey = np.rint(np.asarray(image).astype(np.float64) / SIXTEEN_TO_EIGHT_BITS)
-        image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+    """Convert any mode of 8 bits to RGB: transparency lies over white."""
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
     layer = image.convert("RGBA")
     white = Image.new("RGBA", layer.size, "white")
     return Image.alpha_composite(white, layer).convert("RGB")
-
-
-def square(image: Image.Image, side_pixels: int) -> np.ndarray:
-    """Resize the central square, whose side is the shorter one, to uint8 `(side_pixels, side_pixels, 3)`.
-
-    It equals resizing the shorter side and cropping then, without ever holding a long strip enlarged.
-    """
-    shorter = min(image.size)
-    left, top = ((length - shorter) / 2 for length in image.size)
-    box = (left, top, left + shorter, top + shorter)
-    return np.asarray(image.resize((side_pixels, side_pixels), Image.Resampling.BILINEAR, box=box))

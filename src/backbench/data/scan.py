@@ -6,7 +6,7 @@ entered.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,9 @@ from backbench.config import DatasetConfig
 from backbench.data.decode import UNREADABLE, USABLE, Decoded, bounded, decode, decode_header
 from backbench.data.layout import Layout, find_layout
 from backbench.data.listing import Listing, list_folder, shown
+from backbench.data.pixels import PixelRule
+from backbench.data.sizes import deciding_side
+from backbench.dataset_config import Resize
 from backbench.errors import DatasetError
 
 NOT_IN_A_CLASS_FOLDER = "not in a class folder"
@@ -59,7 +62,10 @@ class Tree:
 
 @dataclass(frozen=True)
 class Examined:
-    """A file after it was opened; digests are hexadecimal SHA-256, of the file's bytes and of its pixels."""
+    """A file after it was opened; digests are hexadecimal SHA-256, of the file's bytes and of its pixels.
+
+    `largest_value` is of an image deeper than 8 bits alone.
+    """
 
     path: str
     label: str
@@ -69,6 +75,8 @@ class Examined:
     width: int | None
     height: int | None
     verdict: str
+    largest_value: int | None = None
+    is_nearly_constant: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -148,9 +156,9 @@ def _digest(file: Path) -> str:
         return ""
 
 
-def _look(candidate: Candidate, config: DatasetConfig) -> tuple[Examined, np.ndarray | None]:
+def _look(candidate: Candidate, config: DatasetConfig, rule: PixelRule) -> tuple[Examined, np.ndarray | None]:
     digest = _digest(candidate.file)
-    seen = decode(candidate.file, config) if digest else Decoded(UNREADABLE)
+    seen = decode(candidate.file, config, rule) if digest else Decoded(UNREADABLE)
     verdict = seen.verdict if candidate.label else NOT_IN_A_CLASS_FOLDER
     examined = Examined(
         path=candidate.path,
@@ -161,6 +169,8 @@ def _look(candidate: Candidate, config: DatasetConfig) -> tuple[Examined, np.nda
         width=seen.width,
         height=seen.height,
         verdict=verdict,
+        largest_value=seen.largest_value,
+        is_nearly_constant=seen.is_nearly_constant,
     )
     return examined, seen.pixels if examined.is_usable else None
 
@@ -181,22 +191,38 @@ def look_at_headers(candidates: Sequence[Candidate], config: DatasetConfig) -> I
         seen = decode_header(candidate.file, config) if candidate.file.is_file() else Decoded(UNREADABLE)
         return replace(file, verdict=seen.verdict, width=seen.width, height=seen.height)
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads, bounded(config.max_image_pixels):
+    with _threads() as threads, bounded(config.max_image_pixels):
         yield from threads.map(judged, candidates)
 
 
-def examine(candidates: Sequence[Candidate], config: DatasetConfig) -> Iterator[tuple[Examined, np.ndarray | None]]:
+def examine(
+    candidates: Sequence[Candidate], config: DatasetConfig, rule: PixelRule
+) -> Iterator[tuple[Examined, np.ndarray | None]]:
     """Open every candidate once, in order, on a few threads; memory is bounded by one chunk of squares.
 
     Yields:
-        The verdict on the file alone, and its uint8 `(side, side, 3)` pixels where it is usable.
+        The verdict on the file alone, and its uint8 `(side, side, 3)` pixels where it is usable, and the rule has a
+        depth or needs none.
     """
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads:
+    with _threads() as threads:
         for start in range(0, len(candidates), FILES_PER_CHUNK):
             chunk = candidates[start : start + FILES_PER_CHUNK]
             with bounded(config.max_image_pixels):
-                seen = list(threads.map(lambda candidate: _look(candidate, config), chunk))
+                seen = list(threads.map(lambda candidate: _look(candidate, config, rule), chunk))
             yield from seen
+
+
+def deciding_sides(files: Iterable[Examined], resize: Resize) -> list[int]:
+    """Return, of each usable picture, the side that becomes the side of its square."""
+    return [
+        deciding_side(file.width, file.height, resize)
+        for file in files
+        if file.is_usable and file.width is not None and file.height is not None
+    ]
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS))
 
 
 def without_duplicates(files: Sequence[Examined]) -> list[Examined]:

@@ -5,7 +5,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,48 @@ from backbench.config import DatasetConfig
 from backbench.console import progress_bar
 from backbench.data.checks import check, kind, litter
 from backbench.data.dataset import DESCRIPTION, MANIFEST, SPLITS, images_file, labels_file
-from backbench.data.scan import Examined, Tree, examine, look_at_headers, walk, without_duplicates
+from backbench.data.deep import Depth, common_depth
+from backbench.data.pixels import PixelRule
+from backbench.data.scan import (
+    Candidate,
+    Examined,
+    Tree,
+    deciding_sides,
+    examine,
+    look_at_headers,
+    walk,
+    without_duplicates,
+)
+from backbench.data.sizes import stored_side
 from backbench.data.split import Kept, assign_splits, without_rare_classes
 from backbench.durable import put_folder_in_place
 
 NOT_DRAWN = "not drawn"
-MANIFEST_COLUMNS = ("path", "digest", "label", "width", "height", "split", "position", "verdict")
+NEARLY_CONSTANT = "nearly constant"
+MANIFEST_COLUMNS = ("path", "digest", "label", "width", "height", "depth_bits", "split", "position", "verdict", "note")
 POOL = "pool.raw"
 
 
 @dataclass(frozen=True)
 class Scanned:
-    """Every file with its verdict, sorted by path, and the row of each decoded image in the pool file."""
+    """Every file with its verdict, sorted by path, the row of each decoded image in the pool file, and their rule.
+
+    `depth` is None where no image is deeper than 8 bits.
+    """
 
     files: list[Examined]
     rows: dict[str, int]
+    rule: PixelRule
+    depth: Depth | None
 
 
-def prepare_dataset(config: DatasetConfig, target: Path) -> dict[str, Any]:
+def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | None = None) -> dict[str, Any]:
     """Scan, split and store a folder of images as `target`, which is replaced whole or not at all.
 
     Args:
         config: Its `path` is the folder to read.
         target: The folder to write: manifest.csv, dataset.json, images and labels of each split.
+        wanted_pixels: What the largest backbone takes, where the configuration leaves the size open.
 
     Returns:
         What dataset.json holds.
@@ -47,29 +66,32 @@ def prepare_dataset(config: DatasetConfig, target: Path) -> dict[str, Any]:
         DatasetError: the images cannot be used, or are not those whose digest is pinned.
     """
     tree = walk(Path(config.path), config)
-    _check_headers(tree, config)
+    headers = _checked_headers(tree, config)
     with _folder_replacing(target) as folder:
-        scanned = _scan(tree, config, folder / POOL)
+        side_pixels = stored_side(config, wanted_pixels, deciding_sides(headers, config.resize))
+        scanned = _scan(tree, config, PixelRule(side_pixels, config.resize, config.depth_bits), folder / POOL)
         digest, kept = _checked(scanned, tree, config)
         split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
         members = {split: [file for file in kept.files if split_of.get(file.path) == split] for split in SPLITS}
-        _write_splits(members, kept.classes, scanned.rows, config.image_size_pixels, folder)
+        _write_splits(members, kept.classes, scanned.rows, side_pixels, folder)
         (folder / POOL).unlink()
-        manifest = list(_manifest_rows([*kept.files, *tree.left_out], members))
+        manifest = list(_manifest_rows([*kept.files, *tree.left_out], members, scanned.rule.depth_bits))
         artifacts.write_csv(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
-        description = {**_description(config, tree, kept, digest, members, manifest), "sha256": _array_digests(folder)}
+        description = _description(config, tree, kept, digest, scanned, members, manifest)
+        description["sha256"] = _array_digests(folder)
         artifacts.write_json(folder / DESCRIPTION, description)
     return description
 
 
-def _check_headers(tree: Tree, config: DatasetConfig) -> None:
-    """Refuse what names and headers show to be wrong, before an image is decoded."""
+def _checked_headers(tree: Tree, config: DatasetConfig) -> list[Examined]:
+    """Judge every file by its header; refuse what names and headers show to be wrong, before an image is decoded."""
     with progress_bar("prepare, headers", len(tree.candidates), "files") as advance:
         files = []
         for file in look_at_headers(tree.candidates, config):
             files.append(file)
             advance(1)
     check(tree, files, config)
+    return files
 
 
 def content_digest(files: Sequence[Examined]) -> str:
@@ -94,18 +116,31 @@ def _folder_replacing(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _scan(tree: Tree, config: DatasetConfig, pool: Path) -> Scanned:
-    """Look at every file once; the squares of usable ones are appended to `pool`, split or not yet."""
-    files: list[Examined] = []
+def _scan(tree: Tree, config: DatasetConfig, rule: PixelRule, pool: Path) -> Scanned:
+    """Look at every file once, and again at the deep ones, where only all of them together say how deep they are.
+
+    The squares of usable ones are appended to `pool`, split or not yet.
+    """
+    files: dict[str, Examined] = {}
     rows: dict[str, int] = {}
-    with pool.open("wb") as stream, progress_bar("prepare", len(tree.candidates), "files") as advance:
-        for file, pixels in examine(tree.candidates, config):
-            files.append(file)
-            if pixels is not None:
-                rows[file.path] = len(rows)
-                stream.write(np.ascontiguousarray(pixels).data)
-            advance(1)
-    return Scanned(without_duplicates(files), rows)
+
+    def look(candidates: Sequence[Candidate], rule: PixelRule, what: str) -> None:
+        with pool.open("ab") as stream, progress_bar("prepare", len(candidates), what) as advance:
+            for file, pixels in examine(candidates, config, rule):
+                files[file.path] = file
+                if pixels is not None:
+                    rows[file.path] = len(rows)
+                    stream.write(np.ascontiguousarray(pixels).data)
+                advance(1)
+
+    look(tree.candidates, rule, "files")
+    usable = [file for file in files.values() if file.is_usable]
+    largest = {file.path: file.largest_value for file in usable if file.largest_value is not None}
+    depth = common_depth(largest, config.depth_bits, where=f"conf/dataset/{config.name}.yaml")
+    if depth is not None and rule.depth_bits is None:
+        rule = replace(rule, depth_bits=depth.bits)
+        look([each for each in tree.candidates if each.path in largest], rule, "deep images")
+    return Scanned(without_duplicates(list(files.values())), rows, rule, depth)
 
 
 def _checked(scanned: Scanned, tree: Tree, config: DatasetConfig) -> tuple[str, Kept]:
@@ -148,7 +183,9 @@ def _array_digests(folder: Path) -> dict[str, str]:
     return {file.name: artifacts.file_sha256(file) for file in files}
 
 
-def _manifest_rows(files: Sequence[Examined], members: Mapping[str, Sequence[Examined]]) -> Iterator[dict[str, Any]]:
+def _manifest_rows(
+    files: Sequence[Examined], members: Mapping[str, Sequence[Examined]], depth_bits: int | None
+) -> Iterator[dict[str, Any]]:
     places = {file.path: (split, row) for split, drawn in members.items() for row, file in enumerate(drawn)}
     for file in sorted(files, key=lambda file: file.path):
         split, position = places.get(file.path, ("", ""))
@@ -158,10 +195,18 @@ def _manifest_rows(files: Sequence[Examined], members: Mapping[str, Sequence[Exa
             "label": file.label,
             "width": file.width,
             "height": file.height,
+            "depth_bits": "" if file.largest_value is None else depth_bits,
             "split": split,
             "position": position,
             "verdict": NOT_DRAWN if file.is_usable and not split else file.verdict,
+            "note": NEARLY_CONSTANT if file.is_nearly_constant else "",
         }
+
+
+def _num_by_side(config: DatasetConfig, members: Mapping[str, Sequence[Examined]]) -> dict[str, int]:
+    """Count the images of all splits by the side that became the side of their square, the smallest first."""
+    sides = Counter(deciding_sides((file for files in members.values() for file in files), config.resize))
+    return {str(side): sides[side] for side in sorted(sides)}
 
 
 def _description(
@@ -169,6 +214,7 @@ def _description(
     tree: Tree,
     kept: Kept,
     digest: str,
+    scanned: Scanned,
     members: Mapping[str, Sequence[Examined]],
     manifest: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -181,7 +227,11 @@ def _description(
         "name": config.name,
         "classes": list(kept.classes),
         "digest": digest,
-        "image_size_pixels": config.image_size_pixels,
+        "image_size_pixels": scanned.rule.side_pixels,
+        "resize": config.resize,
+        "sides": _num_by_side(config, members),
+        "depth": None if scanned.depth is None else asdict(scanned.depth),
+        "num_nearly_constant": sum(bool(row["note"] and row["split"]) for row in manifest),
         "counts": dict(counts),
         "rejected": dict(sorted(rejected.items())),
         "litter": litter(tree.left_out),

@@ -49,7 +49,7 @@ def plan_for_this_machine(jobs: int | None = None) -> MachinePlan:
         BackbenchError: the benchmark, or its images, cannot be read.
     """
     plan = read_plan()
-    findings, images = look_at_images(plan.one.dataset)
+    findings, images = look_at_images(plan.one.dataset, plan.wanted_pixels)
     if images is None:
         raise DatasetError(*(f"{finding.found}; {finding.advice}" for finding in findings))
     return machine_plan(plan, images, this_machine(), jobs=jobs)

@@ -21,6 +21,7 @@ from backbench.latency import THROUGHPUT_BATCH, Patience
 
 # Seconds of a process that does next to nothing: imports, building, tracing. Measured, docs/performance.md.
 START_SECONDS = {
+    "size": 0.5,
     "prepare": 0.5,
     "baseline": 1.6,
     "embed": 6.0,
@@ -82,10 +83,10 @@ def estimated(plan: Plan, images: Images, machine: Machine, *, jobs: int) -> Cos
     """Estimate a run with `jobs` cells side by side."""
     speed = _speed_of_a_process(plan, machine, jobs)
     cells = [_cell_seconds(config, images, speed) for config in plan.cells]
-    shared = {name: _shared_seconds(name, images, speed) for name in ("prepare", "baseline", "compare")}
+    shared = {name: _shared_seconds(name, images, speed) for name in ("size", "prepare", "baseline", "compare")}
     # Never from an earlier run: where all was measured already, it took no time.
     shared["measure"] = (_measuring_seconds(plan, speed), False)
-    stages = {name: _added([shared[name]]) for name in ("prepare", "baseline")}
+    stages = {name: _added([shared[name]]) for name in ("size", "prepare", "baseline")}
     stages |= {name: _added([cell[name] for cell in cells]) for name in ("embed", "sweep", "train")}
     stages |= {name: _added([shared[name]]) for name in ("measure", "compare")}
     of_cells = [sum(seconds for seconds, _ in cell.values()) + DVC_SECONDS * len(cell) for cell in cells]
@@ -99,7 +100,7 @@ def estimated(plan: Plan, images: Images, machine: Machine, *, jobs: int) -> Cos
         jobs=jobs,
         stages=stages,
         wall_seconds=side_by_side + one_by_one,
-        disk_bytes=sum(_cell_disk_bytes(config, images) for config in plan.cells) + _pixel_bytes(plan, images),
+        disk_bytes=sum(_cell_disk_bytes(config, images) for config in plan.cells) + _pixel_bytes(images),
         memory_bytes=sum(sorted(cell_bytes(plan, images), reverse=True)[:jobs]),
     )
 
@@ -168,8 +169,8 @@ def _cell_disk_bytes(config: CellConfig, images: Images) -> float:
     return COPIES_ON_DISK * (activations + models)
 
 
-def _pixel_bytes(plan: Plan, images: Images) -> float:
-    return COPIES_ON_DISK * images.num_images * 3 * plan.one.dataset.image_size_pixels**2
+def _pixel_bytes(images: Images) -> float:
+    return COPIES_ON_DISK * images.num_images * 3 * images.stored_pixels**2
 
 
 def cell_bytes(plan: Plan, images: Images) -> list[float]:

@@ -1,5 +1,6 @@
 """What an earlier run of the very same cell took: better than any estimate."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from backbench import artifacts
@@ -24,7 +25,8 @@ def earlier_choice(config: CellConfig, images: Images) -> BestRecord | None:
         best = read_best(cell_of(config))
     except BackbenchError:
         return None
-    configuration = {**resolved(config), "backend": backend()}
+    found = replace(config.dataset, image_size_pixels=images.stored_pixels, depth_bits=images.depth_bits)
+    configuration = {**resolved(replace(config, dataset=found)), "backend": backend()}
     is_same = artifacts.fingerprint(configuration, best.digests) == best.cell_key
     return best if is_same and images.digest == best.digests.get("data") else None
 

@@ -8,6 +8,7 @@ from backbench.doctor.bookkeeping import bookkeeping_findings
 from backbench.doctor.cells_at_once import machine_plan
 from backbench.doctor.cost import Cost, estimated
 from backbench.doctor.finding import Finding, Verdict, missing_by, ready, warning
+from backbench.doctor.image_size import image_size_finding
 from backbench.doctor.images import Images, data_dvc_finding, look_at_images
 from backbench.doctor.machine import Machine, machine_findings, this_machine
 from backbench.doctor.packages import constructor_findings, package_findings
@@ -63,10 +64,11 @@ def examine(jobs: int | None = None) -> Examination:
         return Examination(tuple(findings), None, None)
     findings += [_benchmark(plan), *constructor_findings(plan.backbones)]
     findings += weight_findings(plan.backbones, plan.one.weights)
-    found, images = look_at_images(plan.one.dataset)
+    found, images = look_at_images(plan.one.dataset, plan.wanted_pixels)
     findings += [*found, data_dvc_finding(plan.one.dataset), *bookkeeping_findings(plan.one.tracking)]
     if images is None:
         return Examination(tuple(findings), None, None)
+    findings.append(image_size_finding(plan, images))
     at_once = machine_plan(plan, images, machine, jobs=jobs)
     cost = estimated(plan, images, machine, jobs=at_once.num_cells_at_once)
     return Examination((*findings, *at_once.findings, *_shortages(cost, machine)), images, cost)

@@ -17,7 +17,7 @@ from backbench.config_files import read_named_yaml, read_yaml
 CONF = Path("conf")
 BENCHMARK = CONF / "benchmark.yaml"
 TRACKING = "local"  # what conf/config.yaml chooses
-NUM_SHARED_STAGES = 4  # prepare, baseline, measure, compare
+NUM_SHARED_STAGES = 5  # size, prepare, baseline, measure, compare
 NUM_CELL_STAGES = 3  # embed, sweep, train
 ONE_WORKER = WorkersConfig(name="one")
 LOCAL_LAUNCHER = "local"  # of conf/hydra/launcher: the one that starts its workers on this machine
@@ -39,6 +39,11 @@ class Plan:
     def backbones(self) -> list[BackboneConfig]:
         """Each once, in the order of the benchmark."""
         return list({cell.backbone.name: cell.backbone for cell in self.cells}.values())
+
+    @property
+    def wanted_pixels(self) -> int:
+        """The side of what the largest backbone takes."""
+        return max(backbone.input_size_pixels for backbone in self.backbones)
 
     @property
     def num_processes_of_a_cell(self) -> int:

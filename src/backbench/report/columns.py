@@ -174,5 +174,6 @@ COLUMNS_IN_ORDER = (
     Column("trials", _trials),
     Column("epochs", lambda entry, cost: _count(entry.row.num_epochs)),
     Column("seeds", lambda entry, cost: _count(entry.row.num_seeds)),
+    Column("enlarged images", lambda entry, cost: _spelt(entry.row.enlarged_share, "{:.0%}".format), high_first=False),
     Column("weights", lambda entry, cost: Shown(entry.row.weights, entry.row.weights), is_text=True, high_first=False),
 )

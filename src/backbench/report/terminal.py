@@ -27,10 +27,12 @@ def _cells(row: Row, *, with_classes: bool) -> dict[str, str]:
 
 
 def print_leaderboard(leaderboard: Leaderboard, console: Console) -> None:
-    """Print the rows in the order of validation, what failed and has none, and last, where it is seen, the answer."""
+    """Print the rows in the order of validation, what was enlarged or failed, and last, where it is seen, the answer."""
     lines = [_cells(row, with_classes=leaderboard.may_hide_a_class) for row in leaderboard.rows]
     headings = tuple(lines[0])
     print_table(headings, [tuple(line.values()) for line in lines], console, numbers=set(headings) - set(TEXTS))
+    for name, found in leaderboard.enlarged.items():
+        print(f"{name}: {found}", flush=True)
     for name, reason in leaderboard.failed.items():
         print(f"no row: {name} failed at {reason}", flush=True)
     print(answer(leaderboard), rule(leaderboard), sep="\n", flush=True)

@@ -1,6 +1,6 @@
 """What the stages of a cell share: what embed left for it, and the names that follow. No network is imported."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from backbench.store_record import BoundaryRecord, StoreRecord, read_store
 class CellInputs:
     """What an earlier stage left for a cell, and the names that follow from it.
 
+    `config` has the size and the depth of the prepared images, also where the configuration leaves them open.
     `cell_key` names the experiment (configuration, data, weights); the state folder's name adds the code.
     """
 
@@ -100,4 +101,6 @@ def cell_inputs(config: CellConfig) -> CellInputs:
         ArtifactError: an earlier stage has not run.
     """
     cell = Cell(config.backbone.name, config.strategy.name)
-    return CellInputs(cell, config, open_dataset(artifacts.DATASET), read_store(cell.activations))
+    dataset = open_dataset(artifacts.DATASET)
+    found = replace(config, dataset=dataset.decided(config.dataset))
+    return CellInputs(cell, found, dataset, read_store(cell.activations))

@@ -26,6 +26,7 @@ from backbench.compute import EMBED, Stopwatch, write_compute
 from backbench.config import INPUT, ON_THE_FLY, CellConfig
 from backbench.console import progress_bar
 from backbench.data.dataset import SPLITS, Dataset, open_dataset
+from backbench.data.sizes import enlarged
 from backbench.determinism import computing_in, make_deterministic
 from backbench.freezing import cut, resolve_boundary, tapped_prefix
 from backbench.installation import backend, deciding_versions
@@ -58,7 +59,8 @@ def embed(config: CellConfig) -> str:
     layers = {name: resolve_boundary(backbone, config.backbone, name) for name in config.strategy.boundaries}
     wanted = _plan(config, dataset, backbone, tuple(dict.fromkeys(layers.values())))
     plan = wanted.within(min(config.strategy.activation_limit_gigabytes * GIGABYTE, disk_room_bytes(state)))
-    print(_size_line(cell, dataset, wanted), *_fallback_lines(cell, wanted, plan), sep="\n", flush=True)
+    lines = [_size_line(cell, dataset, wanted), *_fallback_lines(cell, wanted, plan), *_enlarged_lines(config, dataset)]
+    print(*lines, sep="\n", flush=True)
     writer = StoreWriter(state_for(state, *_key(config, dataset, digest, plan)), plan)
     _write_splits(config, backbone, plan, writer)
     records = tuple(_record(backbone, name, layer, plan, writer) for name, layer in layers.items())
@@ -113,6 +115,11 @@ def _fallback_lines(cell: Cell, wanted: StorePlan, plan: StorePlan) -> list[str]
         f"embed {cell}: {saved} at {', '.join(dropped)} is over {where}, or would leave less than 1 GB on the disk "
         "(DVC keeps a copy); computed on the fly instead, at every step"
     ]
+
+
+def _enlarged_lines(config: CellConfig, dataset: Dataset) -> list[str]:
+    found = enlarged(dataset.sides, dataset.image_size_pixels, config.backbone.input_size_pixels)
+    return [f"embed {config.backbone.name}-{config.strategy.name}: {found}"] if found.num_enlarged else []
 
 
 def _record(backbone: keras.Model, name: str, layer: str, plan: StorePlan, writer: StoreWriter) -> BoundaryRecord:

@@ -5,8 +5,9 @@ from typing import Any
 from backbench import artifacts
 from backbench.config import DatasetConfig
 from backbench.data.dataset import MANIFEST
+from backbench.data.deep import Depth
 from backbench.data.scan import tracked_folder
-from backbench.data.store import prepare_dataset
+from backbench.data.store import NEARLY_CONSTANT, prepare_dataset
 from backbench.data.top_folders import listed
 
 
@@ -14,11 +15,15 @@ def prepare(config: DatasetConfig) -> str:
     """Write `work/dataset/` and return the line that says what is in it and where to look next.
 
     Raises:
+        ArtifactError: the images' size is left open, and the size stage has not run.
         DatasetError: the images cannot be used, or are not those whose digest is pinned.
     """
     tracked_folder(config)
-    description = prepare_dataset(config, artifacts.DATASET)
-    return f"{_summary(description)}; every file's verdict is in {artifacts.DATASET / MANIFEST}"
+    wanted = None
+    if config.image_size_pixels is None:
+        wanted = int(artifacts.read_json(artifacts.IMAGE_SIZE, made_by="size")["wanted_pixels"])
+    description = prepare_dataset(config, artifacts.DATASET, wanted)
+    return f"{_summary(description)}; {_pixels(description)}; every file's verdict is in {artifacts.DATASET / MANIFEST}"
 
 
 def _summary(description: dict[str, Any]) -> str:
@@ -31,3 +36,13 @@ def _summary(description: dict[str, Any]) -> str:
         few = [f"{name} ({count})" for name, count in description["rare_classes"].items()]
         parts.append(f"classes with fewer than {description['min_per_class']} usable images, left out: {listed(few)}")
     return "; ".join(parts)
+
+
+def _pixels(description: dict[str, Any]) -> str:
+    side = description["image_size_pixels"]
+    said = [f"{description['resize']} to {side} x {side} px"]
+    if description["depth"] is not None:
+        said.append(str(Depth(**description["depth"])))
+    if description["num_nearly_constant"]:
+        said.append(f"{description['num_nearly_constant']} {NEARLY_CONSTANT}, look at them")
+    return ", ".join(said)

@@ -15,6 +15,7 @@ from backbench.backbones.graph import preprocess
 from backbench.config import DatasetConfig
 from backbench.config_files import read_named
 from backbench.data.augment import resized
+from backbench.data.pixels import PixelRule
 from backbench.data.scan import examine, walk, without_duplicates
 from backbench.data.store import content_digest
 from backbench.errors import ConfigError, DatasetError
@@ -67,7 +68,9 @@ def shipped_data(config: DatasetConfig, folder: Path) -> TargetData:
     tree = walk(folder, config)
     if tree.problems:
         raise DatasetError(*tree.problems)
-    seen = list(examine(tree.candidates, config))
+    assert config.image_size_pixels is not None  # what is shipped says it
+    rule = PixelRule(config.image_size_pixels, config.resize, config.depth_bits)
+    seen = list(examine(tree.candidates, config, rule))
     files = without_duplicates([file for file, _ in seen])
     digest = content_digest(files)
     if config.digest not in (None, digest):

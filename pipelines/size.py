@@ -1,0 +1,24 @@
+"""The size stage: `python pipelines/size.py dataset=folder`."""
+
+from functools import partial
+
+import checkout  # noqa: F401
+from omegaconf import DictConfig
+
+from backbench import catalog
+from backbench.config import BenchmarkConfig, DatasetConfig, gathered, to_typed
+from backbench.entry import run_stage
+from backbench.stages.size import size
+
+
+def stage(composed: DictConfig) -> str:
+    dataset = to_typed(composed.dataset, DatasetConfig, where=f"conf/dataset/{composed.dataset.name}.yaml")
+    benchmark = to_typed(composed.benchmark, BenchmarkConfig, where="conf/benchmark.yaml")
+    backbones = gathered(
+        partial(catalog.read_backbone, catalog.FOLDER / f"{name}.yaml") for name in benchmark.backbones
+    )
+    return size(dataset, backbones)
+
+
+if __name__ == "__main__":
+    run_stage(stage, lock_name=lambda composed: "size")

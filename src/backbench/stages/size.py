@@ -1,0 +1,20 @@
+"""The size stage: which side of images the benchmark wants.
+
+It stands alone so that `prepare` runs again where that side changes, and not whenever a backbone is added.
+"""
+
+from collections.abc import Sequence
+
+from backbench import artifacts
+from backbench.backbone_config import BackboneConfig
+from backbench.config import DatasetConfig
+
+
+def size(dataset: DatasetConfig, backbones: Sequence[BackboneConfig]) -> str:
+    """Write `work/image_size.json` and return the line that says what is in it."""
+    side, reason = dataset.image_size_pixels, f"as conf/dataset/{dataset.name}.yaml says"
+    if side is None:
+        side = max(backbone.input_size_pixels for backbone in backbones)
+        reason = "which the largest backbone of the benchmark takes, where the photographs have it"
+    artifacts.write_json(artifacts.IMAGE_SIZE, {"wanted_pixels": side})
+    return f"{dataset.name}: images are wanted of {side} px, {reason}"
