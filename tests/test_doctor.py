@@ -163,7 +163,7 @@ def test_the_doctor_names_what_will_be_left_out(project: Path) -> None:
     for name in ("data/ape/1.png", "data/cat/@eaDir/1.png"):
         Path(name).parent.mkdir()
         Path(name).write_bytes(b"never opened")
-    (finding,), images = look_at_images(replace(read_plan().one.dataset, min_per_class=3))
+    (finding,), images = look_at_images(replace(read_plan().one.dataset, min_per_class=3), 80)
     assert images is not None
     assert images.num_classes == 2
     assert finding.found.endswith("2 classes; left out: ape, @eaDir")

@@ -287,7 +287,7 @@ def test_dollar_signs_in_class_names_are_not_formulas() -> None:
 def test_logs_get_aligned_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     print_leaderboard(leaderboard(), Console())
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 5 + 2
+    assert len(lines) == 1 + 5 + 1 + 2
     assert lines[1].split()[:3] == ["1", "vgg16_slim", "fine_tuning"]
     assert lines[0].index("test accuracy") == lines[1].index("0.9")
     assert "worst class" not in lines[0]

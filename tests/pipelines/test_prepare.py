@@ -72,7 +72,7 @@ def test_the_last_line_names_litter_and_rare_classes(tmp_path: Path, monkeypatch
     assert prepare(config_for(Path("data"), min_per_class=2)) == (
         "tiny: 2 classes, train 12, val 4, test 4, left out: 1 class below min_per_class, 3 litter; "
         "not looked into, as systems leave them: @eaDir, lost+found; "
-        "classes with fewer than 2 usable images, left out: ape (1); "
+        "classes with fewer than 2 usable images, left out: ape (1); crop to 16 x 16 px; "
         "every file's verdict is in work/dataset/manifest.csv"
     )
 

@@ -74,7 +74,7 @@ def test_what_is_usable_is_prepared_once_the_answer_is_followed(data: Path) -> N
         "1 too small; "
         "not looked into, as systems leave them: .ipynb_checkpoints, @eaDir; classes with fewer than 3 usable images, "
         "left out: small0 (1), small1 (2), small2 (1), small3 (2), small4 (1), small5 (2), small6 (1), small7 (2), "
-        "small8 (1), small9 (2), text (0); every file's verdict is in work/dataset/manifest.csv"
+        "small8 (1), small9 (2), text (0); crop to 16 x 16 px; every file's verdict is in work/dataset/manifest.csv"
     )
     assert open_dataset(artifacts.DATASET).classes == WHOLE
     with (artifacts.DATASET / MANIFEST).open(encoding="utf-8", newline="") as file:

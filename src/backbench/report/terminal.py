@@ -27,7 +27,7 @@ def _cells(row: Row, *, with_classes: bool) -> dict[str, str]:
 
 
 def print_leaderboard(leaderboard: Leaderboard, console: Console) -> None:
-    """Print the rows in the order of validation, what was enlarged or failed, and last, where it is seen, the answer."""
+    """Print the rows by validation, what was enlarged or failed, and last, where people look, the answer."""
     lines = [_cells(row, with_classes=leaderboard.may_hide_a_class) for row in leaderboard.rows]
     headings = tuple(lines[0])
     print_table(headings, [tuple(line.values()) for line in lines], console, numbers=set(headings) - set(TEXTS))
