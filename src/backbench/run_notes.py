@@ -100,7 +100,7 @@ def model_card(entry: Entry, leaderboard: Leaderboard, *, dataset: Mapping[str, 
             f"# {row.name} on {dataset['name']}",
             "",
             f"Classifies RGB images into {len(classes)} classes{_but(entry)}: {_listed(classes)}. A {row.backbone} "
-            f"adapted by {row.strategy}, chosen for the {RULE}; this seed has the lowest of its own.",
+            f"adapted by {row.strategy}, chosen for the {RULE}; of its seeds, the one of the lowest loss.",
             "",
             f"- **Data**: {dataset['name']}, {counts['train']:,} images to train, {counts['val']:,} to validate, "
             f"{counts['test']:,} to test; SHA-256 `{best.digests.get('data')}`.",
