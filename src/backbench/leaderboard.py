@@ -152,7 +152,7 @@ class Leaderboard:
     @property
     def enlarged(self) -> dict[str, Enlarged]:
         """Which images were enlarged, by the name of each backbone that saw some."""
-        seen = sorted((entry for entry in self.entries), key=lambda entry: entry.row.backbone)
+        seen = sorted(self.entries, key=lambda entry: entry.row.backbone)
         return {each.row.backbone: each.enlarged for each in seen if each.enlarged and each.enlarged.num_enlarged}
 
     @property

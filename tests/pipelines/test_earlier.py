@@ -11,7 +11,7 @@ from tests.pipelines.test_cell import cell_config_for, run
 def test_a_cell_that_ran_is_known_again(workplace: Path) -> None:
     run("feature_extraction", seeds=[0])
     config = cell_config_for("feature_extraction", seeds=[0])
-    _, images = look_at_images(config.dataset)
+    _, images = look_at_images(config.dataset, config.backbone.input_size_pixels)
     assert images is not None
     best = earlier_choice(config, images)
     assert best is not None

@@ -5,14 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 from backbench import artifacts
 from backbench.config import DatasetConfig, to_typed
 from backbench.data.dataset import SPLITS, open_dataset
-from backbench.errors import DatasetError
+from backbench.errors import ArtifactError, DatasetError
 from backbench.stages.prepare import prepare
+from backbench.stages.size import size
+from tests.conftest import backbone_config
 from tests.image_folders import config_for, make_folder, picture, save
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +64,37 @@ def test_the_last_line_says_what_was_left_out(tmp_path: Path, monkeypatch: pytes
     assert prepare(config_for(Path("data"))) == (
         "tiny: 2 classes, train 11, val 4, test 4, left out: 2 conflicting label, 1 exact duplicate;"
         " crop to 16 x 16 px; every file's verdict is in work/dataset/manifest.csv"
+    )
+
+
+def test_the_last_line_says_how_deep_images_were_scaled_and_which_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder(Path("data"), 10)
+    for number in range(2):
+        save(Image.fromarray(np.full((16, 16), 1500 + number * 500, np.uint16)), Path(f"data/cat/flat{number}.png"))
+    assert prepare(config_for(Path("data"), resize="pad")) == (
+        "tiny: 2 classes, train 14, val 4, test 4, left out: none; pad to 16 x 16 px, 2 images deeper than 8 bits, "
+        "scaled as 12-bit (observed; largest value 2000 of 4095), 2 nearly constant, look at them; "
+        "every file's verdict is in work/dataset/manifest.csv"
+    )
+
+
+def test_a_size_that_is_left_open_is_what_the_largest_backbone_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(20):
+        save(picture(number, size=(100, 90)), Path(f"data/{number % 2}/{number}.png"))
+    config = config_for(Path("data"), image_size_pixels=None)
+    with pytest.raises(ArtifactError, match="work/image_size.json, found nothing there; run `dvc repro size`"):
+        prepare(config)
+    backbones = [backbone_config(name) for name in ("inception_v3_slim", "mobilenet_v2_slim")]
+    assert size(config, backbones).startswith("tiny: images are wanted of 80 px, which the largest backbone")
+    assert "; crop to 80 x 80 px; " in prepare(config)
+    assert size(config_for(Path("data")), backbones) == (
+        "tiny: images are wanted of 16 px, as conf/dataset/tiny.yaml says"
     )
 
 
