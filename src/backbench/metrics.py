@@ -94,13 +94,6 @@ def _class_aurocs(probabilities: Floats, labels: Ints) -> list[float]:
     return [float(roc_auc_score(labels == c, probabilities[:, c])) for c in present]
 
 
-def class_recall(probabilities: Floats, labels: Ints) -> NDArray[np.float64]:
-    """Return the share of each class's images that is recognised, float64 `(num_classes,)`; nan where it has none."""
-    counts = confusion(probabilities, labels)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.diag(counts) / counts.sum(axis=1), dtype=np.float64)
-
-
 def expected_calibration_error(probabilities: Floats, labels: Ints, *, num_bins: int = 15) -> float:
     """Mean gap between confidence and accuracy, weighted by the images in each bin of confidence.
 
