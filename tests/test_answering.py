@@ -53,7 +53,8 @@ def test_the_rule_is_said_with_what_the_best_on_test_flatters() -> None:
     optimism = selection_optimism({entry.row.name: entry.test_accuracy for entry in found.entries})
     assert rule(found) == (
         "Chosen by the lowest validation loss, mean over the seeds of the final models: "
-        f"{found.chosen.row.val_loss_mean:.3f}. Test images choose nothing: of 6 rows the best on test looks about {100 * optimism:.1f} points better than it is."
+        f"{found.chosen.row.val_loss_mean:.3f}. Test images choose nothing: of 6 rows the best on test looks about "
+        f"{100 * optimism:.1f} points better than it is."
     )
 
 
