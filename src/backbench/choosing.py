@@ -14,7 +14,7 @@ Cost = Callable[["Candidate"], float | None]
 class Candidate:
     """A cell as someone who chooses sees it; a cost is None where it was not measured here.
 
-    `is_worse_on_val` where its validation accuracy is significantly below that of the chosen. `test_accuracy` is told,
+    `is_worse_on_val` where its validation accuracy is significantly below that of another. `test_accuracy` is told,
     and decides nothing. `training_seconds` are what search and final models took to compute. `warning` is what the
     accuracy may hide, as words that go on after "it", or empty.
     """

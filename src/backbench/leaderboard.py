@@ -113,8 +113,9 @@ class Entry:
     """A row with what it was made of.
 
     `intervals` are those of the headline numbers, over `num_images` test images; `test_accuracy` is one of them, as
-    comparisons take it. `on_test` and `on_val` are the chosen row minus this one in the accuracy of that split, None
-    for the chosen itself. `enlarged` says which images the backbone saw enlarged; None for the pixels.
+    comparisons take it. `on_test` is the chosen row minus this one in test accuracy, None for the chosen itself.
+    `is_worse_on_val` where another is significantly better on the validation images. `enlarged` says which images the
+    backbone saw enlarged; None for the pixels.
     """
 
     row: Row
@@ -124,7 +125,7 @@ class Entry:
     test_accuracy: Resampled
     recalls: ClassRecalls
     on_test: PairedComparison | None = None
-    on_val: PairedComparison | None = None
+    is_worse_on_val: bool = False
     enlarged: Enlarged | None = None
 
     @property
@@ -148,11 +149,6 @@ class Entry:
     def is_better_on_test(self) -> bool:
         """Whether it is significantly better than the chosen on the test images."""
         return self.on_test is not None and self.on_test.is_shown and self.on_test.difference.estimate < 0
-
-    @property
-    def is_worse_on_val(self) -> bool:
-        """Whether it is significantly worse than the chosen on the validation images."""
-        return self.on_val is not None and self.on_val.is_shown and self.on_val.difference.estimate > 0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from backbench.records import BestRecord
 from backbench.resampling import Resampled, resample
 from backbench.result_files import read_cell, read_metrics
 from backbench.statistics import Interval
-from backbench.uncertainty import PairedComparison, compare_with, interval
+from backbench.uncertainty import PairedComparison, compare_with, interval, may_be_best
 
 
 def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
@@ -71,10 +71,13 @@ def rank(finished: Sequence[Finished], classes: Sequence[str]) -> Leaderboard:
     numbers = resample(_noting(_of_the_same_images(ordered, "test"), classes, recalls))
     _require_same_metrics(ordered, numbers)
     on_test = _against_chosen(ordered, numbers)
-    on_val = _against_chosen(ordered, resample(_of_the_same_images(ordered, "val")))
+    # The chosen has the lowest loss, whatever its accuracy.
+    as_good_on_val = {ordered[0].name} | may_be_best(
+        _accuracies(ordered, resample(_of_the_same_images(ordered, "val")))
+    )
     by_test = sorted(range(len(ordered)), key=lambda place: (-ordered[place].metrics.mean["test_accuracy"], place))
     entries = [
-        _entry(each, of_each, recalled, on_test.get(each.name), on_val.get(each.name))
+        _entry(each, of_each, recalled, on_test.get(each.name), is_worse_on_val=each.name not in as_good_on_val)
         for each, of_each, recalled in zip(ordered, numbers, recalls, strict=True)
     ]
     return Leaderboard(
@@ -88,8 +91,11 @@ def rank(finished: Sequence[Finished], classes: Sequence[str]) -> Leaderboard:
 def _against_chosen(
     ordered: Sequence[Finished], numbers: Sequence[Mapping[str, Resampled]]
 ) -> dict[str, PairedComparison]:
-    accuracies = {each.name: of_each[ACCURACY] for each, of_each in zip(ordered, numbers, strict=True)}
-    return {pair.second: pair for pair in compare_with(ordered[0].name, accuracies)}
+    return {pair.second: pair for pair in compare_with(ordered[0].name, _accuracies(ordered, numbers))}
+
+
+def _accuracies(ordered: Sequence[Finished], numbers: Sequence[Mapping[str, Resampled]]) -> dict[str, Resampled]:
+    return {each.name: of_each[ACCURACY] for each, of_each in zip(ordered, numbers, strict=True)}
 
 
 def _of_the_same_images(finished: Sequence[Finished], split: str) -> Iterator[Predictions]:
@@ -138,12 +144,13 @@ def _entry(
     numbers: Mapping[str, Resampled],
     recalls: ClassRecalls,
     on_test: PairedComparison | None,
-    on_val: PairedComparison | None,
+    *,
+    is_worse_on_val: bool,
 ) -> Entry:
     intervals = {name: interval(number) for name, number in numbers.items()}
     accuracy = numbers[ACCURACY]
     row = _row(finished, intervals[ACCURACY], recalls, differs=on_test is not None and on_test.is_shown)
-    return Entry(row, finished, intervals, accuracy.num_images, accuracy, recalls, on_test, on_val)
+    return Entry(row, finished, intervals, accuracy.num_images, accuracy, recalls, on_test, is_worse_on_val)
 
 
 def _row(finished: Finished, accuracy: Interval, recalls: ClassRecalls, *, differs: bool) -> Row:
