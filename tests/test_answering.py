@@ -25,7 +25,7 @@ def test_the_answer_names_what_does_not_differ_and_no_more_than_three() -> None:
     assert said == (
         "a with fine_tuning is chosen by validation. "
         "Its test accuracy is 0.800 ± 0.000 (sd, 3 seeds), against 0.500 from raw pixels. It is the best on test too. "
-        "The chosen does not differ significantly there from b with fine_tuning, c with fine_tuning and 2 more."
+        "On test the chosen does not differ significantly from b with fine_tuning, c with fine_tuning and 2 more."
     )
 
 
@@ -40,12 +40,12 @@ def test_the_answer_says_that_another_is_higher_on_test_and_that_this_shows_noth
     said = answer(leaderboard(finished("a", "x", 0.8, on_val=0.9), finished("b", "x", 0.8025, on_val=0.7)))
     assert said.startswith("a with x is chosen by validation.")
     assert "The best on test is b with x, by 0.2 points (" in said
-    assert said.endswith("The chosen does not differ significantly there from b with x.")
+    assert said.endswith("On test the chosen does not differ significantly from b with x.")
 
 
 def test_a_clear_choice_is_ahead_of_every_other() -> None:
     said = answer(leaderboard(finished("a", "x", 0.9), finished("b", "x", 0.7)))
-    assert "It is significantly ahead of every other there, of b with x by 20.0 points (+" in said
+    assert "It is significantly ahead of every other there: of b with x by 20.0 points (+" in said
 
 
 def test_the_rule_is_said_with_what_the_best_on_test_flatters() -> None:

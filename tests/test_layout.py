@@ -96,7 +96,7 @@ def test_what_has_two_readings_names_the_key_that_settles_it(tmp_path: Path, pat
             "data: expected split folders alone, or class folders alone, found the split folders test, train beside "
             "bus, car; in conf/dataset/tiny.yaml set `layout: classes` if all of them are classes, or leave out "
             "what is "
-            "neither by `skip_folders: [...]`",
+            "neither by `skip_folders: [bus, car]`",
         ),
         (
             ("train/a/1", "train/b/1", "test/3"),

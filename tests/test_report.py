@@ -253,7 +253,7 @@ def test_large_images_become_thumbnails() -> None:
 def test_answer_says_that_a_clear_choice_is_ahead() -> None:
     sentence = answer(leaderboard())
     assert sentence.startswith("vgg16_slim with fine_tuning is chosen by validation. Its test accuracy is 0.9")
-    assert "ahead of every other there, of vgg16_slim with feature_extraction by " in sentence
+    assert "ahead of every other there: of vgg16_slim with feature_extraction by " in sentence
     assert "from raw pixels" in sentence
     assert "\n" not in sentence
 

@@ -95,13 +95,13 @@ def _beside_others(leaderboard: Leaderboard) -> list[str]:
         said.append("It is the best on test too.")
     if leaderboard.similar:
         names = [called(row) for row in leaderboard.similar]
-        said.append(f"The chosen does not differ significantly there from {listed(names)}.")
+        said.append(f"On test the chosen does not differ significantly from {listed(names)}.")
     elif not better and len(leaderboard.entries) > 1:
         second = leaderboard.by_test[1]
         assert second.on_test is not None
         gap = second.on_test.difference
         said.append(
-            f"It is significantly ahead of every other there, of {called(second.row)} by {points(gap.estimate)}"
+            f"It is significantly ahead of every other there: of {called(second.row)} by {points(gap.estimate)}"
             f"{spread(gap)}."
         )
     return said

@@ -60,7 +60,8 @@ def _of_splits(
         problems.append(
             f"{folder}: expected split folders alone, or class folders alone, found the split folders "
             f"{listed(top.name for top in named)} beside {listed(top.name for top in others)}; in {conf} set "
-            f"`layout: classes` if all of them are classes, or leave out what is neither by `skip_folders: [...]`"
+            f"`layout: classes` if all of them are classes, or leave out what is neither by "
+            f"`skip_folders: [{listed(top.name for top in others)}]`"
         )
     labelled = [top for top in named if top.holds_folders]
     train_classes = {name for top in labelled if top.split == "train" for name in top.below}
