@@ -9,7 +9,7 @@ from backbench import run_benchmark
 from backbench.artifacts import Cell
 from backbench.doctor.cells_at_once import MachinePlan
 from backbench.doctor.plan import read_plan
-from backbench.run_benchmark import Failure
+from backbench.run_benchmark import FAILED, Failure, failure
 from tests.conftest import PROJECT
 
 CELLS = [Cell("one", "any"), Cell("two", "any"), Cell("three", "any")]
@@ -56,6 +56,16 @@ def test_cells_that_run_at_once_have_a_gpu_each_and_a_failed_one_stops_no_other(
     assert set(seen.values()) <= {"0", "5"}
     assert run_benchmark.run_cells(CELLS, MachinePlan(1, (), (), ())).keys() == {"two-any"}
     assert set(seen.values()) == {None}
+
+
+def test_all_that_a_stage_says_of_its_failure_is_the_reason() -> None:
+    told = ["error: conf/weights/a.yaml: expected b", "error: conf/backbone/c.yaml: expected d"]
+    assert failure(["warming up", *told, f"{FAILED}embed@one-any"]) == Failure(
+        "embed@one-any", "conf/weights/a.yaml: expected b; conf/backbone/c.yaml: expected d"
+    )
+    assert failure(["Traceback", "KeyError: 1", f"{FAILED}embed@one-any"]).reason == "KeyError: 1"
+    assert failure([f"{FAILED}embed@one-any killed by SIGKILL"]) == Failure("embed@one-any", "killed by SIGKILL")
+    assert failure([]) == Failure("dvc.yaml", "it left no word")
 
 
 def test_an_interruption_begins_no_further_cell(monkeypatch: pytest.MonkeyPatch) -> None:

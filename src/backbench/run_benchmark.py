@@ -33,7 +33,7 @@ PRINTING = threading.Lock()
 
 @dataclass(frozen=True)
 class Failure:
-    """A stage that did not end well, and the last thing that it said."""
+    """A stage that did not end well, and why."""
 
     stage: str
     reason: str
@@ -65,12 +65,16 @@ def run_stages(
         copying.start()
         _copy(process.stderr, sys.stderr, said)
         copying.join()
-    if process.returncode == 0:
-        return None
+    return None if process.returncode == 0 else failure(said)
+
+
+def failure(said: Sequence[str]) -> Failure:
+    """Find in the lines of a process of DVC's which stage failed, and all that it says of why."""
     failed = next((line.removeprefix(FAILED) for line in said if line.startswith(FAILED)), "dvc.yaml")
     stage, _, how = failed.partition(" ")
-    errors = [line for line in said if line.startswith("error: ")] or [line for line in said if FAILED not in line]
-    return Failure(stage.rstrip(":"), how or (errors[-1].removeprefix("error: ") if errors else "it left no word"))
+    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    last_words = [line for line in said if FAILED not in line][-1:]
+    return Failure(stage.rstrip(":"), how or "; ".join(errors or last_words) or "it left no word")
 
 
 def _copy(source: IO[str] | None, target: IO[str], kept: list[str]) -> None:
