@@ -25,10 +25,10 @@ weights: .venv/ready ## fetch the weights that conf/benchmark.yaml names, and ve
 
 # Without JOBS, cores, memory and GPUs decide how many cells run at once; it changes no result.
 repro: .venv/ready ## run the benchmark of conf/benchmark.yaml, JOBS cells at once; what is done is not done again
-	@python -m backbench.repro_lock work/repro.lock python -m backbench.run_benchmark $(if $(JOBS),--jobs $(JOBS))
+	@python -m backbench.cli.repro_lock work/repro.lock python -m backbench.cli.run_benchmark $(if $(JOBS),--jobs $(JOBS))
 
 report: .venv/ready ## write report/index.html and what MLflow lacks, from results that are there
-	@python -m backbench.run_benchmark --report
+	@python -m backbench.cli.run_benchmark --report
 
 # In the order of their files, so that the long ones do not come last.
 test: .venv/ready ## run the tests, a process per core, of up to four
@@ -48,14 +48,14 @@ faults: .venv/ready ## break what a run leans on, and write the table of docs/re
 	python -m pytest tests/faults --junitxml work/faults/tests.xml
 	python -m tests.faults.table work/faults/*.xml docs/reliability.md
 
-check: .venv/ready ## lint, types and the floors of the house: what CI runs
+check: .venv/ready ## lint, types and the order of the rooms: what CI runs
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 
 ui: .venv/ready ## open the MLflow store at http://127.0.0.1:5000
-	@python -m backbench.mlflow_ui
+	@python -m backbench.cli.mlflow_ui
 
 DASHBOARD_PORT ?= 8080
 DASHBOARD = work/dashboard.db

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backbench import artifacts
+from backbench.runtime import artifacts
 from bench.rows import read_rows
 from bench.runs import Bench
 from bench.studies import BACKBONES, Study, study_of, tiny_study

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench import artifacts
 from backbench.data.dataset import DESCRIPTION, open_dataset
+from backbench.runtime import artifacts
 from backbench.stages.prepare import prepare
 from bench.studies import Study
 

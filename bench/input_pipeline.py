@@ -20,13 +20,13 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.table import Table
 
-from backbench import artifacts
-from backbench.activations import ActivationSource
-from backbench.config import CellConfig, cell_config
-from backbench.entry import CONF, quiet_libraries, refusing
-from backbench.schedule import Batch, Candidate, made_ahead, training_batches
+from backbench.adaptation.schedule import Batch, Candidate, made_ahead, training_batches
+from backbench.adaptation.strategies import Adapter, schedule_of
+from backbench.config.config import CellConfig, cell_config
+from backbench.features.activations import ActivationSource
+from backbench.runtime import artifacts
+from backbench.stages.entry import CONF, quiet_libraries, refusing
 from backbench.stages.training_inputs import training_inputs
-from backbench.strategies import Adapter, schedule_of
 
 REPEATS = 9
 NUM_STEPS = 40

@@ -1,6 +1,6 @@
 """The learning rates that every arm tries, in order: those that this project's sampler draws."""
 
-from backbench.search import Space, quasi_random_points
+from backbench.search.search import Space, quasi_random_points
 from bench.studies import Study
 
 

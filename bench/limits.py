@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from backbench.activations import EVALUATION_BATCH_SIZE
-from backbench.freezing import CutModel, cut_for, freeze_batch_norm
-from backbench.schedule import shuffled_batches
+from backbench.adaptation.schedule import shuffled_batches
+from backbench.features.activations import EVALUATION_BATCH_SIZE
+from backbench.features.freezing import CutModel, cut_for, freeze_batch_norm
 from bench.images import load_images
 from bench.rows import Measurement
 from bench.start import load_head, load_start, new_head

@@ -17,10 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from backbench import artifacts
-from backbench.array_file import GrowingArrayFile
-from backbench.backbone_config import BackboneConfig, FormulaWeights, WeightsConfig
-from backbench.config import (
+from backbench.config.backbone_config import BackboneConfig, FormulaWeights, WeightsConfig
+from backbench.config.config import (
     NO_AUGMENTATION,
     BenchmarkConfig,
     CellConfig,
@@ -30,8 +28,10 @@ from backbench.config import (
     TrackingConfig,
     to_typed,
 )
-from backbench.config_files import read_named_yaml
+from backbench.config.config_files import read_named_yaml
+from backbench.data.array_file import GrowingArrayFile
 from backbench.data.dataset import DESCRIPTION, images_file, labels_file
+from backbench.runtime import artifacts
 
 PROJECT = Path(__file__).resolve().parents[1]
 BOUNDARY = "expanded_conv_project_BN"

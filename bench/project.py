@@ -10,8 +10,8 @@ from typing import Any
 
 import mlflow.tracking  # noqa: F401 - the sweep imports it when it begins; imports are not counted in any arm
 
-from backbench import artifacts
-from backbench.artifacts import Cell
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from bench.rows import Measurement

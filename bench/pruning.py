@@ -11,14 +11,14 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from backbench import artifacts
-from backbench.config import OUTPUT, SearchConfig, WorkersConfig
-from backbench.entry import quiet_libraries, refusing
-from backbench.interruption import Pause
-from backbench.records import PRUNED, TrialRecord
-from backbench.search import Pruning, Space, best_of, proposals, rounds
+from backbench.adaptation.interruption import Pause
+from backbench.config.config import OUTPUT, SearchConfig, WorkersConfig
+from backbench.results.records import PRUNED, TrialRecord
+from backbench.runtime import artifacts
+from backbench.search.search import Pruning, Space, best_of, proposals, rounds
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.cell_trials import CellTrials
+from backbench.stages.entry import quiet_libraries, refusing
 from backbench.stages.training_inputs import training_inputs
 from bench.input_pipeline import cell_configs
 

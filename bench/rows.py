@@ -9,8 +9,8 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from backbench import artifacts
-from backbench.environment import look_around
+from backbench.runtime import artifacts
+from backbench.runtime.environment import look_around
 
 PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy")
 

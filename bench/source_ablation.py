@@ -10,14 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from backbench import artifacts
+from backbench.backbones.determinism import limit_threads
 from backbench.backbones.graph import build_graph
-from backbench.determinism import limit_threads
-from backbench.formula import mixture
-from backbench.stages.transfer_data import features_of, named_backbone, named_data
-from backbench.transfer.intervals import t_interval
-from backbench.transfer.probes import linear_probe
-from backbench.transfer.subsets import few_shot_task
+from backbench.pretraining.formula import mixture
+from backbench.pretraining.transfer.intervals import t_interval
+from backbench.pretraining.transfer.probes import linear_probe
+from backbench.pretraining.transfer.subsets import few_shot_task
+from backbench.pretraining.transfer_data import features_of, named_backbone, named_data
+from backbench.runtime import artifacts
 
 BACKBONE = "mobilenet_v2_slim"
 STEPS = 600

@@ -11,13 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from backbench.activations import Activations
-from backbench.artifacts import file_sha256, replacing
-from backbench.backbone_config import WeightsConfig
+from backbench.adaptation.heads import build_head, standardise
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import load_backbone, save_weights
-from backbench.config import CellConfig
-from backbench.heads import build_head, standardise
+from backbench.config.backbone_config import WeightsConfig
+from backbench.config.config import CellConfig
+from backbench.features.activations import Activations
+from backbench.runtime.artifacts import file_sha256, replacing
 from bench.images import Images, load_images
 from bench.studies import Study
 

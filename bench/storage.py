@@ -16,8 +16,8 @@ from typing import Any
 
 from tests.toy_study import coordinated, coordination_of, many_trials, opened
 
-from backbench.config import Storage, WorkersConfig
-from backbench.study_storage import STUDIES
+from backbench.config.config import Storage, WorkersConfig
+from backbench.search.study_storage import STUDIES
 
 PROJECT = Path(__file__).parents[1]
 

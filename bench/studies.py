@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from backbench.artifacts import fingerprint
-from backbench.backbone_config import BackboneConfig, WeightsConfig
-from backbench.config import (
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.config.config import (
     NO_AUGMENTATION,
     BenchmarkConfig,
     CellConfig,
@@ -17,7 +16,8 @@ from backbench.config import (
     TrackingConfig,
     to_typed,
 )
-from backbench.config_files import read_named_yaml
+from backbench.config.config_files import read_named_yaml
+from backbench.runtime.artifacts import fingerprint
 
 CONF = Path(__file__).parents[1] / "conf"
 FEATURE_EXTRACTION, FINE_TUNING = "feature_extraction", "fine_tuning"

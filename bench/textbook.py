@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from backbench.activations import EVALUATION_BATCH_SIZE
-from backbench.config import OUTPUT
-from backbench.schedule import learning_rate_at, shuffled_batches
+from backbench.adaptation.schedule import learning_rate_at, shuffled_batches
+from backbench.config.config import OUTPUT
+from backbench.features.activations import EVALUATION_BATCH_SIZE
 from bench.images import Images, load_images
 from bench.learning_rates import learning_rates
 from bench.rows import Measurement

@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from backbench.units import UNKNOWN, size
+from backbench.runtime.units import UNKNOWN, size
 
 TIMINGS = Path("work/timings")
 STAGES = ("size", "prepare", "baseline", "embed", "sweep", "train", "measure", "compare")
@@ -52,7 +52,12 @@ def largest(spent: list[Spent]) -> str:
 
 def seconds_to_start(stage: str) -> float:
     """Start a process that imports what a stage imports, and see how long it takes to end."""
-    modules = ["hydra", "backbench.entry", f"backbench.stages.{stage}", *["mlflow.tracking"] * (stage in WITH_MLFLOW)]
+    modules = [
+        "hydra",
+        "backbench.stages.entry",
+        f"backbench.stages.{stage}",
+        *["mlflow.tracking"] * (stage in WITH_MLFLOW),
+    ]
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", f"import {', '.join(modules)}"], check=True, stderr=subprocess.DEVNULL)
     return time.perf_counter() - started

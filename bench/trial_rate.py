@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from hydra import compose, initialize_config_dir
 
-from backbench.config import CellConfig, WorkersConfig, cell_config
-from backbench.entry import CONF, quiet_libraries
-from backbench.worker import Worker
+from backbench.config.config import CellConfig, WorkersConfig, cell_config
+from backbench.search.worker import Worker
+from backbench.stages.entry import CONF, quiet_libraries
 
 TIMES_TO_ONE = 60.0
 

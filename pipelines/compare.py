@@ -5,10 +5,10 @@ from pathlib import Path
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
-from backbench import artifacts
-from backbench.config import BenchmarkConfig, TrackingConfig, to_typed
-from backbench.entry import run_stage
+from backbench.config.config import BenchmarkConfig, TrackingConfig, to_typed
+from backbench.runtime import artifacts
 from backbench.stages.compare import compare
+from backbench.stages.entry import run_stage
 
 
 def stage(composed: DictConfig) -> str:

@@ -5,9 +5,9 @@ Usage: `PYTHONPATH=src python pipelines/install.py [yes|no]`, the argument being
 
 import sys
 
-from backbench import dvc_settings
-from backbench.errors import BackbenchError
-from backbench.virtual_environment import bring_up_to_date
+from backbench.cli import dvc_settings
+from backbench.cli.virtual_environment import bring_up_to_date
+from backbench.runtime.errors import BackbenchError
 
 try:
     bring_up_to_date(*sys.argv[1:2])

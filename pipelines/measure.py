@@ -5,10 +5,10 @@ from functools import partial
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
-from backbench import catalog
-from backbench.backbone_config import BackboneConfig
-from backbench.config import BenchmarkConfig, gathered, to_typed
-from backbench.entry import run_stage
+from backbench.config import catalog
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import BenchmarkConfig, gathered, to_typed
+from backbench.stages.entry import run_stage
 from backbench.stages.measure import Measurement, measure
 
 

@@ -2,8 +2,8 @@
 
 import checkout  # noqa: F401
 
-from backbench import artifacts
 from backbench.report.plots_page import page_template
+from backbench.runtime import artifacts
 
 
 def main() -> None:

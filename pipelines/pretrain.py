@@ -6,12 +6,12 @@ import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 
-from backbench import artifacts
-from backbench.backbone_config import BackboneConfig
-from backbench.config import TrackingConfig, to_typed
-from backbench.entry import check_names, quiet_libraries, refusing
-from backbench.library_output import kept_in
-from backbench.pretrain_config import PretrainConfig
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import TrackingConfig, to_typed
+from backbench.pretraining.pretrain_config import PretrainConfig
+from backbench.runtime import artifacts
+from backbench.runtime.library_output import kept_in
+from backbench.stages.entry import check_names, quiet_libraries, refusing
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="pretrain_entry")
@@ -23,8 +23,8 @@ def main(config: DictConfig) -> None:
         tracking = to_typed(config.tracking, TrackingConfig, where="conf/pretrain_entry.yaml: tracking")
         with kept_in(artifacts.log(f"pretrain-{backbone.name}")):
             # Imported here, so that a mistake in the configuration is told before TensorFlow is imported.
-            from backbench.pretraining import Folders
-            from backbench.stages.pretrain import pretrained
+            from backbench.pretraining.pretrain_stage import pretrained
+            from backbench.pretraining.pretraining import Folders
 
             folders = Folders(*(Path(config.folders[key]) for key in ("cache", "state", "weights")))
             print(pretrained(backbone, recipe, tracking, folders), flush=True)

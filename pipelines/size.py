@@ -5,9 +5,9 @@ from functools import partial
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
-from backbench import catalog
-from backbench.config import BenchmarkConfig, DatasetConfig, gathered, to_typed
-from backbench.entry import run_stage
+from backbench.config import catalog
+from backbench.config.config import BenchmarkConfig, DatasetConfig, gathered, to_typed
+from backbench.stages.entry import run_stage
 from backbench.stages.size import size
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import checkout  # noqa: F401
 
-from backbench.artifacts import write_text
-from backbench.formula import mixture
-from backbench.report.source_pictures import class_sheet, curves_picture, mixture_sheet
+from backbench.pretraining.formula import mixture
+from backbench.pretraining.source_pictures import class_sheet, curves_picture, mixture_sheet
+from backbench.runtime.artifacts import write_text
 
 PICTURES = Path("docs/pictures")
 CURVES = Path("assets/weights/formula/curves")

@@ -4,8 +4,8 @@ import checkout  # noqa: F401
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from backbench.config import WorkersConfig, cell_config, to_typed
-from backbench.entry import run_stage
+from backbench.config.config import WorkersConfig, cell_config, to_typed
+from backbench.stages.entry import run_stage
 
 
 def overrides_of_workers() -> list[str]:

@@ -6,11 +6,11 @@ import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 
-from backbench import artifacts
-from backbench.config import to_typed
-from backbench.entry import quiet_libraries, refusing
-from backbench.library_output import kept_in
-from backbench.pretrain_config import TransferConfig
+from backbench.config.config import to_typed
+from backbench.pretraining.pretrain_config import TransferConfig
+from backbench.runtime import artifacts
+from backbench.runtime.library_output import kept_in
+from backbench.stages.entry import quiet_libraries, refusing
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="transfer_entry")
@@ -22,9 +22,9 @@ def main(config: DictConfig) -> None:
 
 
 def measured(typed: TransferConfig) -> str:
-    from backbench.determinism import limit_threads, make_deterministic
-    from backbench.stages.transfer import transfer
-    from backbench.stages.transfer_data import named_backbone, named_data
+    from backbench.backbones.determinism import limit_threads, make_deterministic
+    from backbench.pretraining.transfer_data import named_backbone, named_data
+    from backbench.pretraining.transfer_stage import transfer
 
     limit_threads(typed.num_threads)
     make_deterministic(0)

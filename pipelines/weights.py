@@ -5,8 +5,8 @@ from pathlib import Path
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
-from backbench.config import BenchmarkConfig, to_typed
-from backbench.entry import CONF, run_stage
+from backbench.config.config import BenchmarkConfig, to_typed
+from backbench.stages.entry import CONF, run_stage
 from backbench.stages.weights import fetch_weights
 
 

@@ -6,12 +6,12 @@ import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.config import WorkersConfig, cell_config, to_typed
-from backbench.entry import check_names, quiet_libraries, refusing
-from backbench.hardware import own_gpu
-from backbench.library_output import kept_in
+from backbench.config.config import WorkersConfig, cell_config, to_typed
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.hardware import own_gpu
+from backbench.runtime.library_output import kept_in
+from backbench.stages.entry import check_names, quiet_libraries, refusing
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="worker_entry")

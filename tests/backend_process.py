@@ -23,7 +23,7 @@ class WithoutTensorFlow:
 
 def cells() -> dict[str, Any]:
     """Run embed, sweep and train of a tiny cell per strategy, from `tiny.weights.h5`."""
-    from backbench.determinism import limit_threads
+    from backbench.backbones.determinism import limit_threads
     from tests.test_backends import NUM_THREADS, STRATEGIES, run_cell
 
     limit_threads(NUM_THREADS)
@@ -35,7 +35,7 @@ def cells() -> dict[str, Any]:
 
 def refuses(num_threads: int) -> bool:
     """Say whether it is too late for another number of threads."""
-    from backbench.determinism import limit_threads
+    from backbench.backbones.determinism import limit_threads
 
     try:
         limit_threads(num_threads)

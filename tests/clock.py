@@ -2,10 +2,10 @@
 
 import pytest
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.compute import EMBED, SWEEP, TRAIN, Compute, write_compute
-from backbench.store_record import DESCRIPTION
+from backbench.results.compute import EMBED, SWEEP, TRAIN, Compute, write_compute
+from backbench.results.store_record import DESCRIPTION
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
 
 
 class Clock:
@@ -25,7 +25,7 @@ class Clock:
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Put a clock that stands still in the place of the one that computing is measured by."""
     clock = Clock()
-    monkeypatch.setattr("backbench.compute.monotonic", clock)
+    monkeypatch.setattr("backbench.results.compute.monotonic", clock)
     return clock
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from backbench.backbone_config import BackboneConfig
-from backbench.config import StrategyConfig, to_typed
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import StrategyConfig, to_typed
 
 pytest_plugins = ["tests.engines.fixtures"]
 PROJECT = Path(__file__).parents[1]

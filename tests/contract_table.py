@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from backbench.artifacts import write_text
-from backbench.backbone_config import BackboneConfig
+from backbench.config.backbone_config import BackboneConfig
+from backbench.runtime.artifacts import write_text
 from tests.conftest import PROJECT, backbone_config
 
 BEGIN, END = "<!-- contract: begin -->", "<!-- contract: end -->"

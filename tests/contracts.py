@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backbench.activations import ActivationSource
+from backbench.features.activations import ActivationSource
 
 
 class ActivationSourceContract:

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.config import TrackingConfig
-from backbench.costs import MeasuredCost
+from backbench.comparison.costs import MeasuredCost
+from backbench.config.config import TrackingConfig
 from backbench.data.store import MANIFEST_COLUMNS
-from backbench.evaluation import evaluate
-from backbench.metrics import classification_metrics
-from backbench.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
-from backbench.predictions import Predictions, write_predictions
-from backbench.records import BestRecord, Choice, EpochRecord, SeedRecord, TrialRecord, summarise
-from backbench.result_files import write_best, write_history, write_metrics, write_trials
-from backbench.tracking import Tracker
+from backbench.evaluation.evaluation import evaluate
+from backbench.evaluation.metrics import classification_metrics
+from backbench.evaluation.predictions import Predictions, write_predictions
+from backbench.export.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
+from backbench.results.records import BestRecord, Choice, EpochRecord, SeedRecord, TrialRecord, summarise
+from backbench.results.result_files import write_best, write_history, write_metrics, write_trials
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.tracking.tracking import Tracker
 
 CLASSES = ("zero", "één", "<three>")
 # As in a public set of textile pictures: half of them show no fault.

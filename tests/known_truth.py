@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from backbench.resampling import Resampled, image_counts
+from backbench.comparison.resampling import Resampled, image_counts
 
 SHARED = 0.8
 SD_OF_SEEDS = 0.035

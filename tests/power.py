@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from backbench.uncertainty import SIGNIFICANCE, adjusted_p_values, compare_with, difference
+from backbench.comparison.uncertainty import SIGNIFICANCE, adjusted_p_values, compare_with, difference
 from tests.known_truth import counts_of, drawn_cells, measured, seed_effects
 
 NUM_IMAGES, NUM_RESAMPLES, NUM_BENCHMARKS = 1200, 1000, 100

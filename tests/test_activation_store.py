@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench import activation_store, array_file, artifacts
-from backbench.activation_store import StorePlan, StoreWriter, state_for
-from backbench.compute import NOTHING
-from backbench.errors import ActivationError, ArtifactError
-from backbench.store_record import BoundaryRecord, StoreRecord, read_store
+from backbench.data import array_file
+from backbench.features import activation_store
+from backbench.features.activation_store import StorePlan, StoreWriter, state_for
+from backbench.results.compute import NOTHING
+from backbench.results.store_record import BoundaryRecord, StoreRecord, read_store
+from backbench.runtime import artifacts
+from backbench.runtime.errors import ActivationError, ArtifactError
 from tests.clock import stopped
 from tests.test_array_file import saved
 

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.activation_store import StoredActivations, read_activations
-from backbench.activations import (
+from backbench.config.config import NO_AUGMENTATION
+from backbench.features.activation_store import StoredActivations, read_activations
+from backbench.features.activations import (
     EVALUATION_BATCH_SIZE,
     UNLIMITED_VIEWS,
     Activations,
@@ -18,8 +19,7 @@ from backbench.activations import (
     in_order,
     outputs,
 )
-from backbench.config import NO_AUGMENTATION
-from backbench.errors import ArtifactError
+from backbench.runtime.errors import ArtifactError
 from tests.contracts import ActivationSourceContract
 from tests.test_strategies import BACKBONE, cut_tiny
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench.answering import answer, class_warning, rule
-from backbench.class_recalls import ClassRecall, ClassRecalls
-from backbench.ranking import read_leaderboard
-from backbench.resampling import Resampled, image_counts
-from backbench.uncertainty import selection_optimism
+from backbench.comparison.answering import answer, class_warning, rule
+from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
+from backbench.comparison.ranking import read_leaderboard
+from backbench.comparison.resampling import Resampled, image_counts
+from backbench.comparison.uncertainty import selection_optimism
 from tests.finished_benchmark import make_uneven_benchmark
 from tests.test_findings import finished, leaderboard
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench import array_file
-from backbench.array_file import ArrayFile, GrowingArrayFile
-from backbench.errors import ArtifactError
+from backbench.data import array_file
+from backbench.data.array_file import ArrayFile, GrowingArrayFile
+from backbench.runtime.errors import ArtifactError
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.articulation import Articulation, articulations
-from backbench.errors import BoundaryError
-from backbench.freezing import articulation_points, cut
+from backbench.backbones.articulation import Articulation, articulations
+from backbench.features.freezing import articulation_points, cut
+from backbench.runtime.errors import BoundaryError
 from tests.tiny import TinyNet
 
 LAYERS = keras.layers

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backbench import artifacts
-from backbench.durable import put_folder_in_place
-from backbench.errors import ArtifactError
-from backbench.part_file import PartFile
-from backbench.predictions import Predictions, read_predictions, write_predictions
+from backbench.evaluation.predictions import Predictions, read_predictions, write_predictions
+from backbench.runtime import artifacts
+from backbench.runtime.durable import put_folder_in_place
+from backbench.runtime.errors import ArtifactError
+from backbench.runtime.part_file import PartFile
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backbench.config import NO_AUGMENTATION, AugmentationConfig
+from backbench.config.config import NO_AUGMENTATION, AugmentationConfig
 from backbench.data import augment
 from backbench.data.augment import resized
 

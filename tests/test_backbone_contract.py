@@ -16,15 +16,15 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.activations import Activations
-from backbench.articulation import articulations, nested_layers
-from backbench.backbone_config import BackboneConfig
+from backbench.adaptation.schedule import Candidate
+from backbench.adaptation.strategies import Adapter
+from backbench.backbones.articulation import articulations, nested_layers
 from backbench.backbones.cost import num_macs, num_parameters
 from backbench.backbones.graph import build_graph, imported, preprocess
 from backbench.backbones.weights import save_weights
-from backbench.freezing import cut_for
-from backbench.schedule import Candidate
-from backbench.strategies import Adapter
+from backbench.config.backbone_config import BackboneConfig
+from backbench.features.activations import Activations
+from backbench.features.freezing import cut_for
 from tests.conftest import PROJECT, backbone_config, strategy_config
 from tests.contract_table import BEGIN, END, read_results, with_table
 from tests.published_costs import PUBLISHED, Classifier, Published

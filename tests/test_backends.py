@@ -15,12 +15,12 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.artifacts import Cell, file_sha256
-from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.backbones.weights import load_backbone, save_weights
-from backbench.config import CellConfig
-from backbench.result_files import read_cell
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.config.config import CellConfig
+from backbench.results.result_files import read_cell
+from backbench.runtime.artifacts import Cell, file_sha256
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train

@@ -12,13 +12,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from backbench import artifacts, baseline
-from backbench.config import DatasetConfig
+from backbench.config.config import DatasetConfig
 from backbench.data.augment import resized
 from backbench.data.dataset import open_dataset
 from backbench.data.store import prepare_dataset
-from backbench.errors import ArtifactError
-from backbench.result_files import read_metrics
+from backbench.evaluation import baseline
+from backbench.results.result_files import read_metrics
+from backbench.runtime import artifacts
+from backbench.runtime.errors import ArtifactError
 from backbench.stages.baseline import baseline as baseline_stage
 from tests.image_folders import config_for, picture, save
 

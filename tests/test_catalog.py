@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from backbench import catalog
-from backbench.backbone_config import BackboneConfig
-from backbench.catalog import SortKey, WeightsKind
-from backbench.errors import ConfigError
+from backbench.config import catalog
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.catalog import SortKey, WeightsKind
+from backbench.runtime.errors import ConfigError
 from tests.conftest import PROJECT
 
 PUBLISHED = {"url": "https://example.org/big.h5", "licence": "Apache-2.0", "trained_on": "imagenet"}

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from backbench import artifacts
-from backbench.config import WorkersConfig
-from backbench.doctor import cells_at_once, cost
-from backbench.doctor.cells_at_once import MachinePlan, machine_plan, plan_for_this_machine
-from backbench.doctor.images import Images
-from backbench.doctor.machine import Machine
-from backbench.doctor.plan import Plan, cell_of, read_plan
-from backbench.hardware import Gpu
+from backbench.cli.doctor import cells_at_once, cost
+from backbench.cli.doctor.cells_at_once import MachinePlan, machine_plan, plan_for_this_machine
+from backbench.cli.doctor.images import Images
+from backbench.cli.doctor.machine import Machine
+from backbench.cli.doctor.plan import Plan, cell_of, read_plan
+from backbench.config.config import WorkersConfig
+from backbench.runtime import artifacts
+from backbench.runtime.hardware import Gpu
 from tests.clock import computed
 from tests.conftest import PROJECT, strategy_config
 from tests.test_doctor import IMAGES, earlier_run, one_cell
@@ -31,7 +31,7 @@ def _project(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.doctor.machine.lacking_for_gpu", tuple)
+    monkeypatch.setattr("backbench.cli.doctor.machine.lacking_for_gpu", tuple)
 
 
 @cache
@@ -101,7 +101,7 @@ def test_each_cell_has_a_gpu_of_its_own() -> None:
 
 
 def test_a_gpu_that_the_backend_cannot_use_counts_as_none_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.doctor.machine.lacking_for_gpu", lambda: ("nvidia-cublas-cu12",))
+    monkeypatch.setattr("backbench.cli.doctor.machine.lacking_for_gpu", lambda: ("nvidia-cublas-cu12",))
     found = planned(of_cells(10), replace(ROOMY, gpus={"0": H100}))
     assert (found.num_cells_at_once, found.gpus) == (10, ())
     assert found.lines[0].startswith(

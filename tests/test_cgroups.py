@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.cgroups import memory_room_bytes, processor_quota
-from backbench.hardware import free_memory_bytes, num_cores
+from backbench.runtime.cgroups import memory_room_bytes, processor_quota
+from backbench.runtime.hardware import free_memory_bytes, num_cores
 
 MB = 1 << 20
 
@@ -148,7 +148,7 @@ KERNELS = (
 )
 READ_AND_TAKE = f"""
 import sys
-from backbench.hardware import free_memory_bytes, num_cores
+from backbench.runtime.hardware import free_memory_bytes, num_cores
 with open(sys.argv[1], "wb") as file:
     file.write(bytes({150 * MB}))
 for _ in range(3):

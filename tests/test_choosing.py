@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from backbench.choosing import Candidate, pareto_front, recommendations
+from backbench.comparison.choosing import Candidate, pareto_front, recommendations
 
 
 def candidate(name: str, accuracy: float, loss: float, *costs: float | None, worse: bool = False) -> Candidate:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from backbench.class_recalls import ClassRecall, ClassRecalls, class_recalls
-from backbench.predictions import Predictions
+from backbench.comparison.class_recalls import ClassRecall, ClassRecalls, class_recalls
+from backbench.evaluation.predictions import Predictions
 from tests.finished_benchmark import UNEVEN, finding, labels
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from backbench.command import app, main
+from backbench.cli.command import app, main
 from tests.conftest import PROJECT
 
 FORBIDDEN = ("keras", "tensorflow", "mlflow", "optuna", "hydra", "sklearn")
@@ -28,7 +28,7 @@ def completions(words: str) -> list[str]:
         "COMP_WORDS": words,
         "COMP_CWORD": str(len(words.split(" ")) - 1),
     }
-    command = [sys.executable, "-m", "backbench.command"]
+    command = [sys.executable, "-m", "backbench.cli.command"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     return done.stdout.split()
@@ -99,7 +99,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("command", ["backbones", "doctor"])
 def test_no_command_imports_a_network_library(command: str) -> None:
     code = (
-        f"import sys; from backbench.command import main; main(['{command}']); "
+        f"import sys; from backbench.cli.command import main; main(['{command}']); "
         f"print([name for name in {FORBIDDEN} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.compute import NOTHING, STAGES, Compute, Stopwatch, read_compute, write_compute
-from backbench.config import SearchConfig, WorkersConfig
-from backbench.interruption import Interrupted
-from backbench.records import TrialRecord
-from backbench.search import Proposal, batches, proposals, rounds
-from backbench.shared_study import COMPUTE, LOST
+from backbench.adaptation.interruption import Interrupted
+from backbench.config.config import SearchConfig, WorkersConfig
+from backbench.results.compute import NOTHING, STAGES, Compute, Stopwatch, read_compute, write_compute
+from backbench.results.records import TrialRecord
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.search.search import Proposal, batches, proposals, rounds
+from backbench.search.shared_study import COMPUTE, LOST
+from backbench.search.worker import Objective, ShouldStop
 from backbench.stages.finished_trials import FinishedTrials
-from backbench.worker import Objective, ShouldStop
 from tests.clock import Clock, stopped
 from tests.toy_study import (
     QUASI_RANDOM,
@@ -153,8 +153,8 @@ def test_two_workers_took_what_both_computed_each_on_its_machine(
 
         return objective
 
-    monkeypatch.setattr("backbench.compute.this_machine", lambda: run[-1])
-    monkeypatch.setattr("backbench.compute.peak_memory_bytes", lambda: len(run))
+    monkeypatch.setattr("backbench.results.compute.this_machine", lambda: run[-1])
+    monkeypatch.setattr("backbench.results.compute.peak_memory_bytes", lambda: len(run))
     took = studied(QUASI_RANDOM, [on("A", 3.0), on("B", 50.0)], storage=storage)
     assert {machine: run.count(machine) for machine in run} == {"A": 3, "B": 3}
     assert (took.seconds, took.peak_memory_bytes) == (3 * 3.0 + 3 * 50.0, 6)
@@ -177,7 +177,7 @@ def test_waiting_for_a_storage_is_no_computing(clock: Clock, monkeypatch: pytest
     storage = type(opened(Path("study"), stored(), creating=True).storage)
     for name in ("get_all_trials", "create_new_trial", "set_trial_state_values", "set_trial_user_attr"):
         monkeypatch.setattr(storage, name, _slow(getattr(storage, name), clock))
-    monkeypatch.setattr("backbench.worker._giving_signs", last_sign_waits)
+    monkeypatch.setattr("backbench.search.worker._giving_signs", last_sign_waits)
     before = clock()
     assert studied(QUASI_RANDOM, [taking(clock, 100.0)]).seconds == 6 * 100.0
     assert clock() - before > 6 * 1000.0

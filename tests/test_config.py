@@ -6,8 +6,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from backbench.backbones.graph import imported
-from backbench.config import TrackingConfig, cell_config, resolved, to_typed
-from backbench.errors import ConfigError
+from backbench.config.config import TrackingConfig, cell_config, resolved, to_typed
+from backbench.runtime.errors import ConfigError
 from tests.conftest import PROJECT, strategy_config
 
 CONF = PROJECT / "conf"

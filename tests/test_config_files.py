@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from backbench import catalog, run_benchmark
-from backbench.command import main
-from backbench.config_files import NAMED, check_choices, check_name, read_named_yaml
-from backbench.doctor.plan import read_plan
-from backbench.errors import ConfigError
+from backbench.cli import run_benchmark
+from backbench.cli.command import main
+from backbench.cli.doctor.plan import read_plan
+from backbench.config import catalog
+from backbench.config.config_files import NAMED, check_choices, check_name, read_named_yaml
+from backbench.runtime.errors import ConfigError
 from tests.conftest import PROJECT
 
 

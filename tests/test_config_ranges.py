@@ -11,12 +11,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from backbench.backbone_config import BackboneConfig, WeightsConfig
-from backbench.config import BenchmarkConfig, CellConfig, StrategyConfig, TrackingConfig, WorkersConfig, to_typed
-from backbench.dataset_config import DatasetConfig
-from backbench.errors import ConfigError
-from backbench.pretrain_config import PretrainConfig, TransferConfig
-from backbench.search_config import SearchConfig
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.config.config import BenchmarkConfig, CellConfig, StrategyConfig, TrackingConfig, WorkersConfig, to_typed
+from backbench.config.dataset_config import DatasetConfig
+from backbench.config.search_config import SearchConfig
+from backbench.pretraining.pretrain_config import PretrainConfig, TransferConfig
+from backbench.runtime.errors import ConfigError
 from tests.conftest import PROJECT
 
 Key = tuple[str | int, ...]

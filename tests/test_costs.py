@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.costs import MeasuredCost, read_costs
+from backbench.comparison.costs import MeasuredCost, read_costs
 from backbench.report.costing import total_seconds
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
 from tests.clock import computed
 
 CELL = Cell("tiny", "fine_tuning")

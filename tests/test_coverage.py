@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from backbench.uncertainty import compare_with, difference, interval, may_be_best, selection_optimism
+from backbench.comparison.uncertainty import compare_with, difference, interval, may_be_best, selection_optimism
 from tests.known_truth import SD_OF_SEEDS, counts_of, drawn_cells, measured, seed_effects
 
 ACCURACIES, NUMS_IMAGES = (0.90, 0.97, 0.99), (50, 100, 200, 600)

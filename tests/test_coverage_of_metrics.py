@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from backbench.predictions import Predictions
-from backbench.resampling import resample
-from backbench.uncertainty import interval
+from backbench.comparison.resampling import resample
+from backbench.comparison.uncertainty import interval
+from backbench.evaluation.predictions import Predictions
 from tests.known_truth import drawn_cells, seed_effects
 
 # Images of each class.

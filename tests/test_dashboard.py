@@ -16,11 +16,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from backbench import artifacts
-from backbench.dashboard import storage_url
-from backbench.errors import ArtifactError
-from backbench.hardware import machine_name
-from backbench.result_files import read_best, read_trials
+from backbench.results.result_files import read_best, read_trials
+from backbench.runtime import artifacts
+from backbench.runtime.errors import ArtifactError
+from backbench.runtime.hardware import machine_name
+from backbench.search.dashboard import storage_url
 from backbench.stages.dashboard import dashboard
 from tests.chromium import visit
 from tests.conftest import PROJECT

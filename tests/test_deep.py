@@ -9,7 +9,7 @@ from PIL import Image
 from backbench.data.decode import Decoded, decode
 from backbench.data.deep import common_depth, read_whole, scaled
 from backbench.data.pixels import PixelRule
-from backbench.errors import DatasetError
+from backbench.runtime.errors import DatasetError
 from tests.image_folders import config_for, deep_png, png
 
 ORIENTATION = 0x0112

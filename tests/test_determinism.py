@@ -1,8 +1,8 @@
 import pytest
 import tensorflow as tf
 
-from backbench.determinism import grow_gpu_memory, limit_threads, make_deterministic
-from backbench.errors import ConfigError
+from backbench.backbones.determinism import grow_gpu_memory, limit_threads, make_deterministic
+from backbench.runtime.errors import ConfigError
 
 
 def test_the_memory_of_every_gpu_grows_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

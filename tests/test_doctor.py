@@ -12,24 +12,24 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from backbench import artifacts, installation
-from backbench.artifacts import Cell
-from backbench.backbone_config import WeightsConfig
-from backbench.command import main
-from backbench.config import CellConfig, StrategyConfig, TrackingConfig, resolved
-from backbench.doctor import arithmetic, cost, earlier, machine, packages
-from backbench.doctor.bookkeeping import bookkeeping_findings
-from backbench.doctor.cost import Cost, estimated
-from backbench.doctor.examination import Examination, examine
-from backbench.doctor.finding import Finding, Verdict
-from backbench.doctor.images import Images, look_at_images
-from backbench.doctor.machine import Machine
-from backbench.doctor.page import print_examination
-from backbench.doctor.plan import BENCHMARK, Plan, read_plan
-from backbench.doctor.weight_files import weight_findings
-from backbench.hardware import Gpu
-from backbench.records import BestRecord, Choice
-from backbench.result_files import write_best
+from backbench.cli.command import main
+from backbench.cli.doctor import arithmetic, cost, earlier, machine, packages
+from backbench.cli.doctor.bookkeeping import bookkeeping_findings
+from backbench.cli.doctor.cost import Cost, estimated
+from backbench.cli.doctor.examination import Examination, examine
+from backbench.cli.doctor.finding import Finding, Verdict
+from backbench.cli.doctor.images import Images, look_at_images
+from backbench.cli.doctor.machine import Machine
+from backbench.cli.doctor.page import print_examination
+from backbench.cli.doctor.plan import BENCHMARK, Plan, read_plan
+from backbench.cli.doctor.weight_files import weight_findings
+from backbench.config.backbone_config import WeightsConfig
+from backbench.config.config import CellConfig, StrategyConfig, TrackingConfig, resolved
+from backbench.results.records import BestRecord, Choice
+from backbench.results.result_files import write_best
+from backbench.runtime import artifacts, installation
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.hardware import Gpu
 from tests.clock import computed
 from tests.conftest import PROJECT, backbone_config, strategy_config
 from tests.image_folders import picture, save
@@ -578,7 +578,7 @@ def test_what_another_cell_took_is_no_measurement(project: Path, difference: str
 
 def test_too_little_memory_and_disk_are_warnings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = replace(TWO_CORES, free_memory_bytes=10**9, free_disk_bytes=10**6)
-    monkeypatch.setattr("backbench.doctor.examination.this_machine", lambda: small)
+    monkeypatch.setattr("backbench.cli.doctor.examination.this_machine", lambda: small)
     examination = examine(jobs=2)
     assert of(examination.findings, "memory").verdict is Verdict.WARNING
     assert "make repro JOBS=1" in of(examination.findings, "memory").advice

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from backbench.download import Limits, UnpinnedError, fetch
-from backbench.errors import DownloadError
+from backbench.runtime.download import Limits, UnpinnedError, fetch
+from backbench.runtime.errors import DownloadError
 from tests.conftest import PROJECT
 from tests.file_server import Answer, FileServer, serving
 
@@ -81,7 +81,7 @@ def test_after_a_cut_off_only_the_rest_is_sent(tmp_path: Path) -> None:
 def test_many_cut_offs_are_gone_on_from_as_long_as_each_attempt_brings_something(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backbench.download.PROGRESS_BYTES", 10_000)
+    monkeypatch.setattr("backbench.runtime.download.PROGRESS_BYTES", 10_000)
     with serving(Answer(content=CONTENT, cut_after=30_000)) as server:
         assert fetched(server, tmp_path).read_bytes() == CONTENT
         assert len(server.seen) == 10
@@ -257,7 +257,7 @@ def test_two_at_once_fetch_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
 FETCH = """
 import sys
 from pathlib import Path
-from backbench.download import Limits, fetch
+from backbench.runtime.download import Limits, fetch
 url, path, digest = sys.argv[1:]
 fetch(url, Path(path), digest, watch=lambda *_: None, limits=Limits(free_bytes=0))
 """

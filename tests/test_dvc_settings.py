@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from filelock import SoftFileLock
 
-from backbench import artifacts, dvc_settings, repro_lock
-from backbench.dvc_settings import DvcSettingError, agree
-from backbench.file_systems import file_system, has_locks
-from backbench.repro_lock import CheckoutInUseError
+from backbench.cli import dvc_settings, repro_lock
+from backbench.cli.dvc_settings import DvcSettingError, agree
+from backbench.cli.repro_lock import CheckoutInUseError
+from backbench.runtime import artifacts
+from backbench.runtime.file_systems import file_system, has_locks
 from tests.conftest import PROJECT
 
 STAGE = "stages:\n  write:\n    cmd: echo 1 > out\n    outs: [out]\n"

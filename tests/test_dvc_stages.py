@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.run_benchmark import Failure, run_stages
+from backbench.cli.run_benchmark import Failure, run_stages
 from tests.conftest import PROJECT
 
 STAGES = """

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.leaderboard import Leaderboard
-from backbench.ranking import read_leaderboard
+from backbench.comparison.leaderboard import Leaderboard
+from backbench.comparison.ranking import read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.dvc_tables import confusion_rows, epoch_rows, scores, trial_rows
 from tests.finished_benchmark import CLASSES, NUM_EPOCHS, NUM_TEST, NUM_TRIALS, SEEDS, cells, make_finished_benchmark

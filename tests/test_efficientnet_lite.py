@@ -2,7 +2,7 @@ import pytest
 
 from backbench.backbones.efficientnet_lite import efficientnet_lite, scaled_filters
 from backbench.backbones.graph import build_graph
-from backbench.errors import ConfigError
+from backbench.runtime.errors import ConfigError
 from tests.conftest import backbone_config
 from tests.timm_backbones import TimmBackboneContract
 

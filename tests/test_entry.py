@@ -9,9 +9,9 @@ from textwrap import dedent
 import pytest
 from filelock import FileLock
 
-from backbench import artifacts
-from backbench.entry import quiet_libraries, refusing
-from backbench.errors import DatasetError, TrackingError
+from backbench.runtime import artifacts
+from backbench.runtime.errors import DatasetError, TrackingError
+from backbench.stages.entry import quiet_libraries, refusing
 from tests.conftest import PROJECT
 
 
@@ -49,7 +49,8 @@ def test_waiting_for_another_writer_is_no_work(tmp_path: Path) -> None:
     program = """
         import time
         from contextlib import contextmanager
-        from backbench import artifacts, entry
+        from backbench.runtime import artifacts
+        from backbench.stages import entry
 
         hours = [0]
         entry.time.monotonic = lambda: 3600.0 * hours[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.environment import look_around
+from backbench.runtime.environment import look_around
 
 
 def test_versions_and_machine_are_told_but_no_name_of_it() -> None:
@@ -50,8 +50,7 @@ def test_commit_is_told_where_there_is_one(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_no_library_is_imported_for_it() -> None:
-    code = (
-        "import sys, backbench.environment as e; e.look_around(); print({'keras', 'mlflow', 'dvc'} & set(sys.modules))"
-    )
+    look = "import sys, backbench.runtime.environment as e; e.look_around()"
+    code = f"{look}; print({{'keras', 'mlflow', 'dvc'}} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
     assert shown.strip() == "set()"

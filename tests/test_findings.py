@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backbench.findings import comparison_rows, interval_rows, strategy_effects, summary, transferability
-from backbench.leaderboard import Finished, Leaderboard
-from backbench.metrics import classification_metrics
-from backbench.predictions import Predictions
-from backbench.ranking import rank
-from backbench.records import MetricsRecord
-from backbench.statistics import mean_over_seeds, sd_over_seeds
+from backbench.comparison.findings import comparison_rows, interval_rows, strategy_effects, summary, transferability
+from backbench.comparison.leaderboard import Finished, Leaderboard
+from backbench.comparison.ranking import rank
+from backbench.evaluation.metrics import classification_metrics
+from backbench.evaluation.predictions import Predictions
+from backbench.evaluation.statistics import mean_over_seeds, sd_over_seeds
+from backbench.results.records import MetricsRecord
 
 NUM_IMAGES, SEEDS = 400, (0, 1, 2)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config import SearchConfig, WorkersConfig
-from backbench.records import TrialRecord
-from backbench.search import Proposal
+from backbench.config.config import SearchConfig, WorkersConfig
+from backbench.results.records import TrialRecord
+from backbench.search.search import Proposal
+from backbench.search.worker import ShouldStop
 from backbench.stages.finished_trials import FinishedTrials
-from backbench.worker import ShouldStop
 from tests.toy_study import SEARCHES, coordination_of, opened, prunes, run_batch, worker_of
 
 

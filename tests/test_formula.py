@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench.formula import glyphs, mixture
-from backbench.formula.ink import thinned
-from backbench.formula.warping import resampler
+from backbench.pretraining.formula import glyphs, mixture
+from backbench.pretraining.formula.ink import thinned
+from backbench.pretraining.formula.warping import resampler
 
 FORMULA = Path(mixture.__file__).parent
 

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph, preprocess
-from backbench.errors import BoundaryError
-from backbench.freezing import cut, cut_for, freeze_batch_norm, resolve_boundary, tapped_prefix
+from backbench.config.backbone_config import BackboneConfig
+from backbench.features.freezing import cut, cut_for, freeze_batch_norm, resolve_boundary, tapped_prefix
+from backbench.runtime.errors import BoundaryError
 from tests.conftest import backbone_config, strategy_config
 from tests.tiny import TinyNet
 

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from backbench import gpu_support, installation
+from backbench.runtime import gpu_support, installation
 
 TENSORFLOWS = [
     "numpy>=1.26",

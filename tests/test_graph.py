@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph, imported, preprocess, scaled_filters
-from backbench.config import to_typed
-from backbench.errors import ConfigError
-from backbench.freezing import articulation_points
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import to_typed
+from backbench.features.freezing import articulation_points
+from backbench.runtime.errors import ConfigError
 from tests.conftest import PROJECT, backbone_config
 
 

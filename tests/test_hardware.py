@@ -7,10 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from backbench.hardware import Gpu, gpus, machine_name, num_cores, own_gpu, peak_memory_bytes, processor, visible_gpus
+from backbench.runtime.hardware import (
+    Gpu,
+    gpus,
+    machine_name,
+    num_cores,
+    own_gpu,
+    peak_memory_bytes,
+    processor,
+    visible_gpus,
+)
 
 CPUINFO = "processor\t: 0\nmodel name\t: Xeon(R)  CPU @ 2.10GHz\nprocessor\t: 1\nmodel name\t: other\n"
-SHOW_PEAK = "from backbench.hardware import peak_memory_bytes; print(peak_memory_bytes())"
+SHOW_PEAK = "from backbench.runtime.hardware import peak_memory_bytes; print(peak_memory_bytes())"
 HUGE = 400 << 20
 
 
@@ -50,7 +59,7 @@ def test_where_the_system_says_no_peak_it_is_asked_in_another_way(tmp_path: Path
 def test_workers_take_gpus_in_turn_unless_somebody_said_which(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], num_gpus: int, expected: str | None
 ) -> None:
-    monkeypatch.setattr("backbench.hardware.gpus", lambda: (Gpu("fake", None, None),) * num_gpus)
+    monkeypatch.setattr("backbench.runtime.hardware.gpus", lambda: (Gpu("fake", None, None),) * num_gpus)
     assert own_gpu(3, environment) == expected
 
 
@@ -76,7 +85,7 @@ def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_nvidia_smi_is_found_where_windows_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path / "of_wsl")
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    monkeypatch.setattr("backbench.hardware.NVIDIA_SMI_OF_WSL", str(tmp_path / "of_wsl"))
+    monkeypatch.setattr("backbench.runtime.hardware.NVIDIA_SMI_OF_WSL", str(tmp_path / "of_wsl"))
     assert gpus(tmp_path) == (H100, OLD)
 
 

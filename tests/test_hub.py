@@ -9,9 +9,9 @@ import keras_hub
 import numpy as np
 import pytest
 
-from backbench.articulation import articulations
+from backbench.backbones.articulation import articulations
 from backbench.backbones.hub import image_backbone
-from backbench.errors import ConfigError
+from backbench.runtime.errors import ConfigError
 
 Built = dict[str, Any]
 DINO: Built = {"num_layers": 2, "num_heads": 3, "hidden_dim": 24, "intermediate_dim": 48}

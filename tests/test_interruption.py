@@ -10,12 +10,12 @@ from pathlib import Path
 import keras
 import pytest
 
-from backbench.determinism import make_deterministic
-from backbench.interruption import STOP_SIGNALS, Interrupted, Pause, StopSignals
-from backbench.records import EpochRecord
-from backbench.schedule import Candidate, Fit, Schedule, Weights
-from backbench.strategies import Adapter
-from backbench.training import Fitter
+from backbench.adaptation.interruption import STOP_SIGNALS, Interrupted, Pause, StopSignals
+from backbench.adaptation.schedule import Candidate, Fit, Schedule, Weights
+from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.training import Fitter
+from backbench.backbones.determinism import make_deterministic
+from backbench.results.records import EpochRecord
 from tests.conftest import PROJECT, strategy_config
 from tests.limited_memory import limit_memory
 from tests.test_strategies import BACKBONE, cut_tiny

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backbench import latency
-from backbench.latency import Patience, random_images, seconds_per_call, speed_of
+from backbench.backbones import latency
+from backbench.backbones.latency import Patience, random_images, seconds_per_call, speed_of
 
 
 class Clock:

@@ -1,6 +1,6 @@
 """What a leaderboard is made of."""
 
-from backbench.leaderboard import COLUMNS, cells_of
+from backbench.comparison.leaderboard import COLUMNS, cells_of
 from tests.finished_benchmark import BACKBONES, STRATEGIES, cells
 
 

@@ -11,9 +11,9 @@ from tests.conftest import PROJECT
 NOISE = """
 import logging, os, subprocess, sys, warnings
 from pathlib import Path
-from backbench.entry import refusing, run_stage
-from backbench.errors import BackbenchError
-from backbench.library_output import kept_in
+from backbench.stages.entry import refusing, run_stage
+from backbench.runtime.errors import BackbenchError
+from backbench.runtime.library_output import kept_in
 
 def noise():
     os.write(2, b"of C\\n")

@@ -16,13 +16,13 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import OperationalError
 
-from backbench.config import TrackingConfig
-from backbench.errors import StoreAwayError, TrackingError
-from backbench.logbook import Logbook
-from backbench.mlflow_outage import is_away, patience, until_back
-from backbench.records import CellRecord
-from backbench.result_files import read_cell
-from backbench.runs import cell_parameters
+from backbench.config.config import TrackingConfig
+from backbench.results.records import CellRecord
+from backbench.results.result_files import read_cell
+from backbench.runtime.errors import StoreAwayError, TrackingError
+from backbench.tracking.logbook import Logbook
+from backbench.tracking.mlflow_outage import is_away, patience, until_back
+from backbench.tracking.runs import cell_parameters
 from tests.finished_benchmark import NUM_TRIALS, SEEDS, cells, fresh_store, make_finished_benchmark
 from tests.test_tracking import config, table
 
@@ -32,8 +32,8 @@ ENDLESS = 1e6
 @pytest.fixture(autouse=True)
 def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("backbench.mlflow_connection.RETRY_SECONDS", 0.0)
-    monkeypatch.setattr("backbench.mlflow_outage.PAUSES_SECONDS", (0.01,))
+    monkeypatch.setattr("backbench.tracking.mlflow_connection.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("backbench.tracking.mlflow_outage.PAUSES_SECONDS", (0.01,))
     make_finished_benchmark()
     for name in ("mlflow.db", "second.db"):
         Path(name).write_bytes(fresh_store())

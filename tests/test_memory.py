@@ -3,8 +3,8 @@
 import keras
 import pytest
 
-from backbench.errors import MemoryLimitError
-from backbench.memory import available_bytes, require_memory, training_bytes
+from backbench.adaptation.memory import available_bytes, require_memory, training_bytes
+from backbench.runtime.errors import MemoryLimitError
 from tests.conftest import strategy_config
 
 

@@ -16,15 +16,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from backbench import baseline, ranking, strategies, transferability
-from backbench.errors import MemoryLimitError
-from backbench.freezing import CutModel
-from backbench.leaderboard import Finished
-from backbench.metrics import classification_metrics
-from backbench.predictions import Predictions, read_predictions, write_predictions
-from backbench.resampling import BLOCK_DRAWS, _Measured, resample
-from backbench.statistics import mean_over_seeds
-from backbench.strategies import Adapter, feature_bytes
+from backbench.adaptation import strategies
+from backbench.adaptation.strategies import Adapter, feature_bytes
+from backbench.comparison import ranking
+from backbench.comparison.leaderboard import Finished
+from backbench.comparison.resampling import BLOCK_DRAWS, _Measured, resample
+from backbench.evaluation import baseline, transferability
+from backbench.evaluation.metrics import classification_metrics
+from backbench.evaluation.predictions import Predictions, read_predictions, write_predictions
+from backbench.evaluation.statistics import mean_over_seeds
+from backbench.features.freezing import CutModel
+from backbench.runtime.errors import MemoryLimitError
 from tests.conftest import strategy_config
 from tests.test_findings import finished
 from tests.test_strategies import BACKBONE

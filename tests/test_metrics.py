@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as skm
 
-from backbench.metrics import classification_metrics, confusion, expected_calibration_error, places
+from backbench.evaluation.metrics import classification_metrics, confusion, expected_calibration_error, places
 
 
 def certain(predicted: list[int], num_classes: int) -> np.ndarray:

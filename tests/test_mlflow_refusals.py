@@ -10,11 +10,11 @@ import requests
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
-from backbench.config import TrackingConfig
-from backbench.errors import StoreAwayError, TrackingError
-from backbench.mlflow_outage import is_away
-from backbench.mlflow_refusals import is_lacking, is_withheld, unreachable_artifacts
-from backbench.tracking import Tracker
+from backbench.config.config import TrackingConfig
+from backbench.runtime.errors import StoreAwayError, TrackingError
+from backbench.tracking.mlflow_outage import is_away
+from backbench.tracking.mlflow_refusals import is_lacking, is_withheld, unreachable_artifacts
+from backbench.tracking.tracking import Tracker
 from tests.engines.mlflow_proxy import PAGE, Refusal, in_front_of, json_refusal
 from tests.engines.mlflow_server import MlflowServer
 from tests.finished_benchmark import cells
@@ -25,7 +25,7 @@ EVERYTHING = "/api/"
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.mlflow_connection.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("backbench.tracking.mlflow_connection.RETRY_SECONDS", 0.0)
 
 
 def said(status: int, body: str = "no") -> MlflowException:

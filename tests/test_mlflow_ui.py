@@ -14,8 +14,8 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from backbench import artifacts
-from backbench.config import TrackingConfig
+from backbench.config.config import TrackingConfig
+from backbench.runtime import artifacts
 from tests.chromium import chromium
 from tests.engines.mlflow_server import MlflowServer, running_mlflow_server
 from tests.finished_benchmark import cells, make_finished_benchmark

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench import mlflow_ui
-from backbench.mlflow_ui import main
+from backbench.cli import mlflow_ui
+from backbench.cli.mlflow_ui import main
 
 
 class StartedError(Exception):

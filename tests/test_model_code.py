@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from backbench.model_code import copy_modules, needed_modules
-from backbench.source_code import PACKAGE
+from backbench.export.model_code import copy_modules, needed_modules
+from backbench.runtime.source_code import PACKAGE
 
 
 def test_the_copied_modules_suffice_to_import_the_exported_model(tmp_path: Path) -> None:
     copy_modules(tmp_path / "backbench")
-    code = "import backbench.exported_model, backbench.backbones.hub; print(backbench.__file__)"
+    code = "import backbench.export.exported_model, backbench.backbones.hub; print(backbench.__file__)"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     shown = subprocess.run(
         [sys.executable, "-c", code],
@@ -25,8 +25,14 @@ def test_the_copied_modules_suffice_to_import_the_exported_model(tmp_path: Path)
     assert shown.stdout.strip() == str(tmp_path / "backbench/__init__.py")
 
 
+OTHERS = (
+    *("search/search.py", "tracking/tracking.py", "comparison/leaderboard.py", "adaptation/training.py"),
+    "tracking/served_model.py",
+)
+
+
 def test_what_searches_compares_or_records_is_not_among_them() -> None:
     names = {file.as_posix() for file in needed_modules()}
-    assert {"exported_model.py", "backbones/hub.py", "backbones/resnext.py", "data/pixels.py"} <= names
-    assert not names & {"search.py", "tracking.py", "leaderboard.py", "training.py", "served_model.py"}
-    assert all((PACKAGE / name).is_file() for name in names)
+    assert {"export/exported_model.py", "backbones/hub.py", "backbones/resnext.py", "data/pixels.py"} <= names
+    assert not names & set(OTHERS)
+    assert all((PACKAGE / name).is_file() for name in (*names, *OTHERS))

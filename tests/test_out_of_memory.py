@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from backbench.activations import ComputedActivations, PreparedImages, outputs, predicted
-from backbench.config import HeadConfig
-from backbench.errors import MemoryLimitError
-from backbench.freezing import cut
-from backbench.heads import build_head
-from backbench.latency import Patience, speed_of
-from backbench.out_of_memory import is_out_of_memory
-from backbench.schedule import Candidate, Fit, Schedule
-from backbench.strategies import Adapter
-from backbench.training import Fitter
+from backbench.adaptation.heads import build_head
+from backbench.adaptation.schedule import Candidate, Fit, Schedule
+from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.training import Fitter
+from backbench.backbones.latency import Patience, speed_of
+from backbench.config.config import HeadConfig
+from backbench.features.activations import ComputedActivations, PreparedImages, outputs, predicted
+from backbench.features.freezing import cut
+from backbench.runtime.errors import MemoryLimitError
+from backbench.runtime.out_of_memory import is_out_of_memory
 from tests.conftest import strategy_config
 from tests.image_folders import NO_AUGMENTATION
 from tests.limited_memory import full, limit_memory, num_heads

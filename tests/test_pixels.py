@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backbench.config.dataset_config import AugmentationConfig, Resize
 from backbench.data.augment import augmented
 from backbench.data.pixels import GREY, PixelRule, is_nearly_constant
-from backbench.dataset_config import AugmentationConfig, Resize
 from tests.image_folders import picture
 
 LEFT, MIDDLE, RIGHT = (255, 0, 0), (0, 255, 0), (0, 0, 255)

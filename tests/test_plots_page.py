@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from backbench import artifacts
-from backbench.leaderboard import COLUMNS
-from backbench.ranking import read_leaderboard
+from backbench.comparison.leaderboard import COLUMNS
+from backbench.comparison.ranking import read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.plots_page import page_template
 from backbench.report.vega import VEGA_LITE
+from backbench.runtime import artifacts
 from backbench.stages.compare import write_results
 from tests.chromium import visit
 from tests.conftest import PROJECT

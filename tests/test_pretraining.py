@@ -7,18 +7,18 @@ import keras
 import numpy as np
 import pytest
 
-from backbench import pretraining
-from backbench.artifacts import file_sha256
-from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph
-from backbench.errors import ConfigError
-from backbench.formula import mixture, scenes
-from backbench.formula.cache import SourceImages, source_images
-from backbench.model_card import record, write_curve
-from backbench.pretrain_config import PretrainConfig, SourceAugmentationConfig
-from backbench.pretraining import Folders, Outcome, SourceRecord, curves_of, pretrain, run_fingerprint
-from backbench.source_batches import SourceBatches, labels_of
-from backbench.unit_scale import has_batch_norm, scale_to_unit
+from backbench.config.backbone_config import BackboneConfig
+from backbench.pretraining import pretraining
+from backbench.pretraining.formula import mixture, scenes
+from backbench.pretraining.formula.cache import SourceImages, source_images
+from backbench.pretraining.model_card import record, write_curve
+from backbench.pretraining.pretrain_config import PretrainConfig, SourceAugmentationConfig
+from backbench.pretraining.pretraining import Folders, Outcome, SourceRecord, curves_of, pretrain, run_fingerprint
+from backbench.pretraining.source_batches import SourceBatches, labels_of
+from backbench.pretraining.unit_scale import has_batch_norm, scale_to_unit
+from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.errors import ConfigError
 
 STILL = SourceAugmentationConfig(shift_pixels=0, permute_channels=False, invert_share=0.0)
 RECIPE = PretrainConfig(

@@ -14,14 +14,14 @@ import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from backbench import artifacts
-from backbench.artifacts import file_sha256
-from backbench.config import TrackingConfig
-from backbench.errors import BackbenchError
-from backbench.leaderboard import Leaderboard
-from backbench.publishing import publish_benchmark
-from backbench.ranking import read_leaderboard
-from backbench.run_notes import findings
+from backbench.comparison.leaderboard import Leaderboard
+from backbench.comparison.ranking import read_leaderboard
+from backbench.comparison.run_notes import findings
+from backbench.config.config import TrackingConfig
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.errors import BackbenchError
+from backbench.tracking.publishing import publish_benchmark
 from tests.conftest import PROJECT
 from tests.finished_benchmark import DIGESTS, cells, fresh_store, make_finished_benchmark, write_cell
 
@@ -43,7 +43,7 @@ def make_benchmark_without_a_store(folder: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.mlflow_connection.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("backbench.tracking.mlflow_connection.RETRY_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.errors import ArtifactError
-from backbench.findings import summary
-from backbench.predictions import read_predictions, write_predictions
-from backbench.ranking import read_leaderboard
-from backbench.result_files import read_metrics, write_metrics
+from backbench.comparison.findings import summary
+from backbench.comparison.ranking import read_leaderboard
+from backbench.evaluation.predictions import read_predictions, write_predictions
+from backbench.results.result_files import read_metrics, write_metrics
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.errors import ArtifactError
 from tests.finished_benchmark import (
     BACKBONES,
     CLASSES,

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.articulation import articulations
-from backbench.config import OUTPUT
-from backbench.freezing import articulation_points, cut, tapped_prefix
+from backbench.backbones.articulation import articulations
+from backbench.config.config import OUTPUT
+from backbench.features.freezing import articulation_points, cut, tapped_prefix
 
 SPREAD = ["EfficientNetV2B0", "InceptionV3", "NASNetMobile", "ResNet50V2", "VGG16"]
 SMALLEST_PIXELS = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from backbench import artifacts
-from backbench.errors import ArtifactError
-from backbench.records import results_digest
-from backbench.result_files import read_best, read_cell, read_metrics, write_metrics
+from backbench.results.records import results_digest
+from backbench.results.result_files import read_best, read_cell, read_metrics, write_metrics
+from backbench.runtime import artifacts
+from backbench.runtime.errors import ArtifactError
 from tests.finished_benchmark import NUM_EPOCHS, NUM_TRIALS, SEEDS, cells, make_finished_benchmark, write_cell
 
 

@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from backbench import artifacts
-from backbench.answering import answer
-from backbench.costs import MeasuredCost
-from backbench.environment import Environment
-from backbench.findings import Foretold, Transferability
-from backbench.leaderboard import Leaderboard
-from backbench.predictions import Predictions
-from backbench.ranking import read_leaderboard
+from backbench.comparison.answering import answer
+from backbench.comparison.costs import MeasuredCost
+from backbench.comparison.findings import Foretold, Transferability
+from backbench.comparison.leaderboard import Leaderboard
+from backbench.comparison.ranking import read_leaderboard
+from backbench.evaluation.predictions import Predictions
 from backbench.report.costing import axes, missing
 from backbench.report.data_card import MAX_REJECTED, DataCard
 from backbench.report.foretelling import agreement
@@ -28,6 +26,8 @@ from backbench.report.page import render_page
 from backbench.report.pictures import MAX_CONFUSION_CLASSES, confusion_picture
 from backbench.report.terminal import print_leaderboard
 from backbench.report.vega import json_in_html, vega_bundle
+from backbench.runtime import artifacts
+from backbench.runtime.environment import Environment
 from backbench.stages.compare import data_card
 from tests.finished_benchmark import (
     cells,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from backbench.environment import Environment
-from backbench.ranking import read_leaderboard
+from backbench.comparison.ranking import read_leaderboard
 from backbench.report.page import render_page
+from backbench.runtime.environment import Environment
 from backbench.stages.compare import data_card
 from tests.chromium import chromium
 from tests.finished_benchmark import make_finished_benchmark, make_large_benchmark, measured_costs

@@ -11,10 +11,10 @@ import pytest
 from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
-from backbench.records import CellRecord, EpochRecord, results_digest
-from backbench.result_files import read_cell
-from backbench.runs import cell_metrics, cell_parameters, cell_tags, code_tags
-from backbench.tracking import Tracker
+from backbench.results.records import CellRecord, EpochRecord, results_digest
+from backbench.results.result_files import read_cell
+from backbench.tracking.runs import cell_metrics, cell_parameters, cell_tags, code_tags
+from backbench.tracking.tracking import Tracker
 from tests.finished_benchmark import cells, fresh_store, make_finished_benchmark
 from tests.test_tracking import config, kill_at, log_live, runs, table, without_code
 
@@ -22,7 +22,7 @@ from tests.test_tracking import config, kill_at, log_live, runs, table, without_
 @pytest.fixture(autouse=True)
 def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("backbench.mlflow_connection.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("backbench.tracking.mlflow_connection.RETRY_SECONDS", 0.0)
     make_finished_benchmark()
     for name in ("mlflow.db", "second.db"):
         Path(name).write_bytes(fresh_store())

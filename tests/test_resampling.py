@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from backbench.metrics import classification_metrics
-from backbench.predictions import Predictions
-from backbench.resampling import image_counts, resample
+from backbench.comparison.resampling import image_counts, resample
+from backbench.evaluation.metrics import classification_metrics
+from backbench.evaluation.predictions import Predictions
 
 NUM_CLASSES = 7
 

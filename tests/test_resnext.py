@@ -3,7 +3,7 @@ import pytest
 
 from backbench.backbones.graph import build_graph
 from backbench.backbones.resnext import resnext
-from backbench.errors import ConfigError
+from backbench.runtime.errors import ConfigError
 from tests.conftest import backbone_config
 from tests.timm_backbones import TimmBackboneContract
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from backbench import run_benchmark
-from backbench.artifacts import Cell
-from backbench.doctor.cells_at_once import MachinePlan
-from backbench.doctor.plan import read_plan
-from backbench.run_benchmark import FAILED, Failure, failure
+from backbench.cli import run_benchmark
+from backbench.cli.doctor.cells_at_once import MachinePlan
+from backbench.cli.doctor.plan import read_plan
+from backbench.cli.run_benchmark import FAILED, Failure, failure
+from backbench.runtime.artifacts import Cell
 from tests.conftest import PROJECT
 
 CELLS = [Cell("one", "any"), Cell("two", "any"), Cell("three", "any")]

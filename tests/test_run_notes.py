@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from backbench.class_recalls import ClassRecall, ClassRecalls
-from backbench.leaderboard import Leaderboard
-from backbench.ranking import rank, read_leaderboard
-from backbench.run_notes import cell_note, cell_tags, findings, model_card, overview, recalls
-from backbench.runs import MAX_NOTE_CHARACTERS, bounded
+from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
+from backbench.comparison.leaderboard import Leaderboard
+from backbench.comparison.ranking import rank, read_leaderboard
+from backbench.comparison.run_notes import cell_note, cell_tags, findings, model_card, overview, recalls
+from backbench.tracking.runs import MAX_NOTE_CHARACTERS, bounded
 from tests.finished_benchmark import (
     CLASSES,
     cells,

@@ -9,7 +9,7 @@ from PIL import Image
 
 from backbench.data.pixels import PixelRule
 from backbench.data.scan import FILES_PER_CHUNK, Examined, examine, look_at_headers, walk, without_duplicates
-from backbench.errors import DatasetError
+from backbench.runtime.errors import DatasetError
 from tests.image_folders import config_for, make_folder, picture, save
 
 RULE = PixelRule(side_pixels=16, resize="crop", depth_bits=None)

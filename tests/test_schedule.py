@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backbench.activations import Activations
-from backbench.schedule import (
+from backbench.adaptation.schedule import (
     MOST_HANDED_OVER,
     Batch,
     Candidate,
@@ -18,6 +17,7 @@ from backbench.schedule import (
     shuffled_batches,
     training_batches,
 )
+from backbench.features.activations import Activations
 from tests.tiny import blobs
 
 SCHEDULE = Schedule(epochs=4, batch_size=16, warmup_fraction=0.1, early_stopping_patience=2)

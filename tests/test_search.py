@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config import PrunerConfig, RangeConfig, SearchConfig
-from backbench.errors import DivergedError
-from backbench.search import (
+from backbench.config.config import PrunerConfig, RangeConfig, SearchConfig
+from backbench.runtime.errors import DivergedError
+from backbench.search.search import (
     Proposal,
     Space,
     best_of,

@@ -12,14 +12,14 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from backbench.compute import NOTHING
-from backbench.config import SearchConfig, WorkersConfig
-from backbench.errors import ConfigError, MemoryLimitError
-from backbench.records import TrialRecord
-from backbench.search import Proposal
-from backbench.shared_study import SharedStudy
-from backbench.study_storage import StudyError
-from backbench.worker import ShouldStop
+from backbench.config.config import SearchConfig, WorkersConfig
+from backbench.results.compute import NOTHING
+from backbench.results.records import TrialRecord
+from backbench.runtime.errors import ConfigError, MemoryLimitError
+from backbench.search.search import Proposal
+from backbench.search.shared_study import SharedStudy
+from backbench.search.study_storage import StudyError
+from backbench.search.worker import ShouldStop
 from tests.toy_study import (
     QUASI_RANDOM,
     SEARCHES,

@@ -5,12 +5,12 @@ import csv
 import pytest
 from hydra import compose, initialize_config_dir
 
-from backbench import artifacts
-from backbench.backbone_config import BackboneConfig
-from backbench.config import to_typed
-from backbench.pretrain_config import PretrainConfig
-from backbench.report.transfer_tables import tables, with_tables
-from backbench.transfer.measurements import from_records
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import to_typed
+from backbench.pretraining.pretrain_config import PretrainConfig
+from backbench.pretraining.transfer.measurements import from_records
+from backbench.pretraining.transfer_tables import tables, with_tables
+from backbench.runtime import artifacts
 from tests.conftest import PROJECT, backbone_config
 
 SHIPPED = PROJECT / "assets/weights/formula"

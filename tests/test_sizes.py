@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from backbench.config.dataset_config import Resize
 from backbench.data.sizes import deciding_side, enlarged
-from backbench.dataset_config import Resize
 
 
 @pytest.mark.parametrize(("resize", "side"), [("crop", 300), ("pad", 400), ("squash", 300)])

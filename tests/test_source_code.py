@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.source_code import PACKAGE, code_fingerprint, imported_modules, named_modules
+from backbench.runtime.source_code import PACKAGE, code_fingerprint, imported_modules, named_modules
 
 STARTS = {
     "embed": "stages/embed.py",
@@ -14,9 +14,9 @@ STARTS = {
     "train": "stages/train.py",
     "trials": "stages/cell_trials.py",
     "seeds": "stages/final_model.py",
-    "pretraining": "pretraining.py",
-    "drawing": "formula/mixture.py",
-    "features": "stages/transfer_data.py",
+    "pretraining": "pretraining/pretraining.py",
+    "drawing": "pretraining/formula/mixture.py",
+    "features": "pretraining/transfer_data.py",
 }
 SOURCES = {
     "__init__.py": "",
@@ -75,7 +75,7 @@ def test_a_constructor_that_a_configuration_names_is_found() -> None:
 def key_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
     """The keys of the code of stages and others in a copy of the package one file of which was edited."""
 
-    def keys(module: str = "errors.py", edit: Callable[[str], str] = lambda text: text) -> dict[str, str]:
+    def keys(module: str = "runtime/errors.py", edit: Callable[[str], str] = lambda text: text) -> dict[str, str]:
         copy = tmp_path_factory.mktemp("copy") / PACKAGE.name
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
         text = (copy / module).read_text(encoding="utf-8")
@@ -96,7 +96,7 @@ def with_remarks(text: str) -> str:
 def test_remarks_and_code_that_is_not_run_leave_a_key(key_of: Callable[..., dict[str, str]]) -> None:
     here = {name: code_fingerprint(PACKAGE / start) for name, start in STARTS.items()}
     assert key_of() == here, "wherever the package lies"
-    assert key_of("training.py", with_remarks) == here
+    assert key_of("adaptation/training.py", with_remarks) == here
     assert key_of("report/page.py", with_remarks) == here
     assert key_of("report/page.py", with_statement) == here
 
@@ -108,12 +108,12 @@ def test_a_statement_changes_the_keys_of_all_that_run_it(key_of: Callable[..., d
         edited = key_of(module, with_statement)
         return {name for name in STARTS if edited[name] != here[name]}
 
-    assert changed_by("training.py") == {"sweep", "train", "trials", "seeds"}
-    assert changed_by("tracking.py") == {"sweep", "train"}, "what was finished is not trained again"
-    assert changed_by("search.py") == {"sweep", "trials"}
-    assert changed_by("evaluation.py") == {"train", "seeds"}
-    assert changed_by("schedule.py") == {"sweep", "train", "trials", "seeds", "pretraining"}
+    assert changed_by("adaptation/training.py") == {"sweep", "train", "trials", "seeds"}
+    assert changed_by("tracking/tracking.py") == {"sweep", "train"}, "what was finished is not trained again"
+    assert changed_by("search/search.py") == {"sweep", "trials"}
+    assert changed_by("evaluation/evaluation.py") == {"train", "seeds"}
+    assert changed_by("adaptation/schedule.py") == {"sweep", "train", "trials", "seeds", "pretraining"}
     assert changed_by("backbones/graph.py") == set(STARTS) - {"drawing"}
     assert changed_by("data/augment.py") == set(STARTS) - {"drawing"}
-    assert changed_by("source_batches.py") == {"pretraining"}
-    assert changed_by("formula/ink.py") == {"pretraining", "drawing"}
+    assert changed_by("pretraining/source_batches.py") == {"pretraining"}
+    assert changed_by("pretraining/formula/ink.py") == {"pretraining", "drawing"}

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from backbench.config import HeadConfig
-from backbench.heads import build_head, standardise
-from backbench.schedule import Candidate, Fit, Schedule
-from backbench.stacked_training import StackedFitter
-from backbench.training import Fitter
+from backbench.adaptation.heads import build_head, standardise
+from backbench.adaptation.schedule import Candidate, Fit, Schedule
+from backbench.adaptation.stacked_training import StackedFitter
+from backbench.adaptation.training import Fitter
+from backbench.config.config import HeadConfig
 from tests.tiny import blobs
 
 SCHEDULE = Schedule(epochs=6, batch_size=16, warmup_fraction=0.1, early_stopping_patience=2)

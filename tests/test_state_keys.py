@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backbench import artifacts, source_code
-from backbench.artifacts import Cell
-from backbench.backbone_config import WeightsConfig
-from backbench.config import BenchmarkConfig, CellConfig, RangeConfig, SearchConfig, TrackingConfig
+from backbench.config.backbone_config import WeightsConfig
+from backbench.config.config import BenchmarkConfig, CellConfig, RangeConfig, SearchConfig, TrackingConfig
 from backbench.data.dataset import Dataset
+from backbench.results.store_record import BoundaryRecord, StoreRecord
+from backbench.runtime import artifacts, source_code
+from backbench.runtime.artifacts import Cell
 from backbench.stages import cell
 from backbench.stages.cell import CellInputs
-from backbench.store_record import BoundaryRecord, StoreRecord
 from tests.conftest import backbone_config, strategy_config
 from tests.image_folders import config_for
 

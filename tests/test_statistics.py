@@ -2,7 +2,7 @@
 
 import pytest
 
-from backbench.statistics import mean_over_seeds, sd_over_seeds
+from backbench.evaluation.statistics import mean_over_seeds, sd_over_seeds
 
 
 def test_mean_and_sample_standard_deviation() -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbench import artifacts
-from backbench.artifacts import file_sha256
-from backbench.config import DatasetConfig
+from backbench.config.config import DatasetConfig
 from backbench.data.dataset import MANIFEST, SPLITS, open_dataset
 from backbench.data.decode import Decoded, decode
 from backbench.data.pixels import PixelRule
 from backbench.data.store import MANIFEST_COLUMNS, prepare_dataset
-from backbench.errors import ArtifactError, DatasetError
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.errors import ArtifactError, DatasetError
 from tests.image_folders import config_for, make_folder, picture, save
 
 

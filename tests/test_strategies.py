@@ -2,12 +2,12 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.activations import Activations
-from backbench.backbone_config import BackboneConfig
-from backbench.errors import DivergedError
-from backbench.freezing import CutModel, cut, cut_for
-from backbench.schedule import Candidate, loss_and_accuracy
-from backbench.strategies import Adapter
+from backbench.adaptation.schedule import Candidate, loss_and_accuracy
+from backbench.adaptation.strategies import Adapter
+from backbench.config.backbone_config import BackboneConfig
+from backbench.features.activations import Activations
+from backbench.features.freezing import CutModel, cut, cut_for
+from backbench.runtime.errors import DivergedError
 from tests.conftest import strategy_config
 from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR, TinyNet, blobs
 

@@ -10,7 +10,7 @@ from backbench.backbones.efficientnet_lite import efficientnet_lite
 from backbench.backbones.resnext import resnext
 from backbench.backbones.timm_weights import load_timm, set_timm_weights, timm_places
 from backbench.backbones.weights import weights_digest
-from backbench.errors import WeightsError
+from backbench.runtime.errors import WeightsError
 from tests.golden.drawn import drawn_arrays
 from tests.tiny import TinyNet
 

@@ -13,12 +13,12 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from backbench.config import TrackingConfig
-from backbench.records import CellRecord, results_digest
-from backbench.result_files import read_cell
-from backbench.runs import cell_metrics, cell_parameters, cell_tags, flattened, weights_tags
-from backbench.tracking import Tracker, TrackingError
-from backbench.web_address import without_secrets
+from backbench.config.config import TrackingConfig
+from backbench.results.records import CellRecord, results_digest
+from backbench.results.result_files import read_cell
+from backbench.runtime.web_address import without_secrets
+from backbench.tracking.runs import cell_metrics, cell_parameters, cell_tags, flattened, weights_tags
+from backbench.tracking.tracking import Tracker, TrackingError
 from tests.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cells, fresh_store, make_finished_benchmark
 
 # MLflow 3.17 uses a loader that SQLAlchemy 2.1 deprecates.
@@ -28,7 +28,7 @@ from tests.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cel
 def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr("backbench.mlflow_connection.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("backbench.tracking.mlflow_connection.RETRY_SECONDS", 0.0)
     make_finished_benchmark()
     for name in ("mlflow.db", "second.db"):
         Path(name).write_bytes(fresh_store())

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from backbench.activations import Activations
-from backbench.config import HeadConfig
-from backbench.heads import build_head, standardise
-from backbench.schedule import Candidate, Fit, Schedule
-from backbench.training import Fitter
+from backbench.adaptation.heads import build_head, standardise
+from backbench.adaptation.schedule import Candidate, Fit, Schedule
+from backbench.adaptation.training import Fitter
+from backbench.config.config import HeadConfig
+from backbench.features.activations import Activations
 from tests.tiny import blobs
 
 SCHEDULE = Schedule(epochs=4, batch_size=16, warmup_fraction=0.1, early_stopping_patience=4)

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from backbench.artifacts import file_sha256
-from backbench.backbone_config import BackboneConfig, FormulaWeights
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import save_weights
-from backbench.config import to_typed
-from backbench.errors import ConfigError, DatasetError
-from backbench.pretrain_config import FineTuningConfig, TransferConfig
-from backbench.report.transfer_tables import BEGIN, END
-from backbench.stages import transfer_data, transfer_start
-from backbench.stages.transfer import keys_of, starts, transfer
-from backbench.stages.transfer_data import kept_features, named_backbone, named_data
-from backbench.stages.transfer_start import Results
-from backbench.transfer.fine_tuning import FineTuner, prepared_views, ready_from_scratch
-from backbench.transfer.measurements import Key, chosen_rates, from_records, to_records, with_row
-from backbench.transfer.probes import linear_probe, nearest_neighbour
-from backbench.transfer.subsets import FewShotTask, Measurement, TargetData, drawn, few_shot_task
+from backbench.config.backbone_config import BackboneConfig, FormulaWeights
+from backbench.config.config import to_typed
+from backbench.pretraining import transfer_data, transfer_start
+from backbench.pretraining.pretrain_config import FineTuningConfig, TransferConfig
+from backbench.pretraining.transfer.fine_tuning import FineTuner, prepared_views, ready_from_scratch
+from backbench.pretraining.transfer.measurements import Key, chosen_rates, from_records, to_records, with_row
+from backbench.pretraining.transfer.probes import linear_probe, nearest_neighbour
+from backbench.pretraining.transfer.subsets import FewShotTask, Measurement, TargetData, drawn, few_shot_task
+from backbench.pretraining.transfer_data import kept_features, named_backbone, named_data
+from backbench.pretraining.transfer_stage import keys_of, starts, transfer
+from backbench.pretraining.transfer_start import Results
+from backbench.pretraining.transfer_tables import BEGIN, END
+from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.errors import ConfigError, DatasetError
 from tests.conftest import PROJECT
 from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from backbench.report.transfer_tables import BEGIN, END, headline, mean_text, tables, with_tables
-from backbench.transfer.intervals import paired_t_interval, t_interval
-from backbench.transfer.measurements import Key, Rows
-from backbench.transfer.subsets import Measurement
+from backbench.pretraining.transfer.intervals import paired_t_interval, t_interval
+from backbench.pretraining.transfer.measurements import Key, Rows
+from backbench.pretraining.transfer.subsets import Measurement
+from backbench.pretraining.transfer_tables import BEGIN, END, headline, mean_text, tables, with_tables
 
 
 def rows_of(method: str, weights: str, accuracies: list[float], *, per_class: int = 20, **changes: str) -> Rows:

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from backbench.transferability import log_evidence
+from backbench.evaluation.transferability import log_evidence
 
 NUM_EXAMPLES = 40
 

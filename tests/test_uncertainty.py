@@ -9,8 +9,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from backbench.resampling import Resampled
-from backbench.uncertainty import (
+from backbench.comparison.resampling import Resampled
+from backbench.comparison.uncertainty import (
     adjusted_p_values,
     compare_with,
     difference,

@@ -1,7 +1,7 @@
 import pytest
 
-from backbench.errors import ConfigError
-from backbench.units import count_of, duration, short_count, size
+from backbench.runtime.errors import ConfigError
+from backbench.runtime.units import count_of, duration, short_count, size
 
 
 @pytest.mark.parametrize(

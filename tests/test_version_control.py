@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config import TrackingConfig
-from backbench.doctor.bookkeeping import bookkeeping_findings
-from backbench.version_control import commit
+from backbench.cli.doctor.bookkeeping import bookkeeping_findings
+from backbench.config.config import TrackingConfig
+from backbench.runtime.version_control import commit
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from backbench.errors import ConfigError
-from backbench.versions import FILE, record_versions, require_recorded_versions, versions_here
+from backbench.runtime.errors import ConfigError
+from backbench.runtime.versions import FILE, record_versions, require_recorded_versions, versions_here
 from tests.conftest import PROJECT
 
 PINNED = re.compile(r"^([a-z0-9.-]+)==(\S+)(?: ; python_full_version < '3\.12')? \\$", re.MULTILINE)

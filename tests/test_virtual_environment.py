@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from backbench import hardware, repro_lock
-from backbench import virtual_environment as environment
-from backbench.doctor.packages import _pinned
-from backbench.errors import ConfigError
-from backbench.gpu_support import CUDA_EXTRA, _required
-from backbench.hardware import Gpu
-from backbench.repro_lock import CheckoutInUseError
-from backbench.virtual_environment import InstallationError, bring_up_to_date
+from backbench.cli import repro_lock
+from backbench.cli import virtual_environment as environment
+from backbench.cli.doctor.packages import _pinned
+from backbench.cli.repro_lock import CheckoutInUseError
+from backbench.cli.virtual_environment import InstallationError, bring_up_to_date
+from backbench.runtime import hardware
+from backbench.runtime.errors import ConfigError
+from backbench.runtime.gpu_support import CUDA_EXTRA, _required
+from backbench.runtime.hardware import Gpu
 from tests.conftest import PROJECT
 
 

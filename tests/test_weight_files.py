@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from backbench.backbone_config import BackboneConfig, PretrainedConfig, WeightsConfig
 from backbench.backbones.weight_files import cached_file, file_sha256_of, verify, weight_file
-from backbench.errors import WeightsError
+from backbench.config.backbone_config import BackboneConfig, PretrainedConfig, WeightsConfig
+from backbench.runtime.errors import WeightsError
 from tests.conftest import backbone_config
 
 CONTENT = b"weights"

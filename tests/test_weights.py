@@ -11,11 +11,11 @@ from keras.src.applications import efficientnet
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
 
-from backbench.artifacts import file_digest, file_sha256
-from backbench.backbone_config import BackboneConfig, FormulaWeights, PretrainedConfig, WeightsConfig
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import load_backbone, save_weights, unfilled_backbone, weights_digest
-from backbench.errors import WeightsError
+from backbench.config.backbone_config import BackboneConfig, FormulaWeights, PretrainedConfig, WeightsConfig
+from backbench.runtime.artifacts import file_digest, file_sha256
+from backbench.runtime.errors import WeightsError
 from tests.conftest import PROJECT, backbone_config
 from tests.file_server import Answer, serving
 from tests.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR, TinyNet

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.backbone_config import BackboneConfig
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.backbones.timm_weights import set_timm_weights
-from backbench.freezing import cut
+from backbench.config.backbone_config import BackboneConfig
+from backbench.features.freezing import cut
 from tests.conftest import PROJECT, backbone_config
 from tests.golden.drawn import drawn_arrays, drawn_images
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from backbench.activations import Activations
+from backbench.features.activations import Activations
 
 FEATURE_DIM = 8
 CONSTRUCTOR = "tests.tiny.TinyNet"

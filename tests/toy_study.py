@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backbench.config import PrunerConfig, RangeConfig, SearchConfig, WorkersConfig
-from backbench.coordination import Coordination
-from backbench.records import EpochRecord, TrialRecord
-from backbench.search import Proposal, Space
-from backbench.shared_study import SharedStudy
-from backbench.study_storage import open_storage
-from backbench.worker import Objective, ShouldStop, Worker
+from backbench.config.config import PrunerConfig, RangeConfig, SearchConfig, WorkersConfig
+from backbench.results.records import EpochRecord, TrialRecord
+from backbench.search.coordination import Coordination
+from backbench.search.search import Proposal, Space
+from backbench.search.shared_study import SharedStudy
+from backbench.search.study_storage import open_storage
+from backbench.search.worker import Objective, ShouldStop, Worker
 
 RANGES = {"learning_rate": RangeConfig(low=1e-4, high=1e-1), "weight_decay": RangeConfig(low=1e-5, high=1e-2)}
 SPACE = Space(RANGES, ("output",))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from backbench.artifacts import file_sha256
-from backbench.config import CellConfig
-from backbench.entry import refusing
+from backbench.config.config import CellConfig
+from backbench.runtime.artifacts import file_sha256
 from backbench.stages.embed import embed
+from backbench.stages.entry import refusing
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from tests.engines.components import lacking
@@ -49,7 +49,7 @@ def results() -> dict[str, str]:
 def test_a_full_disk_is_one_line_and_takes_nothing_that_was_finished(
     small_disk: Path, tried: Tried, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("backbench.activation_store.FREE_BYTES", 0)
+    monkeypatch.setattr("backbench.features.activation_store.FREE_BYTES", 0)
     run(STRATEGY, seeds=SEEDS)
     undisturbed = results()
     for folder in ("results", "models", "work/activations", "work/predictions", "work/state"):

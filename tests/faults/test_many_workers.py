@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from backbench.config import WorkersConfig
-from backbench.records import TrialRecord
-from backbench.shared_study import OWNER, RECORD, SharedStudy
+from backbench.config.config import WorkersConfig
+from backbench.results.records import TrialRecord
+from backbench.search.shared_study import OWNER, RECORD, SharedStudy
 from tests.conftest import PROJECT
 from tests.engines.postgresql import PASSWORD, Postgresql
 from tests.faults.conftest import Tried, differing

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config import TrackingConfig
-from backbench.logbook import Logbook
-from backbench.records import CellRecord
-from backbench.result_files import read_cell
-from backbench.runs import cell_parameters
+from backbench.config.config import TrackingConfig
+from backbench.results.records import CellRecord
+from backbench.results.result_files import read_cell
+from backbench.tracking.logbook import Logbook
+from backbench.tracking.runs import cell_parameters
 from tests.engines.mlflow_server import MlflowServer
 from tests.faults.conftest import Tried, differing
 from tests.finished_benchmark import cells, make_finished_benchmark

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from backbench.repro_lock import holders
+from backbench.cli.repro_lock import holders
 from tests.conftest import PROJECT
 from tests.faults.conftest import Tried
 
 LOCK = Path("work/repro.lock")
-HELD = [sys.executable, "-m", "backbench.repro_lock", str(LOCK)]
+HELD = [sys.executable, "-m", "backbench.cli.repro_lock", str(LOCK)]
 # A command as make is: it starts another, which outlives it when it alone is killed.
 STARTS_ANOTHER = ["sh", "-c", "sleep 300 & echo $!; wait"]
 

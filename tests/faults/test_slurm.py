@@ -16,9 +16,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from backbench.artifacts import STATE, Cell, file_sha256
-from backbench.config import CellConfig, WorkersConfig, cell_config
-from backbench.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
+from backbench.config.config import CellConfig, WorkersConfig, cell_config
+from backbench.runtime.artifacts import STATE, Cell, file_sha256
+from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
 from backbench.stages.cell import cell_inputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.embed import embed

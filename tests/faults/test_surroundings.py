@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.artifacts import file_sha256
-from backbench.config import TrackingConfig
+from backbench.config.config import TrackingConfig
+from backbench.runtime.artifacts import file_sha256
 from tests.conftest import PROJECT
 from tests.engines.components import lacking, program
 from tests.faults.conftest import Tried, differing

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from backbench.artifacts import Cell
-from backbench.config import CellConfig, RangeConfig, SearchConfig
-from backbench.records import COMPLETE, PRUNED, TrialRecord
-from backbench.result_files import read_best, read_trials
+from backbench.adaptation.strategies import Adapter
+from backbench.config.config import CellConfig, RangeConfig, SearchConfig
+from backbench.results.records import COMPLETE, PRUNED, TrialRecord
+from backbench.results.result_files import read_best, read_trials
+from backbench.runtime.artifacts import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from backbench.strategies import Adapter
 from tests.faults.conftest import Tried, differing
 from tests.limited_memory import limit_memory
 from tests.pipelines.test_cell import Killed, Stage, cell_config_for, dying_once_at, forget, run

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbench.config import TrackingConfig
+from backbench.config.config import TrackingConfig
 from backbench.stages.prepare import prepare
-from backbench.tracking import Tracker
+from backbench.tracking.tracking import Tracker
 from tests.image_folders import config_for, save
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from backbench.artifacts import Cell, file_sha256
-from backbench.backbone_config import BackboneConfig, PretrainedConfig, WeightsConfig
 from backbench.backbones.graph import build_graph
 from backbench.backbones.timm_weights import timm_places
-from backbench.result_files import read_cell
+from backbench.config.backbone_config import BackboneConfig, PretrainedConfig, WeightsConfig
+from backbench.results.result_files import read_cell
+from backbench.runtime.artifacts import Cell, file_sha256
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train

@@ -11,18 +11,18 @@ import keras
 import numpy as np
 import pytest
 
-from backbench import artifacts
-from backbench.artifacts import Cell, file_sha256
-from backbench.backbone_config import WeightsConfig
-from backbench.config import BenchmarkConfig, CellConfig, PrunerConfig, RangeConfig, SearchConfig, TrackingConfig
-from backbench.errors import ArtifactError, DivergedError, MemoryLimitError
-from backbench.predictions import read_predictions
-from backbench.result_files import read_best, read_cell, read_trials, write_best
-from backbench.schedule import Candidate
+from backbench.adaptation.schedule import Candidate
+from backbench.adaptation.strategies import Adapter
+from backbench.config.backbone_config import WeightsConfig
+from backbench.config.config import BenchmarkConfig, CellConfig, PrunerConfig, RangeConfig, SearchConfig, TrackingConfig
+from backbench.evaluation.predictions import read_predictions
+from backbench.results.result_files import read_best, read_cell, read_trials, write_best
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell, file_sha256
+from backbench.runtime.errors import ArtifactError, DivergedError, MemoryLimitError
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from backbench.strategies import Adapter
 from tests.conftest import strategy_config
 from tests.image_folders import config_for
 from tests.limited_memory import limit_memory

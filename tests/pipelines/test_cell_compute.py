@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from backbench import activation_store, artifacts
-from backbench.activation_store import StoreWriter
-from backbench.artifacts import Cell
-from backbench.costs import MeasuredCost, read_costs
-from backbench.logbook import Logbook
+from backbench.adaptation.strategies import Adapter
+from backbench.comparison.costs import MeasuredCost, read_costs
+from backbench.features import activation_store
+from backbench.features.activation_store import StoreWriter
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from backbench.strategies import Adapter
+from backbench.tracking.logbook import Logbook
 from tests.clock import Clock, stopped
 from tests.pipelines.test_cell import Killed, cell_config_for, run
 

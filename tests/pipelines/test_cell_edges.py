@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from backbench.artifacts import Cell
-from backbench.config import CellConfig, to_typed
-from backbench.result_files import read_cell
+from backbench.config.config import CellConfig, to_typed
+from backbench.config.value_types import LARGEST, LARGEST_SEED, SMALLEST
+from backbench.results.result_files import read_cell
+from backbench.runtime.artifacts import Cell
 from backbench.stages.baseline import baseline
 from backbench.stages.compare import compare
 from backbench.stages.dashboard import dashboard
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from backbench.value_types import LARGEST, LARGEST_SEED, SMALLEST
 from tests.pipelines.test_cell import cell_config_for
 
 SHORT = {"strategy": {"epochs": 1, "views": 1}, "search": {"num_trials": 2}}

@@ -126,8 +126,8 @@ def test_one_checkouts_code_refuses_to_work_in_another(checkout: Path, tmp_path:
     succeeded(run(checkout, "git", "worktree", "add", "-q", "--detach", str(second), code=checkout))
     for command in (
         (sys.executable, str(checkout / "pipelines/prepare.py"), "dataset=folder"),
-        (sys.executable, "-m", "backbench.run_benchmark"),
-        (sys.executable, "-c", "from backbench.command import main; raise SystemExit(main(['doctor']))"),
+        (sys.executable, "-m", "backbench.cli.run_benchmark"),
+        (sys.executable, "-c", "from backbench.cli.command import main; raise SystemExit(main(['doctor']))"),
     ):
         done = run(second, *command, code=checkout)
         assert done.returncode == 2

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from backbench.artifacts import ALL_EPOCHS, ALL_TRIALS, CONFUSION, LEADERBOARD, REPORT, SCORES, SUMMARY
-from backbench.config import BenchmarkConfig, TrackingConfig
-from backbench.errors import ArtifactError, StoreAwayError
+from backbench.config.config import BenchmarkConfig, TrackingConfig
+from backbench.runtime.artifacts import ALL_EPOCHS, ALL_TRIALS, CONFUSION, LEADERBOARD, REPORT, SCORES, SUMMARY
+from backbench.runtime.errors import ArtifactError, StoreAwayError
 from backbench.stages.compare import compare
 from tests.finished_benchmark import BACKBONES, STRATEGIES, cells, fresh_store, make_finished_benchmark
 
@@ -74,7 +74,7 @@ def test_a_missing_cell_is_named_and_nothing_is_written() -> None:
 
 
 def test_results_and_report_are_there_where_the_store_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.mlflow_connection.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("backbench.tracking.mlflow_connection.RETRY_SECONDS", 0.0)
     away = TrackingConfig(uri="http://127.0.0.1:9", experiment="backbench", patience_seconds=0.0)
     with pytest.raises(StoreAwayError, match="results and report are written, `make report` publishes them") as caught:
         compare_here(away)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from backbench.artifacts import Cell, workers_folder
-from backbench.config import WorkersConfig
+from backbench.config.config import WorkersConfig
+from backbench.runtime.artifacts import Cell, workers_folder
+from backbench.search.study_storage import StudyError
 from backbench.stages import crew as module
 from backbench.stages.crew import crew, worker_command
-from backbench.study_storage import StudyError
 from tests.toy_study import QUASI_RANDOM, opened, worker_of
 
 CELL = Cell("tiny", "fine_tuning")

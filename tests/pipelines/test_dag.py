@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from backbench.source_code import PACKAGE, imported_modules
-from backbench.versions import versions_here
+from backbench.runtime.source_code import PACKAGE, imported_modules
+from backbench.runtime.versions import versions_here
 from tests.conftest import PROJECT
 
 STAGES = OmegaConf.to_container(OmegaConf.load(PROJECT / "dvc.yaml"), resolve=False)["stages"]  # type: ignore[index]
@@ -30,30 +30,97 @@ def test_a_stage_depends_on_its_entry_point_and_on_files_that_exist(stage: str) 
 # Code that decides no result, and why not.
 NO_RESULT = {
     "starts a stage, refuses, prints, or says where files lie": (
-        *("entry", "errors", "console", "library_output", "units", "config_files", "running_config", "disk", "durable"),
-        *("file_systems", "interruption", "out_of_memory", "memory", "source_code", "web_address", "digests"),
+        *(
+            "stages.entry",
+            "runtime.errors",
+            "runtime.console",
+            "runtime.library_output",
+            "runtime.units",
+            "config.config_files",
+            "config.running_config",
+            "runtime.disk",
+            "runtime.durable",
+        ),
+        *(
+            "runtime.file_systems",
+            "adaptation.interruption",
+            "runtime.out_of_memory",
+            "adaptation.memory",
+            "runtime.source_code",
+            "runtime.web_address",
+            "runtime.digests",
+        ),
     ),
     "looks at the machine, at what is installed, and at git": (
-        *("cgroups", "hardware", "installation", "gpu_support", "environment", "version_control", "versions"),
+        *(
+            "runtime.cgroups",
+            "runtime.hardware",
+            "runtime.installation",
+            "runtime.gpu_support",
+            "runtime.environment",
+            "runtime.version_control",
+            "runtime.versions",
+        ),
     ),
-    "adds up what was spent": ("compute",),
+    "adds up what was spent": ("results.compute",),
     "tells MLflow what is in files": (
-        *("logbook", "tracking", "runs", "publishing", "run_notes", "model_code", "mlflow_annotations"),
-        *("mlflow_connection", "mlflow_models", "mlflow_outage", "mlflow_refusals", "mlflow_registry", "mlflow_store"),
+        *(
+            "tracking.logbook",
+            "tracking.tracking",
+            "tracking.runs",
+            "tracking.publishing",
+            "comparison.run_notes",
+            "export.model_code",
+            "tracking.mlflow_annotations",
+        ),
+        *(
+            "tracking.mlflow_connection",
+            "tracking.mlflow_models",
+            "tracking.mlflow_outage",
+            "tracking.mlflow_refusals",
+            "tracking.mlflow_registry",
+            "tracking.mlflow_store",
+        ),
     ),
     "shares trials out, whose outcome depends on no worker": (
-        *("database_refusals", "owners", "shared_study", "stages.crew", "study_storage"),
+        *("search.database_refusals", "search.owners", "search.shared_study", "stages.crew", "search.study_storage"),
     ),
 }
 # Imported by all that name its constants; it decides what these stages do and no more.
 ONLY_NAMES = {
-    "size": ("config", "dataset_config", "search_config", "strategy_config", "value_types"),
-    "prepare": ("config", "backbone_config", "search_config", "strategy_config"),
-    "baseline": ("config", "backbone_config", "dataset_config", "search_config", "strategy_config", "value_types"),
-    "measure": ("config", "dataset_config", "search_config", "strategy_config", "value_types"),
+    "size": (
+        "config.config",
+        "config.dataset_config",
+        "config.search_config",
+        "config.strategy_config",
+        "config.value_types",
+    ),
+    "prepare": ("config.config", "config.backbone_config", "config.search_config", "config.strategy_config"),
+    "baseline": (
+        "config.config",
+        "config.backbone_config",
+        "config.dataset_config",
+        "config.search_config",
+        "config.strategy_config",
+        "config.value_types",
+    ),
+    "measure": (
+        "config.config",
+        "config.dataset_config",
+        "config.search_config",
+        "config.strategy_config",
+        "config.value_types",
+    ),
     "compare": (
-        *("config", "backbone_config", "dataset_config", "search_config", "strategy_config", "value_types"),
-        *("model_folder", "store_record"),
+        *(
+            "config.config",
+            "config.backbone_config",
+            "config.dataset_config",
+            "config.search_config",
+            "config.strategy_config",
+            "config.value_types",
+        ),
+        *("export.model_folder", "results.store_record"),
     ),
 }
 

@@ -10,7 +10,12 @@ from backbench.data.scan import walk
 from tests.conftest import PROJECT
 from tests.image_folders import config_for, make_folder, picture, save
 
-CODE = ("src/backbench/config.py", "src/backbench/data/scan.py", "src/backbench/report/page.css", "pipelines/embed.py")
+CODE = (
+    "src/backbench/config/config.py",
+    "src/backbench/data/scan.py",
+    "src/backbench/report/page.css",
+    "pipelines/embed.py",
+)
 LEFT_BESIDE_CODE = ("__pycache__/scan.cpython-311.pyc", ".scan.py.swp", ".#scan.py", "scan.py~", "scan.py.orig", "tags")
 # By macOS, Windows, GNOME, KDE, network file systems, Jupyter and editors.
 LEFT_BESIDE_IMAGES = (

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from backbench.doctor.earlier import earlier_choice, has_trained, stored_bytes
-from backbench.doctor.images import look_at_images
+from backbench.cli.doctor.earlier import earlier_choice, has_trained, stored_bytes
+from backbench.cli.doctor.images import look_at_images
 from tests.pipelines.test_cell import cell_config_for, run
 
 

@@ -10,17 +10,18 @@ import keras
 import numpy as np
 import pytest
 
-from backbench import activation_store, artifacts
-from backbench.activation_store import StoredActivations, StorePlan, StoreWriter
-from backbench.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
-from backbench.artifacts import Cell, file_sha256
-from backbench.backbone_config import WeightsConfig
 from backbench.backbones.weights import load_backbone, save_weights
-from backbench.config import NO_AUGMENTATION, CellConfig
+from backbench.config.backbone_config import WeightsConfig
+from backbench.config.config import NO_AUGMENTATION, CellConfig
 from backbench.data.dataset import SPLITS
-from backbench.errors import ActivationError, BoundaryError, MemoryLimitError
-from backbench.freezing import cut
-from backbench.result_files import read_cell
+from backbench.features import activation_store
+from backbench.features.activation_store import StoredActivations, StorePlan, StoreWriter
+from backbench.features.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
+from backbench.features.freezing import cut
+from backbench.results.result_files import read_cell
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell, file_sha256
+from backbench.runtime.errors import ActivationError, BoundaryError, MemoryLimitError
 from backbench.stages import embed as stage
 from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare

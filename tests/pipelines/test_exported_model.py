@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbench import artifacts
-from backbench.artifacts import Cell
+from backbench.config.dataset_config import Resize
 from backbench.data.deep import scaled
 from backbench.data.pixels import PixelRule
-from backbench.dataset_config import Resize
-from backbench.errors import DatasetError, WeightsError
-from backbench.exported_model import ExportedModel
-from backbench.model_folder import DESCRIPTION, FROZEN, read_description, seed_file
-from backbench.predictions import read_predictions
-from backbench.result_files import read_cell
+from backbench.evaluation.predictions import read_predictions
+from backbench.export.exported_model import ExportedModel
+from backbench.export.model_folder import DESCRIPTION, FROZEN, read_description, seed_file
+from backbench.results.result_files import read_cell
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.errors import DatasetError, WeightsError
 from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from backbench import artifacts
-from backbench.backbone_config import BackboneConfig
-from backbench.config import BenchmarkConfig
-from backbench.hardware import Gpu
-from backbench.latency import Patience, Speed
+from backbench.backbones.latency import Patience, Speed
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import BenchmarkConfig
+from backbench.runtime import artifacts
+from backbench.runtime.hardware import Gpu
 from backbench.stages import measure as stage
 from backbench.stages import speed as speed_module
 from backbench.stages.measure import Measurement, measure

@@ -26,7 +26,7 @@ xla: false
 """
 
 
-RUN = (sys.executable, "-m", "backbench.run_benchmark", "--jobs", "2")
+RUN = (sys.executable, "-m", "backbench.cli.run_benchmark", "--jobs", "2")
 
 
 def run(folder: Path, *command: str, expected_code: int = 0) -> str:

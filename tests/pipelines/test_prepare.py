@@ -10,10 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from backbench import artifacts
-from backbench.config import DatasetConfig, to_typed
+from backbench.config.config import DatasetConfig, to_typed
 from backbench.data.dataset import SPLITS, open_dataset
-from backbench.errors import ArtifactError, DatasetError
+from backbench.runtime import artifacts
+from backbench.runtime.errors import ArtifactError, DatasetError
 from backbench.stages.prepare import prepare
 from backbench.stages.size import size
 from tests.conftest import backbone_config

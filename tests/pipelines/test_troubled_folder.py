@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from backbench import artifacts
 from backbench.data import scan
 from backbench.data.dataset import MANIFEST, open_dataset
-from backbench.errors import DatasetError
+from backbench.runtime import artifacts
+from backbench.runtime.errors import DatasetError
 from backbench.stages.prepare import prepare
 from tests.image_folders import config_for, make_folder, picture, save
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from backbench.config import BenchmarkConfig
-from backbench.download import Limits
-from backbench.errors import ConfigError, WeightsError
+from backbench.config.config import BenchmarkConfig
+from backbench.runtime.download import Limits
+from backbench.runtime.errors import ConfigError, WeightsError
 from backbench.stages.weights import fetch_weights
 from tests.conftest import PROJECT
 from tests.file_server import Answer, FileServer, serving

@@ -1,1 +1,1 @@
-"""The catalog of backbones: their graphs, weights and preprocessing."""
+"""Backbones: graphs, weights, preprocessing, cut points, latency, determinism; imports from data down."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 
-from backbench.backbone_config import BackboneConfig
-from backbench.errors import ConfigError
+from backbench.config.backbone_config import BackboneConfig
+from backbench.runtime.errors import ConfigError
 
 FILTER_MULTIPLE = 8
 

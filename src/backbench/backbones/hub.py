@@ -16,7 +16,7 @@ import h5py
 import keras
 import numpy as np
 
-from backbench.errors import ConfigError
+from backbench.runtime.errors import ConfigError
 
 Pooled = Literal["class_token", "mean_token", "none"]
 # What CLIP's images are scaled by, of values in [0, 1] (https://github.com/openai/CLIP, clip.py).

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from backbench.errors import ConfigError
+from backbench.runtime.errors import ConfigError
 
 
 def pooled_backbone(

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from backbench.errors import WeightsError
+from backbench.runtime.errors import WeightsError
 
 STEM_AND_HEAD = {
     "conv1_conv": "conv1",

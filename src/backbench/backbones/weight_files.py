@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbench.artifacts import file_sha256
-from backbench.backbone_config import BackboneConfig, WeightsConfig
-from backbench.digests import digest_like, spelled
-from backbench.errors import WeightsError
-from backbench.web_address import file_name
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import digest_like, spelled
+from backbench.runtime.errors import WeightsError
+from backbench.runtime.web_address import file_name
 
 FORMULA, PUBLISHED, FILE, RANDOM = "formula", "published", "file", "random"
 KINDS = (FORMULA, PUBLISHED, FILE, RANDOM)

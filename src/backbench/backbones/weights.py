@@ -15,12 +15,12 @@ import h5py
 import keras
 import numpy as np
 
-from backbench.backbone_config import BackboneConfig, WeightsConfig
+from backbench.backbones.determinism import seed_everything
 from backbench.backbones.graph import build_graph
 from backbench.backbones.timm_weights import load_timm
 from backbench.backbones.weight_files import PUBLISHED, WeightFile, verify, weight_file
-from backbench.determinism import seed_everything
-from backbench.errors import WeightsError
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.runtime.errors import WeightsError
 
 KERAS_APPLICATIONS = "keras.applications."
 HDF5_BYTES_PER_VARIABLE = 8192  # for names, more than enough

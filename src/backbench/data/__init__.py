@@ -1,1 +1,1 @@
-"""A folder of images to arrays: scan, decode, split, store; and the views that training sees."""
+"""A folder of images to arrays: list, decode, split, store; and views to train on; imports from config down."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from backbench.config import AugmentationConfig
+from backbench.config.config import AugmentationConfig
 
 DRAWS_PER_IMAGE = 7
 

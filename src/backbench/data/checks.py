@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import PurePosixPath
 
-from backbench.config import DatasetConfig
+from backbench.config.config import DatasetConfig
 from backbench.data.listing import LITTER
 from backbench.data.scan import CONFLICTING_LABEL, EXACT_DUPLICATE, Examined, Tree
 from backbench.data.shortages import shortages
 from backbench.data.split import Kept, without_rare_classes
-from backbench.errors import DatasetError
+from backbench.runtime.errors import DatasetError
 
 NUM_EXAMPLES = 3
 LEFT_OUT = "left out, which by itself stops nothing"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from backbench import artifacts
-from backbench.dataset_config import DatasetConfig
-from backbench.errors import ArtifactError
+from backbench.config.dataset_config import DatasetConfig
+from backbench.runtime import artifacts
+from backbench.runtime.errors import ArtifactError
 
 SPLITS = ("train", "val", "test")
 MADE_BY = "prepare"

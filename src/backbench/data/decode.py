@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
-from backbench.config import DatasetConfig
+from backbench.config.config import DatasetConfig
 from backbench.data.deep import is_deep, largest_value, read_whole, to_eight_bits
 from backbench.data.pixels import PixelRule, is_nearly_constant
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from backbench.errors import DatasetError
+from backbench.runtime.errors import DatasetError
 
 DEPTHS = (8, 10, 12, 14, 16)
 LEVELS = 2**16

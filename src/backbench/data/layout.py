@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbench.config import DatasetConfig
+from backbench.config.config import DatasetConfig
 from backbench.data.listing import Listing, shown
 from backbench.data.top_folders import TopFolder, listed, split_word, top_folders
 

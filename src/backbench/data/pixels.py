@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from backbench.dataset_config import Resize
+from backbench.config.dataset_config import Resize
 
 # Next to nothing after the scaling of nearly every backbone, so that the border excites little.
 GREY = (128, 128, 128)

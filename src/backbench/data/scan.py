@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench.artifacts import file_sha256
-from backbench.config import DatasetConfig
+from backbench.config.config import DatasetConfig
+from backbench.config.dataset_config import Resize
 from backbench.data.decode import UNREADABLE, USABLE, Decoded, bounded, decode, decode_header
 from backbench.data.layout import Layout, find_layout
 from backbench.data.listing import Listing, list_folder, shown
 from backbench.data.pixels import PixelRule
 from backbench.data.sizes import deciding_side
-from backbench.dataset_config import Resize
-from backbench.errors import DatasetError
+from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.errors import DatasetError
 
 NOT_IN_A_CLASS_FOLDER = "not in a class folder"
 EXACT_DUPLICATE = "exact duplicate of"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 
-from backbench.config import DatasetConfig
+from backbench.config.config import DatasetConfig
 from backbench.data.dataset import SPLITS
 from backbench.data.scan import Examined
 from backbench.data.split import suffices, usable_by_class

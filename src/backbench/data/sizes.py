@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backbench.dataset_config import DatasetConfig, Resize
+from backbench.config.dataset_config import DatasetConfig, Resize
 
 
 @dataclass(frozen=True)

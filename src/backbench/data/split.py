@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from backbench.config import DatasetConfig
+from backbench.config.config import DatasetConfig
 from backbench.data.scan import Examined
 
 RARE_CLASS = "class below min_per_class"

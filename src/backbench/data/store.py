@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backbench import artifacts
-from backbench.config import DatasetConfig
-from backbench.console import progress_bar
+from backbench.config.config import DatasetConfig
 from backbench.data.checks import check, kind, litter
 from backbench.data.dataset import DESCRIPTION, MANIFEST, SPLITS, images_file, labels_file
 from backbench.data.deep import Depth, common_depth
@@ -30,7 +28,9 @@ from backbench.data.scan import (
 )
 from backbench.data.sizes import stored_side
 from backbench.data.split import Kept, assign_splits, without_rare_classes
-from backbench.durable import put_folder_in_place
+from backbench.runtime import artifacts
+from backbench.runtime.console import progress_bar
+from backbench.runtime.durable import put_folder_in_place
 
 NOT_DRAWN = "not drawn"
 NEARLY_CONSTANT = "nearly constant"

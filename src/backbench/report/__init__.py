@@ -1,1 +1,1 @@
-"""The report: pictures, one self-contained HTML page, and the table for the terminal."""
+"""The page, its pictures, and what DVC shows; imports from comparison down."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backbench.records import PRUNED, CellRecord
 from backbench.report.vega import ACCENT, CONFIG, SECOND, Spec, digits
+from backbench.results.records import PRUNED, CellRecord
 
 SWEEP_FIELDS = ("trial", "learning rate", "weight decay", "val accuracy", "val loss", "epochs", "state")
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from backbench.costs import MeasuredCost
-from backbench.leaderboard import Entry, Leaderboard
+from backbench.comparison.costs import MeasuredCost
+from backbench.comparison.leaderboard import Entry, Leaderboard
 from backbench.report.costing import cost_of, total_seconds
-from backbench.units import UNKNOWN, duration, short_count, size
+from backbench.runtime.units import UNKNOWN, duration, short_count, size
 
 Value = float | str | None
 BALANCED, WORST_CLASS = "balanced accuracy", "worst class"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from backbench.answering import class_warning
-from backbench.choosing import Candidate, Cost, pareto_front
-from backbench.costs import MeasuredCost
-from backbench.leaderboard import Leaderboard, Row
+from backbench.comparison.answering import class_warning
+from backbench.comparison.choosing import Candidate, Cost, pareto_front
+from backbench.comparison.costs import MeasuredCost
+from backbench.comparison.leaderboard import Leaderboard, Row
 
 NOT_MEASURED = MeasuredCost(**dict.fromkeys(field.name for field in fields(MeasuredCost)))
 

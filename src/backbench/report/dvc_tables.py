@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from backbench.leaderboard import Entry, Leaderboard, Row
-from backbench.metrics import confusion
-from backbench.records import CellRecord
-from backbench.result_files import EPOCH_COLUMNS, TRIAL_COLUMNS
+from backbench.comparison.leaderboard import Entry, Leaderboard, Row
+from backbench.evaluation.metrics import confusion
+from backbench.results.records import CellRecord
+from backbench.results.result_files import EPOCH_COLUMNS, TRIAL_COLUMNS
 
 CELL_COLUMNS = ("backbone", "strategy")
 TRIAL_TABLE_COLUMNS = (*CELL_COLUMNS, *TRIAL_COLUMNS, "chosen")

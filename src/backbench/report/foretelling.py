@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from backbench.findings import Foretold, Transferability
-from backbench.statistics import CONFIDENCE
+from backbench.comparison.findings import Foretold, Transferability
+from backbench.evaluation.statistics import CONFIDENCE
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backbench.metrics import confusion
-from backbench.predictions import Predictions
+from backbench.evaluation.metrics import confusion
+from backbench.evaluation.predictions import Predictions
 
 NUM_CONFUSED_PAIRS = 8
 MAX_MISTAKES = 24

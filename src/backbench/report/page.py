@@ -9,13 +9,12 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from omegaconf import OmegaConf
 
-from backbench.answering import answer, called, rule
-from backbench.choosing import recommendations
-from backbench.class_recalls import UNEVEN
-from backbench.costs import MeasuredCost
-from backbench.environment import Environment
-from backbench.findings import strategy_effects, transferability
-from backbench.leaderboard import Entry, Leaderboard
+from backbench.comparison.answering import answer, called, rule
+from backbench.comparison.choosing import recommendations
+from backbench.comparison.class_recalls import UNEVEN
+from backbench.comparison.costs import MeasuredCost
+from backbench.comparison.findings import strategy_effects, transferability
+from backbench.comparison.leaderboard import Entry, Leaderboard
 from backbench.report import costing, mistakes
 from backbench.report.cell_charts import MAX_CLASSES, SWEEP_FIELDS, cell_data, confusion_spec, curves_spec, sweep_spec
 from backbench.report.columns import leaderboard_table
@@ -25,6 +24,7 @@ from backbench.report.images import data_uri
 from backbench.report.pareto_chart import pareto_points, pareto_spec
 from backbench.report.pictures import MAX_DRAWN_ROWS, accuracy_picture, confusion_picture, effects_picture
 from backbench.report.vega import json_in_html, static_svg, vega_bundle
+from backbench.runtime.environment import Environment
 
 FOLDER = Path(__file__).parent
 TEMPLATE = "page.html.jinja"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from backbench.leaderboard import Leaderboard
+from backbench.comparison.leaderboard import Leaderboard
 from backbench.report.costing import Axis
 from backbench.report.vega import CONFIG, SERIES, SHAPES, SOFT, Spec, digits
 

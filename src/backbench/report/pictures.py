@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from backbench.findings import StrategyEffect
-from backbench.leaderboard import Leaderboard
+from backbench.comparison.findings import StrategyEffect
+from backbench.comparison.leaderboard import Leaderboard
 from backbench.report.drawing import ACCENT, INK, SECOND, drawing, svg
 
 WIDTH_INCHES = 5.2

@@ -2,9 +2,9 @@
 
 from rich.console import Console
 
-from backbench.answering import answer, rule
-from backbench.console import print_table
-from backbench.leaderboard import Leaderboard, Row
+from backbench.comparison.answering import answer, rule
+from backbench.comparison.leaderboard import Leaderboard, Row
+from backbench.runtime.console import print_table
 
 TEXTS = ("#", "backbone", "strategy")
 

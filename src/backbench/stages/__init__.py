@@ -1,1 +1,1 @@
-"""The stages that need a network: each reads what the stage before wrote, computes, and writes atomically."""
+"""One module per stage of dvc.yaml: read, compute, write; imports every room below."""

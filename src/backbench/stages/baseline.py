@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from backbench import artifacts
-from backbench.baseline import (
+from backbench.data.dataset import Dataset, open_dataset
+from backbench.evaluation.baseline import (
     INVERSE_REGULARISATIONS,
     MOST_IMAGES,
     NUM_COMPONENTS,
@@ -17,12 +17,12 @@ from backbench.baseline import (
     pixel_probabilities,
     pixel_values,
 )
-from backbench.data.dataset import Dataset, open_dataset
-from backbench.evaluation import evaluate
-from backbench.metrics import classification_metrics
-from backbench.predictions import Predictions, write_predictions
-from backbench.records import MetricsRecord, SeedRecord, summarise
-from backbench.result_files import write_metrics
+from backbench.evaluation.evaluation import evaluate
+from backbench.evaluation.metrics import classification_metrics
+from backbench.evaluation.predictions import Predictions, write_predictions
+from backbench.results.records import MetricsRecord, SeedRecord, summarise
+from backbench.results.result_files import write_metrics
+from backbench.runtime import artifacts
 
 BACKBONE = "pixels"
 STRATEGY = "logistic_regression"

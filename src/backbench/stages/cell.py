@@ -4,16 +4,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.backbone_config import BackboneConfig
-from backbench.config import CellConfig, resolved
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import CellConfig, resolved
 from backbench.data.dataset import Dataset, open_dataset
-from backbench.errors import BoundaryError
-from backbench.hardware import machine_name
-from backbench.installation import backend, deciding_versions
-from backbench.source_code import code_fingerprint, named_modules
-from backbench.store_record import BoundaryRecord, StoreRecord, read_store
+from backbench.results.store_record import BoundaryRecord, StoreRecord, read_store
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.errors import BoundaryError
+from backbench.runtime.hardware import machine_name
+from backbench.runtime.installation import backend, deciding_versions
+from backbench.runtime.source_code import code_fingerprint, named_modules
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ import shutil
 import uuid
 from collections.abc import Callable
 
-from backbench import artifacts
-from backbench.config import OUTPUT, WorkersConfig
-from backbench.coordination import Coordination
-from backbench.interruption import Pause
-from backbench.search import Space
-from backbench.shared_study import SharedStudy
+from backbench.adaptation.interruption import Pause
+from backbench.config.config import OUTPUT, WorkersConfig
+from backbench.runtime import artifacts
+from backbench.search.coordination import Coordination
+from backbench.search.search import Space
+from backbench.search.shared_study import SharedStudy
+from backbench.search.study_storage import open_storage
+from backbench.search.worker import Worker
 from backbench.stages.cell import CellInputs
 from backbench.stages.finished_trials import FinishedTrials
-from backbench.study_storage import open_storage
-from backbench.worker import Worker
 
 NAME_FILE = "study.json"
 

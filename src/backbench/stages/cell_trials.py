@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from functools import cache
 
-from backbench.activations import ActivationSource
-from backbench.interruption import Pause
-from backbench.records import COMPLETE, PRUNED, TrialRecord
-from backbench.schedule import Candidate, Fit, Weights
-from backbench.search import Proposal
+from backbench.adaptation.interruption import Pause
+from backbench.adaptation.schedule import Candidate, Fit, Weights
+from backbench.adaptation.strategies import Adapter
+from backbench.features.activations import ActivationSource
+from backbench.results.records import COMPLETE, PRUNED, TrialRecord
+from backbench.search.search import Proposal
+from backbench.search.worker import ShouldStop
 from backbench.stages.training_inputs import TrainingInputs
-from backbench.strategies import Adapter
-from backbench.worker import ShouldStop
 
 
 class CellTrials:

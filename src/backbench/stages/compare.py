@@ -7,26 +7,26 @@ from dataclasses import asdict, replace
 import numpy as np
 from rich.console import Console
 
-from backbench import artifacts
-from backbench.answering import answer
-from backbench.config import BenchmarkConfig, TrackingConfig
-from backbench.console import progress_bar
-from backbench.costs import read_costs
+from backbench.comparison.answering import answer
+from backbench.comparison.costs import read_costs
+from backbench.comparison.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
+from backbench.comparison.leaderboard import COLUMNS, Leaderboard, cells_of
+from backbench.comparison.ranking import read_leaderboard
+from backbench.comparison.run_notes import findings, verbatim
+from backbench.config.config import BenchmarkConfig, TrackingConfig
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
-from backbench.durable import put_folder_in_place
-from backbench.environment import look_around
-from backbench.errors import TrackingError
-from backbench.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
-from backbench.leaderboard import COLUMNS, Leaderboard, cells_of
-from backbench.mlflow_outage import patience, until_back
-from backbench.mlflow_registry import registered_name
-from backbench.publishing import publish_benchmark
-from backbench.ranking import read_leaderboard
 from backbench.report import dvc_tables
 from backbench.report.data_card import DataCard
 from backbench.report.page import render_page
 from backbench.report.terminal import print_leaderboard
-from backbench.run_notes import findings, verbatim
+from backbench.runtime import artifacts
+from backbench.runtime.console import progress_bar
+from backbench.runtime.durable import put_folder_in_place
+from backbench.runtime.environment import look_around
+from backbench.runtime.errors import TrackingError
+from backbench.tracking.mlflow_outage import patience, until_back
+from backbench.tracking.mlflow_registry import registered_name
+from backbench.tracking.publishing import publish_benchmark
 
 
 def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mapping[str, str] | None = None) -> str:

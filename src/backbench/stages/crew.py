@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.config import WorkersConfig
-from backbench.entry import CONF
-from backbench.interruption import Interrupted, StopSignals
-from backbench.study_storage import StudyError
-from backbench.web_address import without_secrets
-from backbench.worker import Worker
+from backbench.adaptation.interruption import Interrupted, StopSignals
+from backbench.config.config import WorkersConfig
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.web_address import without_secrets
+from backbench.search.study_storage import StudyError
+from backbench.search.worker import Worker
+from backbench.stages.entry import CONF
 
 POLL_SECONDS = 0.5
 LEAVING_SECONDS = 15.0

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.console import progress_bar
-from backbench.dashboard import add_study, storage_url
-from backbench.result_files import read_best, read_trials
+from backbench.results.result_files import read_best, read_trials
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.console import progress_bar
+from backbench.search.dashboard import add_study, storage_url
 
 
 def dashboard(cells: Sequence[Cell]) -> str:

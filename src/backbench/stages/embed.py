@@ -9,8 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from backbench import artifacts
-from backbench.activation_store import (
+from backbench.backbones.determinism import computing_in, make_deterministic
+from backbench.backbones.weight_files import file_sha256_of
+from backbench.backbones.weights import load_backbone, weights_digest
+from backbench.config.config import INPUT, ON_THE_FLY, CellConfig
+from backbench.data.dataset import SPLITS, Dataset, open_dataset
+from backbench.data.sizes import enlarged
+from backbench.features.activation_store import (
     GIGABYTE,
     StorePlan,
     StoreWriter,
@@ -18,21 +23,16 @@ from backbench.activation_store import (
     prepared_images,
     state_for,
 )
-from backbench.activations import padded_indices, predicted
-from backbench.artifacts import Cell
-from backbench.backbones.weight_files import file_sha256_of
-from backbench.backbones.weights import load_backbone, weights_digest
-from backbench.compute import EMBED, Stopwatch, write_compute
-from backbench.config import INPUT, ON_THE_FLY, CellConfig
-from backbench.console import progress_bar
-from backbench.data.dataset import SPLITS, Dataset, open_dataset
-from backbench.data.sizes import enlarged
-from backbench.determinism import computing_in, make_deterministic
-from backbench.freezing import cut, resolve_boundary, tapped_prefix
-from backbench.installation import backend, deciding_versions
+from backbench.features.activations import padded_indices, predicted
+from backbench.features.freezing import cut, resolve_boundary, tapped_prefix
+from backbench.results.compute import EMBED, Stopwatch, write_compute
+from backbench.results.store_record import BoundaryRecord, StoreRecord
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.console import progress_bar
+from backbench.runtime.installation import backend, deciding_versions
+from backbench.runtime.units import size
 from backbench.stages.cell import code_of
-from backbench.store_record import BoundaryRecord, StoreRecord
-from backbench.units import size
 
 # The largest one is taken that computes at most this share of rows only to fill the last batches.
 BATCH_SIZES = (128, 64, 32)

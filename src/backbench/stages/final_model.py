@@ -5,20 +5,20 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from backbench import artifacts
-from backbench.activations import ActivationSource
-from backbench.artifacts import Cell
+from backbench.adaptation.schedule import Candidate, Fit
+from backbench.adaptation.strategies import Adapter
 from backbench.backbones.weights import save_weights
-from backbench.compute import Stopwatch
-from backbench.config import OUTPUT
-from backbench.errors import DivergedError
-from backbench.evaluation import evaluate, probabilities_of
-from backbench.records import Choice, SeedRecord
-from backbench.schedule import Candidate, Fit
+from backbench.config.config import OUTPUT
+from backbench.evaluation.evaluation import evaluate, probabilities_of
+from backbench.evaluation.transferability import drawn, log_evidence
+from backbench.features.activations import ActivationSource
+from backbench.results.compute import Stopwatch
+from backbench.results.records import Choice, SeedRecord
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.errors import DivergedError
 from backbench.stages.seeds import FinishedSeeds
 from backbench.stages.training_inputs import TrainingInputs
-from backbench.strategies import Adapter
-from backbench.transferability import drawn, log_evidence
 
 PREDICTED_SPLITS = ("val", "test")
 

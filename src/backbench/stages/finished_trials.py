@@ -6,11 +6,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from backbench import artifacts
-from backbench.compute import NOTHING, Compute, compute_of
-from backbench.config import SearchConfig
-from backbench.records import TrialRecord, trial_of
-from backbench.search import BOUNDARY, Proposal, batches, rounds
+from backbench.config.config import SearchConfig
+from backbench.results.compute import NOTHING, Compute, compute_of
+from backbench.results.records import TrialRecord, trial_of
+from backbench.runtime import artifacts
+from backbench.search.search import BOUNDARY, Proposal, batches, rounds
 
 
 class FinishedTrials:

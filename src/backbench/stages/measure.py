@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from backbench import artifacts, latency
-from backbench.backbone_config import BackboneConfig
-from backbench.config import BenchmarkConfig
-from backbench.console import progress_bar
-from backbench.errors import BackbenchError
-from backbench.gpu_support import lacking_for_gpu
-from backbench.hardware import gpus, machine_name
-from backbench.installation import backend, computing_versions
-from backbench.latency import LATENCY_BATCH, Speed
-from backbench.source_code import PACKAGE, code_fingerprint, named_modules
+from backbench.backbones import latency
+from backbench.backbones.latency import LATENCY_BATCH, Speed
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import BenchmarkConfig
+from backbench.runtime import artifacts
+from backbench.runtime.console import progress_bar
+from backbench.runtime.errors import BackbenchError
+from backbench.runtime.gpu_support import lacking_for_gpu
+from backbench.runtime.hardware import gpus, machine_name
+from backbench.runtime.installation import backend, computing_versions
+from backbench.runtime.source_code import PACKAGE, code_fingerprint, named_modules
 
 # By its place: to import it would import Keras.
 GRAPH = PACKAGE / "backbones/graph.py"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import keras
 
-from backbench.artifacts import replacing
 from backbench.backbones.weights import save_weights
-from backbench.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
-from backbench.records import BestRecord, SeedRecord
+from backbench.export.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
+from backbench.results.records import BestRecord, SeedRecord
+from backbench.runtime.artifacts import replacing
 from backbench.stages.training_inputs import TrainingInputs
 
 

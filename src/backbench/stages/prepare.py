@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from backbench import artifacts
-from backbench.config import DatasetConfig
+from backbench.config.config import DatasetConfig
 from backbench.data.dataset import MANIFEST
 from backbench.data.deep import Depth
 from backbench.data.scan import tracked_folder
 from backbench.data.store import NEARLY_CONSTANT, prepare_dataset
 from backbench.data.top_folders import listed
+from backbench.runtime import artifacts
 
 
 def prepare(config: DatasetConfig) -> str:

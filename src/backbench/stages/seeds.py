@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from backbench import artifacts
-from backbench.compute import Compute, Stopwatch, compute_of
-from backbench.records import EpochRecord, SeedRecord
+from backbench.results.compute import Compute, Stopwatch, compute_of
+from backbench.results.records import EpochRecord, SeedRecord
+from backbench.runtime import artifacts
 
 
 class FinishedSeeds:

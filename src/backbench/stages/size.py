@@ -5,9 +5,9 @@ It stands alone so that `prepare` runs again where that side changes, and not wh
 
 from collections.abc import Sequence
 
-from backbench import artifacts
-from backbench.backbone_config import BackboneConfig
-from backbench.config import DatasetConfig
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import DatasetConfig
+from backbench.runtime import artifacts
 
 
 def size(dataset: DatasetConfig, backbones: Sequence[BackboneConfig]) -> str:

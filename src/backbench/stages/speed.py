@@ -4,13 +4,13 @@ import os
 
 import keras
 
-from backbench.backbone_config import BackboneConfig
+from backbench.adaptation.memory import computes_on_gpu
+from backbench.backbones.determinism import computing_in, grow_gpu_memory, limit_threads
 from backbench.backbones.graph import build_graph
-from backbench.config import BenchmarkConfig
-from backbench.determinism import computing_in, grow_gpu_memory, limit_threads
-from backbench.hardware import gpus, visible_gpus
-from backbench.latency import Patience, speed_of
-from backbench.memory import computes_on_gpu
+from backbench.backbones.latency import Patience, speed_of
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import BenchmarkConfig
+from backbench.runtime.hardware import gpus, visible_gpus
 from backbench.stages.measure import Measurement
 
 CPU = "CPU"

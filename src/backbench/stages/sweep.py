@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from backbench.artifacts import Cell
-from backbench.compute import SWEEP, write_compute
-from backbench.config import CellConfig, WorkersConfig
-from backbench.console import progress_bar
-from backbench.logbook import Logbook
-from backbench.records import PRUNED, BestRecord, Choice, TrialRecord
-from backbench.result_files import write_best, write_trials
-from backbench.runs import cell_labels, cell_parameters
-from backbench.search import best_of, position_in_range
+from backbench.config.config import CellConfig, WorkersConfig
+from backbench.results.compute import SWEEP, write_compute
+from backbench.results.records import PRUNED, BestRecord, Choice, TrialRecord
+from backbench.results.result_files import write_best, write_trials
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.console import progress_bar
+from backbench.search.search import best_of, position_in_range
 from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.crew import crew
+from backbench.tracking.logbook import Logbook
+from backbench.tracking.runs import cell_labels, cell_parameters
 
 ALONE = WorkersConfig(name="one")
 

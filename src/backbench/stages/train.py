@@ -1,20 +1,20 @@
 """The train stage: one final model per seed with the frozen choice; the only one that reads test labels."""
 
-from backbench import artifacts
-from backbench.artifacts import Cell
-from backbench.compute import TRAIN, Stopwatch, write_compute
-from backbench.config import CellConfig
-from backbench.console import progress_bar
-from backbench.logbook import Logbook
-from backbench.model_folder import FROZEN, seed_file
-from backbench.predictions import Predictions, write_predictions
-from backbench.records import BestRecord, summarise
-from backbench.result_files import read_best, read_cell, write_history, write_metrics
-from backbench.runs import cell_labels, cell_parameters
+from backbench.config.config import CellConfig
+from backbench.evaluation.predictions import Predictions, write_predictions
+from backbench.export.model_folder import FROZEN, seed_file
+from backbench.results.compute import TRAIN, Stopwatch, write_compute
+from backbench.results.records import BestRecord, summarise
+from backbench.results.result_files import read_best, read_cell, write_history, write_metrics
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.console import progress_bar
 from backbench.stages.final_model import PREDICTED_SPLITS, FinalModel
 from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import FinishedSeeds
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
+from backbench.tracking.logbook import Logbook
+from backbench.tracking.runs import cell_labels, cell_parameters
 
 
 def train(config: CellConfig) -> str:

@@ -4,16 +4,16 @@ from functools import cached_property
 
 import keras
 
-from backbench.activation_store import prepared_images, read_activations
-from backbench.activations import UNLIMITED_VIEWS, ActivationSource, ComputedActivations
+from backbench.adaptation.memory import available_bytes, require_memory
+from backbench.adaptation.strategies import Adapter
+from backbench.backbones.determinism import computing_in, make_deterministic
 from backbench.backbones.weights import load_backbone
-from backbench.config import ON_THE_FLY, OUTPUT, CellConfig
-from backbench.determinism import computing_in, make_deterministic
-from backbench.freezing import CutModel, cut, resolve_boundary
-from backbench.memory import available_bytes, require_memory
+from backbench.config.config import ON_THE_FLY, OUTPUT, CellConfig
+from backbench.features.activation_store import prepared_images, read_activations
+from backbench.features.activations import UNLIMITED_VIEWS, ActivationSource, ComputedActivations
+from backbench.features.freezing import CutModel, cut, resolve_boundary
+from backbench.results.store_record import BoundaryRecord
 from backbench.stages.cell import CellInputs, cell_inputs
-from backbench.store_record import BoundaryRecord
-from backbench.strategies import Adapter
 
 
 class TrainingInputs(CellInputs):

@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from backbench import artifacts
-from backbench.artifacts import file_sha256
-from backbench.backbone_config import BackboneConfig, WeightsConfig
 from backbench.backbones.weight_files import WeightFile, unpinned, verify, weight_file
-from backbench.config import BenchmarkConfig, gathered
-from backbench.config_files import read_named
-from backbench.console import transfer_bar
-from backbench.digests import algorithm_of
-from backbench.download import Limits, UnpinnedError, fetch
-from backbench.errors import BackbenchError, ConfigError, WeightsError
-from backbench.units import size
-from backbench.web_address import public_url
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.config.config import BenchmarkConfig, gathered
+from backbench.config.config_files import read_named
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.console import transfer_bar
+from backbench.runtime.digests import algorithm_of
+from backbench.runtime.download import Limits, UnpinnedError, fetch
+from backbench.runtime.errors import BackbenchError, ConfigError, WeightsError
+from backbench.runtime.units import size
+from backbench.runtime.web_address import public_url
 
 NEXT = "next: make repro"
 Named = TypeVar("Named")

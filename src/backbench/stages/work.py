@@ -4,8 +4,8 @@ import os
 import signal
 import time
 
-from backbench.config import CellConfig, WorkersConfig
-from backbench.interruption import Interrupted, StopSignals
+from backbench.adaptation.interruption import Interrupted, StopSignals
+from backbench.config.config import CellConfig, WorkersConfig
 from backbench.stages.cell import cell_inputs
 from backbench.stages.cell_study import CellStudy
 

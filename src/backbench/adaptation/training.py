@@ -1,0 +1,238 @@
+"""Fit one candidate after another on activations, with one traced program for all of them.
+
+Only the learning rate, the weight decay and the initial values differ between candidates, so the
+model is built and traced once; between candidates its weights and the optimizer's state are reset.
+
+Where a step does not fit into memory, its batch passes in more parts: half as many images at once. The step is still
+the mean over the whole batch, so the learning rate, the schedule and the number of steps stay as they are. The outcome
+is the same but for the order of sums, and but for two things: dropout draws its masks anew for every part, and
+BatchNormalization, where it trains, has the statistics of the smaller parts.
+"""
+
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from backbench.adaptation.fit_state import (
+    assign_all,
+    course_arrays,
+    fit_name,
+    model_arrays,
+    restore_course,
+    restore_model,
+    values_of,
+)
+from backbench.adaptation.interruption import Interrupted, Pause
+from backbench.adaptation.schedule import (
+    Batch,
+    Candidate,
+    Course,
+    Fit,
+    Schedule,
+    Weights,
+    loss_and_accuracy,
+    made_ahead,
+    training_batches,
+)
+from backbench.backbones.determinism import allowing_xla
+from backbench.features.activations import ActivationSource, outputs
+from backbench.results.records import EpochRecord
+from backbench.runtime.errors import MemoryLimitError
+from backbench.runtime.out_of_memory import is_out_of_memory
+
+Watch = Callable[[Sequence[EpochRecord]], bool]
+NO_DECAY = ["bias", "beta", "gamma"]
+PARTS = "accumulation_steps"
+
+
+def compile_model(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Any, *, xla: bool, **options: Any
+) -> None:
+    """Compile a model, by XLA where that is asked for and TensorFlow computes, and always on JAX.
+
+    Without it JAX would run every step operation by operation. PyTorch has none, and Keras would take another compiler.
+    """
+    backend = keras.backend.backend()
+    if xla and backend == "tensorflow":
+        with allowing_xla():
+            model.compile(optimizer, loss, jit_compile=True, **options)
+    else:
+        model.compile(optimizer, loss, jit_compile=backend == "jax", **options)
+
+
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """Dropout and stochastic depth keep their random state in variables that `set_weights` does not reach."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
+
+
+class Fitter:
+    """A compiled model that fits candidates, one after another, each from given initial values."""
+
+    def __init__(self, model: keras.Model, schedule: Schedule, *, xla: bool = False) -> None:
+        """Compile the model once.
+
+        Args:
+            model: Maps activations `(batch, *boundary_shape)` to logits `(batch, num_classes)`.
+            schedule: The same for every candidate: the final run has the schedule of the search.
+            xla: As `compile_model` takes it.
+        """
+        self.model = model
+        self.schedule = schedule
+        self._xla = xla
+        self._parts = schedule.accumulation_steps
+        self._compile()
+
+    def _compile(self) -> None:
+        parts = self._parts
+        self._optimizer = keras.optimizers.AdamW(
+            learning_rate=1.0, weight_decay=0.0, gradient_accumulation_steps=parts if parts > 1 else None
+        )
+        # A variable of the optimizer, or the traced step would keep the first candidate's weight decay.
+        self._weight_decay = self._optimizer.add_variable((), "zeros", name="weight_decay")
+        self._optimizer.weight_decay = self._weight_decay
+        self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        compile_model(self.model, self._optimizer, loss, xla=self._xla)
+        gc.collect()  # the optimizer before this one, and its traced step, refer to each other
+        self._optimizer.build(self.model.trainable_variables)
+        self._pristine = values_of(self._optimizer.variables)
+        self._is_compiled = True
+
+    def fit(
+        self,
+        candidate: Candidate,
+        initial: Weights,
+        train: ActivationSource,
+        val: ActivationSource,
+        *,
+        should_stop: Watch | None = None,
+        pause: Pause | None = None,
+    ) -> Fit:
+        """Train from `initial` until the schedule ends or validation loss has not fallen for too long.
+
+        Where memory runs out the candidate begins again, with half as many images at once; so do later ones. A fit that
+        left because `pause` asked it to goes on where it left, in any process, and ends as if it had not.
+
+        Args:
+            candidate: What is tried.
+            initial: The model's values to start from.
+            train: Every epoch sees each example about once, in a view drawn anew.
+            val: Decides which epoch is best.
+            should_stop: Told, after every epoch, of all epochs so far; true ends the fit as pruned. It may be told of
+                an epoch again, where a candidate begins again.
+            pause: Asked after every epoch whether to leave; keeps what it takes to go on.
+
+        Raises:
+            Interrupted: the fit was asked to leave, and did.
+            MemoryLimitError: not even one image fits.
+        """
+        if pause is None:
+            course = self._trained(candidate, initial, train, val, should_stop)
+        else:
+            name = fit_name(candidate, self.schedule, initial, train, val, xla=self._xla)
+            course = self._trained(candidate, initial, train, val, should_stop, pause.read(name), pause.is_asked)
+            if not course.is_over:
+                pause.write(name, self._arrays(course))
+                raise Interrupted(f"left after epoch {course.history[-1].epoch}, to go on from there")
+            pause.remove(name)
+        return replace(course.fit(), accumulation_steps=self._parts)
+
+    def _trained(
+        self,
+        candidate: Candidate,
+        initial: Weights,
+        train: ActivationSource,
+        val: ActivationSource,
+        should_stop: Watch | None,
+        saved: Mapping[str, np.ndarray] | None = None,
+        is_asked_to_leave: Callable[[], bool] = lambda: False,
+    ) -> Course:
+        """Return a course that is over, or at the end of the epoch in which it was asked to leave."""
+        while True:
+            try:
+                course = self._begun(candidate, initial, train, saved)
+                self._run(course, train, val, should_stop, is_asked_to_leave)
+                return course
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Out here the error is gone, and with its frames all that they held.
+            self._parts, self._is_compiled, saved = self._more_parts(), False, None
+
+    def _run(
+        self,
+        course: Course,
+        train: ActivationSource,
+        val: ActivationSource,
+        should_stop: Watch | None,
+        is_asked_to_leave: Callable[[], bool],
+    ) -> None:
+        num_done = len(course.history) * course.steps_per_epoch
+        batches = training_batches(train, self.schedule.batch_size, course.candidate.seed, num_skipped=num_done)
+        with made_ahead(batches) as ready:
+            while not course.is_over:
+                rates = course.rates(len(course.history))
+                train_loss = self.train_epoch(rates, ready)
+                course.end_epoch(rates[-1], train_loss, self.loss_and_accuracy(val), self.model.get_weights)
+                if should_stop is not None and not course.is_over and should_stop(course.history):
+                    course.prune()
+                if is_asked_to_leave():
+                    return
+
+    def _more_parts(self) -> int:
+        """Count the parts that halve what passes at once, or that come next to it among the batch size's divisors."""
+        batch_size = self.schedule.batch_size
+        if self._parts == batch_size:
+            raise MemoryLimitError(
+                "expected a training step of one image to fit into memory, found that the backend ran out of it; "
+                "move the boundary in conf/strategy up, or take a smaller backbone"
+            )
+        return next(parts for parts in range(2 * self._parts, batch_size + 1) if batch_size % parts == 0)
+
+    def train_epoch(self, rates: Sequence[float], batches: Iterator[Batch]) -> float:
+        """Train a step per learning rate; returns the mean of the losses of the batches, each before its own step."""
+        losses = []
+        for rate in rates:
+            self._optimizer.learning_rate = rate
+            values, labels = next(batches)
+            for part in zip(np.split(values, self._parts), np.split(labels, self._parts), strict=True):
+                # Keras resets its metrics in every call: what it returns is this part's loss alone.
+                losses.append(self.model.train_on_batch(*part))
+        return float(np.mean(losses))
+
+    def logits(self, data: ActivationSource) -> np.ndarray:
+        """Return float32 logits `(num_examples, num_classes)` of every example's own view."""
+        return outputs(self.model, data)
+
+    def loss_and_accuracy(self, data: ActivationSource) -> tuple[float, float]:
+        """Return the mean cross-entropy and the accuracy over every example's own view."""
+        return loss_and_accuracy(self.logits(data), data.labels)
+
+    def _begun(
+        self, candidate: Candidate, initial: Weights, train: ActivationSource, saved: Mapping[str, np.ndarray] | None
+    ) -> Course:
+        """Return a course at its beginning, or where it left, with the model in the same state."""
+        course = Course(candidate, self.schedule, train.num_examples)
+        parts = self._parts if saved is None else int(saved[PARTS])
+        if parts != self._parts or not self._is_compiled:
+            self._parts = parts
+            self._compile()
+        self._reset(candidate, initial)
+        if saved is not None:
+            restore_model(self.model, saved)
+            restore_course(course, saved)
+        return course
+
+    def _arrays(self, course: Course) -> dict[str, np.ndarray]:
+        return {PARTS: np.array(self._parts), **model_arrays(self.model), **course_arrays(course)}
+
+    def _reset(self, candidate: Candidate, initial: Weights) -> None:
+        self.model.set_weights(initial)
+        for index, state in enumerate(random_states(self.model)):
+            state.assign(np.array([candidate.seed, index], dtype="uint32"))
+        assign_all(self._optimizer.variables, self._pristine)
+        self._weight_decay.assign(candidate.weight_decay)

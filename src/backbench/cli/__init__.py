@@ -1,0 +1,1 @@
+"""The command line, what it lists, the doctor, and what `make` starts; imports any room."""

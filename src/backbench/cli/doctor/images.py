@@ -1,0 +1,134 @@
+"""How many images a run would see: as prepare counted them, or as it would if every file were a usable image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, warning
+from backbench.config.config import DatasetConfig
+from backbench.config.config_files import read_yaml
+from backbench.data.checks import LEFT_OUT, check, litter
+from backbench.data.dataset import DESCRIPTION, SPLITS, depth_bits_of, sides_of
+from backbench.data.scan import deciding_sides, look_at_headers, presumed, tracked_folder, walk
+from backbench.data.sizes import stored_side
+from backbench.data.split import assign_splits
+from backbench.data.top_folders import listed
+from backbench.runtime import artifacts
+from backbench.runtime.errors import BackbenchError, DatasetError
+
+MOST_HEADERS = 2000
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images by split.
+
+    `sides` is int `(n,)`, the deciding side of each photograph: of all that are prepared, else of up to `MOST_HEADERS`
+    whose headers were read. `depth_bits` is as prepare found it, None where it has not run.
+    `digest` is None where prepare has not run. `num_bytes` is the size of the files that prepare will read, 0 where it
+    need not. `left_out` are classes that are too rare, and folders of litter.
+    """
+
+    counts: Mapping[str, int]
+    num_classes: int
+    digest: str | None
+    num_bytes: int
+    stored_pixels: int
+    sides: np.ndarray
+    depth_bits: int | None
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def num_images(self) -> int:
+        return sum(self.counts.values())
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{split} {self.counts[split]:,}" for split in SPLITS)
+        left_out = f"; left out: {listed(self.left_out)}" if self.left_out else ""
+        return f"{parts}; {self.num_classes} classes{left_out}"
+
+
+def look_at_images(config: DatasetConfig, wanted_pixels: int) -> tuple[list[Finding], Images | None]:
+    """Find the data set that is prepared, or else the folder that prepare will read; of no image more than its header.
+
+    Args:
+        config: The data set.
+        wanted_pixels: What the largest backbone of the benchmark takes.
+    """
+    images = _prepared(config, wanted_pixels)
+    if images is not None:
+        return [ready("data", f"{config.name} is prepared: {images}")], images
+    try:
+        folder, origin = _source(tracked_folder(config))
+        images = _counted(folder, config, wanted_pixels)
+    except BackbenchError as error:
+        return list(map(_finding, error.lines)), None
+    found = f"{config.name} is not prepared yet; of {folder}{origin}, if every file is a usable image: {images}"
+    return [ready("data", found)], images
+
+
+def _finding(line: str) -> Finding:
+    finding = missing_by("data", DatasetError(line))
+    return replace(finding, verdict=Verdict.WARNING) if line.startswith(LEFT_OUT) else finding
+
+
+def _prepared(config: DatasetConfig, wanted_pixels: int) -> Images | None:
+    """Return what prepare wrote, if it was for this configuration as far as its description tells."""
+    try:
+        described = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by="prepare")
+    except (BackbenchError, ValueError):
+        return None
+    keys = ("name", "resize", "split_seed", "layout", "skip_folders", "min_per_class")
+    if any(described.get(key) != getattr(config, key) for key in keys):
+        return None
+    sides = sides_of(described)
+    if described["image_size_pixels"] != stored_side(config, wanted_pixels, sides):
+        return None
+    if config.digest not in (None, described.get("digest")):
+        return None
+    counts = {split: sum(described["counts"].get(split, {}).values()) for split in SPLITS}
+    found = (described["image_size_pixels"], sides, depth_bits_of(described), tuple(described.get("rare_classes", ())))
+    return Images(counts, len(described["classes"]), described["digest"], 0, *found)
+
+
+def _source(folder: Path) -> tuple[Path, str]:
+    """Return the folder that holds the images now, and how they come to where they are read."""
+    if folder.is_dir():
+        return folder, ""
+    file = Path(f"{folder}.dvc")
+    content: dict[str, Any] = read_yaml(file) if file.is_file() else {}
+    for dependency in content.get("deps") or ():
+        origin = Path(dependency.get("path", ""))
+        if origin.is_dir() and not content.get("frozen"):
+            return origin, f" (a run copies it to {folder}/)"
+    how = "run `dvc pull`, or put them there" if content else "put a folder of class folders there"
+    raise DatasetError(f"expected images in {folder}/, found no such folder; {how}")
+
+
+def _counted(folder: Path, config: DatasetConfig, wanted_pixels: int) -> Images:
+    tree = walk(folder, config)
+    try:
+        kept = check(tree, list(map(presumed, tree.candidates)), config)
+    except DatasetError:
+        check(tree, list(look_at_headers(tree.candidates, config)), config)
+        raise
+    split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
+    counts = {split: list(split_of.values()).count(split) for split in SPLITS}
+    num_bytes = sum(candidate.file.stat().st_size for candidate in tree.candidates if candidate.file.is_file())
+    drawn = [candidate for candidate in tree.candidates if candidate.path in split_of]
+    headers = look_at_headers(drawn[:: 1 + len(drawn) // MOST_HEADERS], config)
+    sides = np.array(deciding_sides(headers, config.resize), dtype=int)
+    left_out = (*kept.rare, *litter(tree.left_out))
+    found = (stored_side(config, wanted_pixels, sides), sides, config.depth_bits, left_out)
+    return Images(counts, len(kept.classes), None, num_bytes, *found)
+
+
+def data_dvc_finding(config: DatasetConfig) -> Finding:
+    """Say whether DVC knows the folder: a stage that depends on it runs again when it changes."""
+    file = Path(f"{config.path}.dvc")
+    if file.is_file():
+        return ready("data in DVC", str(file))
+    return warning("data in DVC", f"expected {file}, found nothing there", f"run `.venv/bin/dvc add {config.path}`")

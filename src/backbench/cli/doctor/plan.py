@@ -1,0 +1,99 @@
+"""What conf/benchmark.yaml asks for: every cell, typed as its stages will see it, without Hydra."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from backbench.config import catalog
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import BenchmarkConfig, CellConfig, WorkersConfig, cell_config, gathered, to_typed
+from backbench.config.config_files import read_named_yaml, read_yaml
+from backbench.runtime.artifacts import Cell
+
+CONF = Path("conf")
+BENCHMARK = CONF / "benchmark.yaml"
+TRACKING = "local"  # what conf/config.yaml chooses
+NUM_SHARED_STAGES = 5  # size, prepare, baseline, measure, compare
+NUM_CELL_STAGES = 3  # embed, sweep, train
+ONE_WORKER = WorkersConfig(name="one")
+LOCAL_LAUNCHER = "local"  # of conf/hydra/launcher: the one that starts its workers on this machine
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark: at least one cell, all of one data set, one kind of weights and one search."""
+
+    cells: tuple[CellConfig, ...]
+    workers: WorkersConfig = ONE_WORKER
+
+    @property
+    def one(self) -> CellConfig:
+        """Any cell, for what all share."""
+        return self.cells[0]
+
+    @property
+    def backbones(self) -> list[BackboneConfig]:
+        """Each once, in the order of the benchmark."""
+        return list({cell.backbone.name: cell.backbone for cell in self.cells}.values())
+
+    @property
+    def wanted_pixels(self) -> int:
+        """The side of what the largest backbone takes."""
+        return max(backbone.input_size_pixels for backbone in self.backbones)
+
+    @property
+    def num_processes_of_a_cell(self) -> int:
+        """How many of a cell's processes compute at once on this machine."""
+        return self.workers.num_workers if self.workers.launcher == LOCAL_LAUNCHER else 1
+
+    @property
+    def num_stages(self) -> int:
+        return NUM_SHARED_STAGES + NUM_CELL_STAGES * len(self.cells)
+
+    @property
+    def num_trials(self) -> int:
+        return self.one.search.num_trials * len(self.cells)
+
+    @property
+    def num_final_fits(self) -> int:
+        return len(self.one.benchmark.seeds) * len(self.cells)
+
+
+def read_plan() -> Plan:
+    """Read the benchmark of the working directory.
+
+    Raises:
+        ConfigError: files are missing or broken, all of which are named.
+    """
+    plain = read_yaml(BENCHMARK)
+    benchmark = to_typed(plain, BenchmarkConfig, where=str(BENCHMARK))
+    chosen = {group: getattr(benchmark, group) for group in ("dataset", "weights", "search", "workers")}
+    files = [CONF / f"{group}/{name}.yaml" for group, name in chosen.items()]
+    files += [CONF / f"strategy/{name}.yaml" for name in benchmark.strategies]
+    files += [catalog.FOLDER / f"{name}.yaml" for name in benchmark.backbones]
+    read = dict(zip(files, gathered(partial(read_named_yaml, file) for file in files), strict=True))
+    of_group = {file.parent.name: content for file, content in read.items()}
+    workers = to_typed(of_group["workers"], WorkersConfig, where=str(CONF / f"workers/{benchmark.workers}.yaml"))
+    shared = {
+        "benchmark": plain,
+        "tracking": read_yaml(CONF / f"tracking/{TRACKING}.yaml"),
+        **{group: of_group[group] for group in ("dataset", "weights", "search")},
+    }
+    strategies, backbones = (
+        [content for file, content in read.items() if file.parent.name == group] for group in ("strategy", "backbone")
+    )
+    cells = gathered(partial(_cell, shared, backbone, strategy) for backbone in backbones for strategy in strategies)
+    return Plan(tuple(cells), workers)
+
+
+def _cell(shared: Mapping[str, Any], backbone: dict[str, Any], strategy: dict[str, Any]) -> CellConfig:
+    return cell_config(OmegaConf.create({**shared, "backbone": backbone, "strategy": strategy}))
+
+
+def cell_of(config: CellConfig) -> Cell:
+    """Name a cell, and with it its files."""
+    return Cell(config.backbone.name, config.strategy.name)

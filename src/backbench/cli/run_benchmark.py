@@ -1,0 +1,203 @@
+"""Run the benchmark of conf/benchmark.yaml, several cells at once: `python -m backbench.cli.run_benchmark [--jobs N]`.
+
+DVC decides what runs. A cell that fails does not keep the others from their row; the comparison names it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO
+
+from backbench.cli.doctor.cells_at_once import MachinePlan, plan_for_this_machine
+from backbench.cli.doctor.plan import Plan, cell_of, read_plan
+from backbench.cli.dvc_stages import FAILED, is_up_to_date
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+from backbench.runtime.errors import BackbenchError
+from backbench.runtime.installation import require_own_code
+from backbench.runtime.versions import record_versions
+
+STAGES_OF_A_CELL = ("embed", "sweep", "train")
+REFUSED, INTERRUPTED = 2, 130
+REPORT = artifacts.REPORT / "index.html"
+BASELINE = "pixels-logistic_regression"
+PRINTING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A stage that did not end well, and why."""
+
+    stage: str
+    reason: str
+
+
+def run_stages(
+    *stages: str, alone: bool = False, force: bool = False, watched: bool = True, gpu: str | None = None
+) -> Failure | None:
+    """Run stages one after another, in a process of DVC's.
+
+    Args:
+        stages: Their names; none is all of dvc.yaml.
+        alone: Run no stage that one of them depends on.
+        force: Run them though nothing changed.
+        watched: They have the terminal to themselves, so that they may draw bars.
+        gpu: The one GPU that they see; None is whatever the machine shows them.
+    """
+    options = [*(["--alone"] if alone else []), *(["--force"] if force else [])]
+    command = [sys.executable, "-m", "backbench.cli.dvc_stages", *options, *stages]
+    # The lock of the checkout is handed on, so that it is held for as long as a stage runs.
+    out = None if watched else subprocess.PIPE
+    environment = os.environ if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
+    with subprocess.Popen(
+        command, stdout=out, stderr=subprocess.PIPE, text=True, close_fds=False, env=environment
+    ) as process:
+        assert process.stderr is not None
+        said: list[str] = []
+        copying = threading.Thread(target=_copy, args=(process.stdout, sys.stdout, []))
+        copying.start()
+        _copy(process.stderr, sys.stderr, said)
+        copying.join()
+    return None if process.returncode == 0 else failure(said)
+
+
+def failure(said: Sequence[str]) -> Failure:
+    """Find in the lines of a process of DVC's which stage failed, and all that it says of why."""
+    failed = next((line.removeprefix(FAILED) for line in said if line.startswith(FAILED)), "dvc.yaml")
+    stage, _, how = failed.partition(" ")
+    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    last_words = [line for line in said if FAILED not in line][-1:]
+    return Failure(stage.rstrip(":"), how or "; ".join(errors or last_words) or "it left no word")
+
+
+def _copy(source: IO[str] | None, target: IO[str], kept: list[str]) -> None:
+    """Copy whole lines, for cells beside this one print too."""
+    for line in source or ():
+        kept.append(line.strip())
+        with PRINTING:
+            target.write(line)
+            target.flush()
+
+
+def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, Failure]:
+    """Run every cell's stages and the baseline, as many at once as the machine takes; return what failed, by name."""
+    stages = {BASELINE: ["baseline"]} | {str(cell): [f"{stage}@{cell}" for stage in STAGES_OF_A_CELL] for cell in cells}
+    num_at_once = machine.num_cells_at_once
+    gpus = SimpleQueue[str | None]()
+    for number in range(num_at_once):
+        gpus.put(machine.gpus[number % len(machine.gpus)] if machine.gpus else None)
+
+    def run(names: Sequence[str]) -> Failure | None:
+        gpu = gpus.get()
+        try:
+            return run_stages(*names, alone=True, watched=num_at_once == 1, gpu=gpu)
+        finally:
+            gpus.put(gpu)
+
+    with ThreadPoolExecutor(num_at_once) as pool:
+        running = {name: pool.submit(run, names) for name, names in stages.items()}
+        try:
+            ended = {name: each.result() for name, each in running.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)  # whoever interrupts wants no further cell begun
+    return {name: failure for name, failure in ended.items() if failure is not None}
+
+
+def run_benchmark(plan: Plan, machine: MachinePlan) -> int:
+    """Run what DVC finds changed, and return the exit code: 2 where something failed."""
+    artifacts.FAILED.unlink(missing_ok=True)
+    before = _report_time()
+    if run_stages("prepare"):
+        return REFUSED
+    failed = run_cells([cell_of(config) for config in plan.cells], machine)
+    if failed:
+        _compare_the_others(plan, failed)
+        return REFUSED
+    if run_stages():
+        return REFUSED
+    return 0 if _report_time() != before else _with_report(plan)
+
+
+def _report_time() -> int:
+    return REPORT.stat().st_mtime_ns if REPORT.exists() else 0
+
+
+def _with_report(plan: Plan) -> int:
+    """Write the report where there is none, as in a clone whose comparison is committed, and say where it is."""
+    if not REPORT.exists():
+        return compare_again(plan)
+    print(f"open {REPORT}")
+    return 0
+
+
+def _compare_the_others(plan: Plan, failed: dict[str, Failure]) -> None:
+    """Compare what did not fail, and say what did.
+
+    Not as a stage of DVC's, whose record would say that this is the comparison of the whole benchmark.
+    """
+    if len(failed.keys() - {BASELINE}) == len(plan.cells):
+        print("error: expected a cell that works, found that all failed; each says why above", file=sys.stderr)
+        return
+    run_stages("measure", alone=True)
+    reasons = {name: f"{each.stage}: {each.reason}" for name, each in failed.items()}
+    artifacts.write_json(artifacts.FAILED, reasons)
+    compare_again(plan)
+
+
+def compare_again(plan: Plan) -> int:
+    """Compare what the last run left, and return the exit code."""
+    if not artifacts.FAILED.is_file():
+        return REFUSED if run_stages("compare", alone=True, force=True) else 0
+    dataset = f"dataset={plan.one.benchmark.dataset}"
+    command = [sys.executable, "pipelines/compare.py", dataset, f"failed={artifacts.FAILED}"]
+    return subprocess.run(command, check=False).returncode
+
+
+def run(jobs: int | None, *, only_report: bool) -> int:
+    """Run what is asked of the benchmark of this folder, and return the exit code.
+
+    Raises:
+        BackbenchError: the benchmark cannot be run as it is configured.
+    """
+    require_own_code(Path())
+    plan = read_plan()
+    for line in record_versions():
+        print(f"{line} is new here: what depends on it runs again", flush=True)
+    if only_report:
+        return compare_again(plan)
+    if is_up_to_date():
+        print("nothing changed since the last run, so nothing ran")
+        return _with_report(plan)
+    machine = plan_for_this_machine(jobs)
+    print(*machine.lines, sep="\n", flush=True)
+    return run_benchmark(plan, machine)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m backbench.cli.run_benchmark")
+    parser.add_argument("--jobs", type=int, help="how many cells at once")
+    parser.add_argument("--report", action="store_true", help="only compare again, and write the report")
+    given = parser.parse_args(arguments)
+    if given.jobs is not None and given.jobs < 1:
+        print(f"error: expected JOBS of at least 1, found {given.jobs}; correct it, or leave it out", file=sys.stderr)
+        return REFUSED
+    try:
+        return run(given.jobs, only_report=given.report)
+    except BackbenchError as error:
+        for line in error.lines:
+            print(f"error: {line}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print("interrupted; start again to go on", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""What a cell cost on this machine: latency, throughput, memory, seconds.
+
+The figures lie in `work/`, outside of everything that DVC hashes; each is None where it was not measured here. What is
+the same on every machine (parameters, multiply-accumulates, bytes of a model) is in the leaderboard.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+
+from backbench.results.compute import EMBED, STAGES, SWEEP, TRAIN, Compute, read_compute
+from backbench.runtime import artifacts
+from backbench.runtime.artifacts import Cell
+
+
+@dataclass(frozen=True)
+class MeasuredCost:
+    """What a cell took on a machine, or on several.
+
+    Latency is of one image and throughput of batches, through the backbone; `peak_memory_bytes` is the largest resident
+    set of any process that computed in embed, sweep and train; seconds are of their computing, as `compute.py` counts
+    it. `machine` names where all of it was measured, several machines parted by semicolons; `device` what latency and
+    throughput were computed on, `CPU` or a GPU's name, and `threads` with how many (0: as many as the backend likes).
+    """
+
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    throughput_images_per_second: float | None
+    peak_memory_bytes: int | None
+    embed_seconds: float | None
+    search_seconds: float | None
+    training_seconds: float | None
+    machine: str | None
+    device: str | None
+    threads: int | None
+
+
+def read_costs(cells: Iterable[Cell]) -> dict[Cell, MeasuredCost]:
+    """Read what was measured of each cell in the working folder; nothing need be there."""
+    return {cell: _measured(cell) for cell in cells}
+
+
+def _measured(cell: Cell) -> MeasuredCost:
+    speed = artifacts.known_json(artifacts.cost(cell.backbone))
+    took = {stage: read_compute(stage, cell) for stage in STAGES}
+    known = [compute for compute in took.values() if compute is not None]
+    machines = [speed.get("machine"), *chain.from_iterable(compute.machines for compute in known)]
+    return MeasuredCost(
+        latency_p50_ms=speed.get("latency_p50_ms"),
+        latency_p95_ms=speed.get("latency_p95_ms"),
+        throughput_images_per_second=speed.get("throughput_images_per_second"),
+        peak_memory_bytes=max((compute.peak_memory_bytes for compute in known), default=None),
+        embed_seconds=_seconds(took[EMBED]),
+        search_seconds=_seconds(took[SWEEP]),
+        training_seconds=_seconds(took[TRAIN]),
+        machine="; ".join(dict.fromkeys(name for name in machines if name)) or None,
+        device=speed.get("device"),
+        threads=speed.get("threads"),
+    )
+
+
+def _seconds(compute: Compute | None) -> float | None:
+    return None if compute is None else compute.seconds

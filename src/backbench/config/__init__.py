@@ -1,0 +1,1 @@
+"""The typed configuration, a module per group, its files, and the catalogue; imports from runtime."""

@@ -1,0 +1,90 @@
+"""What the configuration says of one backbone and of its weights."""
+
+from dataclasses import field
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
+
+from backbench.config.value_types import STRICT, Count, Digest, DottedPath, Name, Positive, Seed, Sha256, Text, together
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FormulaWeights:
+    """Shipped weights, pretrained on images drawn by program: a file, its SHA-256, and its licence."""
+
+    file: Text
+    sha256: Sha256
+    licence: Text
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PretrainedConfig:
+    """Published weights: where they lie, what they must be, and what they may be used for.
+
+    `digest` is `sha256:…` or `md5:…`, as the publisher pins it; null where the publisher pins none. `licence` is an
+    SPDX identifier. `layout` says which names the file gives its arrays: `timm`, or Keras's where it is null.
+    """
+
+    url: Text
+    digest: Digest | None = None
+    layout: Literal["keras", "timm"] | None = None
+    licence: Text
+    trained_on: Text
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BackboneConfig:
+    """A pretrained network without classifier; `width` scales every convolution's filters, null leaves them.
+
+    `constructor` takes the arguments of `keras.applications`, and `arguments` beside them. `num_parameters` and
+    `num_macs` (multiply-accumulates for one image of `input_size_pixels`) are without the classifier.
+    """
+
+    name: Name
+    family: Text
+    constructor: DottedPath
+    arguments: dict[str, Any] = field(default_factory=dict)
+    preprocessor: DottedPath
+    width: Positive | None = None
+    input_size_pixels: Count
+    min_size_pixels: Count
+    feature_dim: Count
+    num_parameters: Count | None = None
+    num_macs: Count | None = None
+    last_stage_boundary: Text
+    pretrained: PretrainedConfig | None = None
+    formula: FormulaWeights | None = None
+
+    @model_validator(mode="after")
+    def _takes_its_input(self) -> Self:
+        together(
+            (
+                self.input_size_pixels < self.min_size_pixels,
+                f"input_size_pixels: expected at least min_size_pixels {self.min_size_pixels}, "
+                f"found {self.input_size_pixels}",
+            )
+        )
+        return self
+
+    @property
+    def has_own_width(self) -> bool:
+        """Whether it has the filters that its constructor gives it."""
+        return self.width in (None, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WeightsConfig:
+    """Where a backbone's weights come from: published, file, random or formula.
+
+    For `published` and `file`: `path` may hold `{backbone}`, and for `published` `{file}`, the name in its address.
+    For `file`: `sha256` maps a backbone's name to its digest; `url`, which may hold `{backbone}`, is where
+    `make weights` fetches from, and `licence` is recorded. `seed` draws the values of `random`.
+    """
+
+    name: Name
+    path: Text | None = None
+    url: Text | None = None
+    licence: Text | None = None
+    sha256: dict[Name, Sha256] = field(default_factory=dict)
+    seed: Seed

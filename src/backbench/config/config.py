@@ -1,0 +1,216 @@
+"""The typed configuration: of the benchmark, of one cell, and the one function that fills its frozen dataclasses.
+
+`to_typed` refuses unknown and missing keys, wrong types, and values outside their ranges, and names all of them. No
+field that decides a result has a default that is a choice: what decides a result stands in a YAML, which DVC sees.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
+
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.config.dataset_config import NO_AUGMENTATION, AugmentationConfig, DatasetConfig
+from backbench.config.running_config import Storage, TrackingConfig, WorkersConfig
+from backbench.config.search_config import QUASI_RANDOM, TPE, PrunerConfig, SearchConfig
+from backbench.config.strategy_config import (
+    INPUT,
+    LAST_STAGE,
+    ON_THE_FLY,
+    OUTPUT,
+    UNFREEZE,
+    HeadConfig,
+    HeadStartConfig,
+    RangeConfig,
+    StrategyConfig,
+    Views,
+)
+from backbench.config.value_types import COMBINATION, STRICT, CountOrNone, EachOnce, Name, Seed, spelled
+from backbench.runtime.errors import BackbenchError, ConfigError
+from backbench.runtime.web_address import public_url
+
+__all__ = [
+    "INPUT",
+    "LAST_STAGE",
+    "NO_AUGMENTATION",
+    "ON_THE_FLY",
+    "OUTPUT",
+    "QUASI_RANDOM",
+    "TPE",
+    "UNFREEZE",
+    "AugmentationConfig",
+    "BackboneConfig",
+    "BenchmarkConfig",
+    "CellConfig",
+    "DatasetConfig",
+    "HeadConfig",
+    "HeadStartConfig",
+    "PrunerConfig",
+    "RangeConfig",
+    "SearchConfig",
+    "Storage",
+    "StrategyConfig",
+    "TrackingConfig",
+    "Views",
+    "WeightsConfig",
+    "WorkersConfig",
+    "cell_config",
+    "gathered",
+    "resolved",
+    "to_typed",
+]
+
+Typed = TypeVar("Typed")
+BENCHMARK = "conf/benchmark.yaml"
+_MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
+_UNKNOWN = "expected only known keys, and this is none"
+# How pydantic says what was expected, and how this project does.
+_WORDS = {
+    "Input should be ": "expected ",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "more than",
+}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BenchmarkConfig:
+    """What to benchmark: `conf/benchmark.yaml`, the one file that a user edits.
+
+    `threads` of each process decides the order of sums, and with it the last bits; 0 leaves it to the backend.
+    `precision` is what backbones compute in; weights, heads and losses are float32 whatever it says.
+    `workers` says who runs the trials of a sweep, and changes no result.
+    `xla` compiles what trains by XLA where TensorFlow computes; JAX always does. It changes the last bits, and which
+    random numbers dropout draws. `memory_growth` lets TensorFlow take a GPU's memory as it needs it, not all at once;
+    it changes no result.
+    """
+
+    dataset: Name
+    weights: Name
+    backbones: Annotated[list[Name], EachOnce]
+    strategies: Annotated[list[Name], EachOnce]
+    search: Name
+    seeds: Annotated[list[Seed], EachOnce]
+    workers: Name = "one"
+    threads: Annotated[CountOrNone, Field(le=1024)]  # more is no machine's, and each is started
+    precision: Literal["float32", "mixed_bfloat16"]
+    xla: bool
+    memory_growth: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CellConfig:
+    """Everything that one cell depends on."""
+
+    benchmark: BenchmarkConfig
+    dataset: DatasetConfig
+    weights: WeightsConfig
+    backbone: BackboneConfig
+    strategy: StrategyConfig
+    search: SearchConfig
+    tracking: TrackingConfig
+
+
+def to_typed(node: DictConfig | dict[str, Any], schema: type[Typed], *, where: str) -> Typed:
+    """Fill a frozen dataclass from a composed configuration node.
+
+    Args:
+        node: The node of one configuration group.
+        schema: One of the dataclasses of this module.
+        where: The name that an error message gives the node, such as `conf/strategy/fine_tuning.yaml`.
+
+    Raises:
+        ConfigError: keys are unknown or missing, or values have the wrong type or are out of range: all in one line.
+    """
+    try:
+        # Not a copy: an interpolation such as ${dataset.name} looks at the groups beside this one.
+        composed = node if isinstance(node, DictConfig) else OmegaConf.create(node)
+        plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}; correct it there") from error
+    try:
+        return TypeAdapter(schema).validate_python(plain)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_told(error.errors(), plain)}") from error
+
+
+def _told(problems: list[ErrorDetails], content: object) -> str:
+    """Say what was expected and found of every key, and what to do."""
+    missing = [_missing(problem["loc"], content) for problem in problems if problem["type"] in _MISSING]
+    wrong = [_wrong(problem, content) for problem in problems if problem["type"] not in _MISSING]
+    found = [*wrong, *(f"{key}: expected a value, found none" for key in missing)]
+    correct = [f"correct {'it' if len(wrong) == 1 else 'them'} there"] if wrong else []
+    add = [f"add {', '.join(f'`{key}:`' for key in missing)} there"] if missing else []
+    return f"{'; '.join(found)}; {', '.join([*correct, *add])}"
+
+
+def _missing(key: tuple[str | int, ...], content: object) -> str:
+    parent = spelled(key[:-1], content)
+    return f"{parent}.{key[-1]}" if parent else str(key[-1])
+
+
+def _wrong(problem: ErrorDetails, content: object) -> str:
+    key, expected = spelled(problem["loc"], content), problem["msg"]
+    for words, others in _WORDS.items():
+        expected = expected.replace(words, others)
+    if problem["type"] == COMBINATION:  # it names its keys, and what was found
+        return f"{key}: {expected}" if key else expected
+    if problem["type"] == "unexpected_keyword_argument":
+        expected = _UNKNOWN
+    return f"{key}: {expected}, found {problem['input']!r}"
+
+
+def gathered(calls: Iterable[Callable[[], Typed]]) -> list[Typed]:
+    """Return what every call returns.
+
+    Raises:
+        ConfigError: what any of them refuses, all at once.
+    """
+    made: list[Typed] = []
+    refused: list[str] = []
+    for call in calls:
+        try:
+            made.append(call())
+        except BackbenchError as error:
+            refused += error.lines
+    if refused:
+        raise ConfigError(*dict.fromkeys(refused))
+    return made
+
+
+def cell_config(composed: DictConfig) -> CellConfig:
+    """Type the composed configuration of a stage that works on one cell.
+
+    Raises:
+        ConfigError: any group is not as `to_typed` wants it.
+    """
+
+    def typed(group: str, schema: type[Any]) -> tuple[str, Any]:
+        name = None if group == "benchmark" else OmegaConf.select(composed, f"{group}.name")
+        where = f"conf/{group}" if name is None else f"conf/{group}/{name}.yaml"
+        return group, to_typed(composed[group], schema, where=BENCHMARK if group == "benchmark" else where)
+
+    schemas = get_type_hints(CellConfig, include_extras=True)
+    return CellConfig(**dict(gathered(partial(typed, group, schema) for group, schema in schemas.items())))
+
+
+def resolved(config: CellConfig) -> dict[str, Any]:
+    """Return what decides a cell's choice, as plain values: no tracking server, no other cell, no final seed.
+
+    Nor where a weights file lies, which is a matter of the machine: its digest is told. Addresses hold no secrets.
+    """
+    plain = asdict(config)
+    del plain["tracking"], plain["benchmark"], plain["weights"]["path"]
+    name = config.backbone.name
+    plain["weights"]["sha256"] = {of: digest for of, digest in config.weights.sha256.items() if of == name}
+    for place in (plain["weights"], plain["backbone"]["pretrained"] or {}):
+        if place.get("url"):
+            place["url"] = public_url(place["url"])
+    benchmark = config.benchmark
+    return {**plain, "threads": benchmark.threads, "precision": benchmark.precision, "xla": benchmark.xla}

@@ -1,0 +1,1 @@
+"""Numbers from predictions and features, and the pixel baseline; imports from backbones down."""

@@ -1,0 +1,1 @@
+"""A folder of models, and images to probabilities from it; imports from adaptation down."""

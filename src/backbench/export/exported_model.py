@@ -1,0 +1,93 @@
+"""A cell's final model, built from its folder alone: RGB images of any size to probabilities."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+
+from backbench.adaptation.heads import above_boundary, build_head
+from backbench.backbones.determinism import computing_in
+from backbench.backbones.weights import fill, unfilled_backbone
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import NO_AUGMENTATION, StrategyConfig, to_typed
+from backbench.data.deep import scaled
+from backbench.data.pixels import PixelRule
+from backbench.evaluation.evaluation import probabilities_of
+from backbench.export.model_folder import (
+    DESCRIPTION,
+    FROZEN,
+    ModelDescription,
+    read_description,
+    seed_file,
+    verify_weights,
+)
+from backbench.features.activations import ComputedActivations, PreparedImages, outputs
+from backbench.features.freezing import CutModel, cut, resolve_boundary
+from backbench.runtime.errors import DatasetError
+
+
+class ExportedModel:
+    """Prepares images as the benchmark does, and computes what its predictions were computed from."""
+
+    def __init__(self, folder: Path) -> None:
+        """Build the model from `model.yaml` and give it the weights beside it, whose digests are compared first.
+
+        Raises:
+            ArtifactError: there is no `model.yaml`.
+            WeightsError: a file of weights is missing, or is another one.
+        """
+        description = read_description(folder, made_by="train")
+        verify_weights(folder, description)
+        self.classes = tuple(description.classes)
+        self._rule = _pixel_rule(description)
+        where = str(folder / DESCRIPTION)
+        self._backbone = to_typed(description.configuration["backbone"], BackboneConfig, where=where)
+        halves = self._cut_backbone(description)
+        strategy = to_typed(description.configuration["strategy"], StrategyConfig, where=where)
+        head = build_head(self._backbone.feature_dim, len(self.classes), strategy.head, seed=0)
+        self._prefix = halves.prefix
+        self._trained: keras.Model = above_boundary(halves, head)
+        if self._prefix is not None:
+            fill(self._prefix, folder / FROZEN)
+        fill(self._trained, folder / seed_file(description.seed))
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the probability of every class.
+
+        Args:
+            images: uint8 RGB `(n, height, width, 3)`, resized as `prepare` does: cropped, padded or squashed. Where the
+                benchmark's images were deeper than 8 bits, uint16 too, which is scaled by the same depth.
+
+        Returns:
+            float32 `(n, num_classes)`.
+
+        Raises:
+            DatasetError: `images` has another shape or dtype, or no image.
+        """
+        allowed = ["uint8"] if self._rule.depth_bits is None else ["uint8", "uint16"]
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype not in allowed or not len(images):
+            raise DatasetError(
+                f"expected {' or '.join(allowed)} RGB images (n, height, width, 3), found {images.dtype} "
+                f"{images.shape}; convert them"
+            )
+        prepared = PreparedImages(self._squares(images), self._backbone, NO_AUGMENTATION, seed=0)
+        unlabelled = np.zeros(len(images), dtype=np.int32)
+        return probabilities_of(outputs(self._trained, ComputedActivations(prepared, unlabelled, self._prefix, 1)))
+
+    def _squares(self, images: np.ndarray) -> np.ndarray:
+        if images.dtype == np.uint16 and self._rule.depth_bits is not None:
+            images = scaled(images, self._rule.depth_bits)
+        return np.stack([np.asarray(self._rule.square(Image.fromarray(image))) for image in images])
+
+    def _cut_backbone(self, description: ModelDescription) -> CutModel:
+        configuration = description.configuration
+        with computing_in(configuration["precision"]):
+            graph = unfilled_backbone(self._backbone, weights_name=configuration["weights"]["name"])
+        return cut(graph, resolve_boundary(graph, self._backbone, description.boundary))
+
+
+def _pixel_rule(description: ModelDescription) -> PixelRule:
+    """Return how the data set's images were prepared, by which new ones are."""
+    dataset = description.configuration["dataset"]
+    return PixelRule(int(dataset["image_size_pixels"]), dataset["resize"], dataset["depth_bits"])

@@ -1,0 +1,1 @@
+"""Activations at the freeze boundary, and their store; imports from results down."""

@@ -1,0 +1,159 @@
+"""Say where the freeze boundary lies, and cut a model there into a frozen prefix and a trained suffix.
+
+A functional model can be cut at every articulation point: a place where the whole graph passes through
+one tensor, so that suffix(prefix(x)) equals model(x).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import keras
+
+from backbench.backbones.articulation import Articulation, articulations, nested_layers
+from backbench.config.backbone_config import BackboneConfig
+from backbench.config.config import INPUT, LAST_STAGE, OUTPUT, UNFREEZE, StrategyConfig
+from backbench.runtime.errors import BoundaryError
+
+
+@dataclass(frozen=True)
+class CutModel:
+    """A model cut at the freeze boundary.
+
+    `prefix` maps preprocessed images to activations and `suffix` maps activations to pooled features.
+    A missing half is the identity: there is no suffix at the boundary `output`, no prefix at `input`.
+    """
+
+    boundary: str
+    prefix: keras.Model | None
+    suffix: keras.Model | None
+
+
+def articulation_points(model: keras.Model) -> list[str]:
+    """Return the names of the layers whose output alone carries the whole graph, strictly between input and output.
+
+    Raises:
+        BoundaryError: the model is not a graph with one input and one output.
+    """
+    return [point.name for point in articulations(model)]
+
+
+def resolve_boundary(model: keras.Model, backbone: BackboneConfig, boundary: str) -> str:
+    """Return the place that a freeze boundary means in this model: `output`, `input`, or the name of a layer.
+
+    Args:
+        model: The backbone's graph.
+        backbone: Says what `last_stage` is.
+        boundary: One of `StrategyConfig.boundaries`. `stage_4` is the last place whose side is 1/2^4 of the
+            input's: C4 of a feature pyramid (https://arxiv.org/abs/1612.03144). `unfreeze=0.25` is the place above
+            which the share of the layers with a kernel is nearest to 0.25; of two equally near, the higher.
+
+    Raises:
+        BoundaryError: the model has no such layer, stage or share, or more than one tensor passes beside it.
+    """
+    name = backbone.last_stage_boundary if boundary == LAST_STAGE else boundary
+    if name in (OUTPUT, INPUT):
+        return name
+    points = articulations(model)
+    if name.startswith(UNFREEZE):
+        return _at_share(model, points, name)
+    return _stages(points).get(name) or _point(model, points, name).name
+
+
+def cut(model: keras.Model, boundary: str) -> CutModel:
+    """Cut a functional backbone at a layer's output.
+
+    Args:
+        model: One input and one output; the layers are shared with it, not copied.
+        boundary: `output`, `input`, or the name of a layer, as `resolve_boundary` returns it.
+
+    Raises:
+        BoundaryError: there is no such layer, or more than one tensor passes beside it.
+    """
+    if boundary == OUTPUT:
+        return CutModel(boundary, prefix=model, suffix=None)
+    if boundary == INPUT:
+        return CutModel(boundary, prefix=None, suffix=model)
+    tensor = _point(model, articulations(model), boundary).tensor
+    prefix, suffix = keras.Model(model.inputs[0], tensor), keras.Model(tensor, model.outputs[0])
+    return CutModel(boundary, prefix=prefix, suffix=suffix)
+
+
+def cut_for(model: keras.Model, backbone: BackboneConfig, strategy: StrategyConfig) -> CutModel:
+    """Cut a backbone where the strategy freezes it.
+
+    Raises:
+        BoundaryError: the graph cannot be cut there, or the strategy leaves the choice open.
+    """
+    if len(strategy.boundaries) > 1:
+        raise BoundaryError(
+            f"conf/strategy/{strategy.name}.yaml: expected one freeze boundary where nothing chooses, "
+            f"found {', '.join(strategy.boundaries)}; name one"
+        )
+    return cut(model, resolve_boundary(model, backbone, strategy.boundaries[0]))
+
+
+def tapped_prefix(model: keras.Model, boundaries: Sequence[str]) -> keras.Model:
+    """Return one model that computes several boundaries' activations in a single pass over the backbone.
+
+    Args:
+        model: One input and one output; the layers are shared with it, not copied.
+        boundaries: At least one, resolved. `input` passes the images on as they are.
+
+    Returns:
+        Maps preprocessed images `(batch, height, width, 3)` to one output per boundary, in their order. As Keras has
+        it, they are a list, or for a single boundary the bare output.
+
+    Raises:
+        BoundaryError: there is no such layer, or more than one tensor passes beside it.
+    """
+    points = articulations(model)
+    ends = {OUTPUT: model.outputs[0], INPUT: model.inputs[0]}
+    taps = [ends[name] if name in ends else _point(model, points, name).tensor for name in boundaries]
+    return keras.Model(model.inputs[0], taps)
+
+
+def _point(model: keras.Model, points: Sequence[Articulation], name: str) -> Articulation:
+    for point in points:
+        if point.name == name:
+            return point
+    raise _impossible(model, points, name)
+
+
+def _stages(points: Sequence[Articulation]) -> dict[str, str]:
+    """Map each stage to the last place in it, from the input to the output."""
+    return {f"stage_{point.stage}": point.name for point in points if point.stage is not None}
+
+
+def _at_share(model: keras.Model, points: Sequence[Articulation], boundary: str) -> str:
+    """Return the place which leaves the share of layers with a kernel above it nearest to the one asked for."""
+    try:
+        share = Fraction(boundary.removeprefix(UNFREEZE))
+    except (ValueError, ZeroDivisionError):
+        raise _impossible(model, points, boundary) from None
+    if not 0 <= share <= 1:
+        raise _impossible(model, points, boundary)
+    # From output to input, so that min() keeps the higher of two; where nothing trains below, `input` says so.
+    shares = {OUTPUT: Fraction(0)} | {point.name: point.share_above for point in reversed(points)}
+    candidates = {name: above for name, above in shares.items() if above < 1} | {INPUT: Fraction(1)}
+    return min(candidates, key=lambda name: abs(candidates[name] - share))
+
+
+def _impossible(model: keras.Model, points: Sequence[Articulation], found: str) -> BoundaryError:
+    stages = ", ".join(_stages(points)) or "none here"
+    return BoundaryError(
+        f"expected a freeze boundary of {model.name} that one tensor passes through, found {found!r}; "
+        f"use {OUTPUT}, {LAST_STAGE}, {INPUT}, unfreeze from 0 to 1, a stage ({stages}) "
+        f"or a layer: {', '.join(point.name for point in points)}"
+    )
+
+
+def freeze_batch_norm(model: keras.Model) -> None:
+    """Keep every BatchNormalization layer in inference mode, whatever `training` says.
+
+    `trainable = False` is the only thing that does: called with `training=False`, a functional model
+    still updates its moving statistics under a training step (Keras issue 20285). Compile afterwards.
+    """
+    for layer in nested_layers(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False

@@ -1,0 +1,1 @@
+"""Paths, atomic files, digests, errors, the console, and what machine and installation are; imports no other room."""

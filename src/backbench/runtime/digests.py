@@ -1,0 +1,23 @@
+"""Digests as they are pinned, `sha256:…` or `md5:…`, and as people spell them."""
+
+from pathlib import Path
+
+from backbench.runtime.artifacts import file_digest
+
+ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
+
+
+def algorithm_of(digest: str) -> str:
+    """Return how people spell the algorithm of a digest: SHA-256."""
+    return ALGORITHMS[digest.partition(":")[0]]
+
+
+def spelled(digest: str) -> str:
+    """Spell `sha256:3f0c…` as people do: SHA-256 3f0c…"""
+    return f"{algorithm_of(digest)} {digest.partition(':')[2]}"
+
+
+def digest_like(digest: str, path: Path) -> str:
+    """Return a file's digest in the algorithm of another digest, and spelled as it is: `sha256:…`."""
+    algorithm = digest.partition(":")[0]
+    return f"{algorithm}:{file_digest(path, algorithm)}"

@@ -1,0 +1,146 @@
+"""Processor, memory and GPUs, read from the system and not from a library that computes."""
+
+import csv
+import math
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backbench.runtime import cgroups
+
+MEMINFO = Path("/proc/meminfo")
+CPUINFO = Path("/proc/cpuinfo")
+OWN_STATUS = Path("/proc/self/status")
+DRIVER = Path("/proc/driver/nvidia/gpus")
+# On Windows's own Linux it lies where no PATH leads.
+NVIDIA_SMI, NVIDIA_SMI_OF_WSL = "nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi"
+NVIDIA_QUERY = ("--query-gpu=name,memory.total,memory.free,uuid", "--format=csv,noheader,nounits")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+PATIENCE_SECONDS = 20
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU; bytes are None, and the identifier is empty, where only the driver could be asked."""
+
+    name: str
+    memory_bytes: int | None
+    free_bytes: int | None
+    uuid: str = ""
+
+
+def processor(cpuinfo: Path = CPUINFO) -> str:
+    """Name the processor's model; where the system does not say, its architecture."""
+    found = re.search(r"^model name\s*:\s*(.+)$", _text(cpuinfo), re.MULTILINE)
+    return " ".join(found[1].split()) if found else platform.machine()
+
+
+def num_cores(process: Path = cgroups.SELF) -> int:
+    """Return how many cores this process may use; a share of one, which a quota can leave, counts as one."""
+    allowed = len(os.sched_getaffinity(0))
+    quota = cgroups.processor_quota(process)
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def machine_name(found: tuple[Gpu, ...] | None = None) -> str:
+    """Name what a machine-dependent figure was measured on: `Intel Xeon, 2 cores, NVIDIA H100`.
+
+    Args:
+        found: The GPUs, where they were asked for already.
+    """
+    names = [gpu.name for gpu in (gpus() if found is None else found)]
+    return ", ".join([processor(), f"{num_cores()} cores", *names])
+
+
+def peak_memory_bytes(status: Path = OWN_STATUS) -> int:
+    """Return this process's largest resident set.
+
+    Read from `VmHWM`, for `ru_maxrss` is handed on by the process that started this one: under DVC it would never be
+    less than DVC's own.
+    """
+    found = re.search(r"^VmHWM:\s+(\d+) kB", _text(status), re.MULTILINE)
+    kibibytes = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes * 1024
+
+
+def free_memory_bytes(meminfo: Path = MEMINFO, process: Path = cgroups.SELF) -> int | None:
+    """Return what a new process could get: of the system, and of every control group above it where that is less."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(meminfo), re.MULTILINE)
+    rooms = [int(found[1]) * 1024 if found else None, cgroups.memory_room_bytes(process)]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def gpus(driver: Path = DRIVER) -> tuple[Gpu, ...]:
+    """Ask nvidia-smi, and where there is none, the driver's files."""
+    command = (shutil.which(NVIDIA_SMI) or NVIDIA_SMI_OF_WSL, *NVIDIA_QUERY)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        models = (
+            re.search(r"^Model:\s*(.+)$", _text(file), re.MULTILINE) for file in sorted(driver.glob("*/information"))
+        )
+        return tuple(Gpu(model[1].strip() if model else "GPU", None, None) for model in models)
+    if done.returncode != 0:
+        return ()
+    rows = (row for row in csv.reader(done.stdout.splitlines(), skipinitialspace=True) if len(row) == 4)
+    return tuple(Gpu(name, _mebibytes(total), _mebibytes(free), uuid) for name, total, free, uuid in rows)
+
+
+def visible_gpus(found: Sequence[Gpu], environment: Mapping[str, str]) -> dict[str, Gpu]:
+    """Return the GPUs that CUDA would show to a process, by what CUDA_VISIBLE_DEVICES names each.
+
+    Args:
+        found: All of the machine.
+        environment: Without the variable, all are visible; with an empty one, none is.
+    """
+    asked = environment.get(VISIBLE)
+    if asked is None:
+        return {str(number): gpu for number, gpu in enumerate(found)}
+    visible: dict[str, Gpu] = {}
+    for name in map(str.strip, asked.split(",")):
+        gpu = _named(name, found)
+        if gpu is None:  # CUDA shows nothing of what comes after it either
+            break
+        visible[name] = gpu
+    return visible
+
+
+def _named(name: str, found: Sequence[Gpu]) -> Gpu | None:
+    """Find a GPU by its number, or by the beginning of its identifier; a part of one is a GPU of its own."""
+    if name.isdigit():
+        return found[int(name)] if int(name) < len(found) else None
+    if name.startswith("MIG-") and found:
+        return Gpu("a part of a GPU", None, None, name)
+    return next((gpu for gpu in found if name.startswith("GPU-") and gpu.uuid.startswith(name)), None)
+
+
+def own_gpu(worker: int, environment: Mapping[str, str]) -> str | None:
+    """Name the GPU that a worker computes on; None where there is none, or where it is said already.
+
+    Args:
+        worker: Its number; workers take GPUs in turn.
+        environment: SLURM says in CUDA_VISIBLE_DEVICES what is whose: then that holds. Submitit's local launcher
+            empties it, so an empty one says nothing.
+    """
+    if environment.get(VISIBLE):
+        return None
+    num_gpus = len(gpus())
+    return str(worker % num_gpus) if num_gpus else None
+
+
+def _mebibytes(text: str) -> int | None:
+    return int(text) * MEBIBYTE if text.isdigit() else None

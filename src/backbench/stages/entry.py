@@ -1,0 +1,147 @@
+"""What every stage's entry point shares: compose, one line and exit code 2 for a user's mistake, one writer.
+
+Hydra is imported here, in `config.py` and in `pipelines/` only.
+"""
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from backbench.config.config_files import check_choices
+from backbench.runtime import artifacts, disk
+from backbench.runtime.errors import BackbenchError
+from backbench.runtime.hardware import machine_name, peak_memory_bytes
+from backbench.runtime.installation import CHECKOUT, require_own_code
+from backbench.runtime.library_output import kept_in
+from backbench.runtime.versions import require_recorded_versions
+
+CONF = str(CHECKOUT / "conf")
+REFUSED, INTERRUPTED = 2, 130  # the second is a shell's own code for a command that was interrupted
+
+
+def quiet_libraries() -> None:
+    """Keep TensorFlow's chatter and MLflow's telemetry out, unless the user asks for them; warnings are kept.
+
+    And let a locale that cannot spell a letter of a message, such as an arrow, cost the letter and not the run.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # Otherwise Hydra prints errors in its own way and exits with 1.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a user's mistake or a full disk into a line on stderr and exit code 2; an interruption into 130.
+
+    Several mistakes at once are several lines.
+
+    Stand inside the function that Hydra calls, or Hydra adds lines of its own, and around it, for Hydra's own errors.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end(INTERRUPTED, "interrupted; start again to go on")
+    except BackbenchError as error:
+        no_room = disk.no_room(error)
+        _end(REFUSED, *(f"error: {line}" for line in ([no_room] if no_room else error.lines)))
+    except (HydraException, OmegaConfBaseException) as error:
+        _end(REFUSED, f"error: {disk.no_room(error) or error}")
+    except Exception as error:
+        refused = disk.refusal(error)
+        if refused is None:
+            raise
+        _end(REFUSED, f"error: {refused}")
+
+
+def _end(code: int, *lines: str) -> NoReturn:
+    for line in lines:
+        print(" ".join(line.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def _write_spent(name: str, started: float) -> None:
+    """Say what this process took, outside of what DVC hashes, and on which machine."""
+    spent = {
+        "wall_seconds": round(time.monotonic() - started, 2),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "machine": machine_name(),
+    }
+    artifacts.write_json(artifacts.timing(name), spent)
+
+
+def _require_what_dvc_records() -> None:
+    """Where DVC runs a stage, it writes down that the recorded versions made the outputs."""
+    if "DVC_STAGE" in os.environ:
+        require_recorded_versions()
+
+
+def _with_choice(arguments: Sequence[str], group: str) -> list[str]:
+    """Add what conf/benchmark.yaml chooses of a group, unless the command line chooses.
+
+    DVC does not pass it: the command of a stage would change, and the stage be run again.
+    """
+    if any(argument.startswith(f"{group}=") for argument in arguments):
+        return list(arguments)
+    benchmark = OmegaConf.load(Path(CONF) / "benchmark.yaml")
+    choice = OmegaConf.select(benchmark, group)
+    return list(arguments) if choice is None else [*arguments, f"{group}={choice}"]
+
+
+def check_names(config: DictConfig) -> None:
+    """Hold every group that Hydra composed to the name of its file, which decides where a stage writes.
+
+    Raises:
+        ConfigError: a group calls itself otherwise.
+    """
+    check_choices(config, HydraConfig.get().runtime.choices)
+
+
+def run_stage(
+    stage: Callable[[DictConfig], str],
+    *,
+    lock_name: Callable[[DictConfig], str],
+    chosen_by_benchmark: str | None = None,
+) -> None:
+    """Compose `conf/config.yaml` with the command line, run a stage as the only writer, print its last line.
+
+    What libraries say is kept in work/logs.
+
+    Args:
+        stage: Does the work; returns the line that says where to look next.
+        lock_name: Names the outputs that the stage writes, such as `sweep-resnet50-fine_tuning`.
+        chosen_by_benchmark: A group of `conf/` that conf/benchmark.yaml chooses from and DVC does not pass.
+    """
+    quiet_libraries()
+    if chosen_by_benchmark is not None:
+        sys.argv[1:] = _with_choice(sys.argv[1:], chosen_by_benchmark)
+
+    @hydra.main(version_base=None, config_path=CONF, config_name="config")
+    def composed(config: DictConfig) -> None:
+        with refusing():
+            check_names(config)
+            name = lock_name(config)
+        with refusing(), artifacts.only_writer(name), kept_in(artifacts.log(name)):
+            started = time.monotonic()  # what waited for the lock did not work
+            _require_what_dvc_records()
+            last_line = stage(config)
+            _write_spent(name, started)
+        print(last_line, flush=True)
+
+    with refusing():
+        require_own_code(Path())
+        composed()

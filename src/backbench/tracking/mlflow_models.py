@@ -1,0 +1,173 @@
+"""The model of a cell as MLflow keeps it, saved from files alone: nothing here imports Keras, nothing is pickled."""
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backbench.export.model_code import copy_modules
+from backbench.export.model_folder import DESCRIPTION, ModelDescription, read_description, verify_weights
+from backbench.results.records import CellRecord, results_digest
+from backbench.runtime.source_code import PACKAGE
+from backbench.tracking.mlflow_connection import Connection, metric_points, repeated_once
+from backbench.tracking.runs import cell_metrics
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+
+CODE = Path(__file__).with_name("served_model.py")
+MODEL_NAME = "model"
+# What backbench.export.exported_model imports, as distributions are named; its backend comes to that.
+REQUIREMENTS = (
+    "mlflow",
+    "filelock",
+    "h5py",
+    "keras",
+    "numpy",
+    "omegaconf",
+    "pillow",
+    "pydantic",
+    "safetensors",
+    "scikit-learn",
+)
+
+
+class ModelShelf:
+    """Logs a model per run, once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client = connection.client
+        self.uri_shown = connection.uri_shown
+
+    @repeated_once
+    def log(self, run_id: str, record: CellRecord, example: np.ndarray) -> str:
+        """Log the cell's model with signature and input example, unless its run has one.
+
+        Args:
+            run_id: The cell's run.
+            record: The cell; the files of its model are read.
+            example: uint8 RGB `(n, height, width, 3)`.
+
+        Returns:
+            MLflow's id of the model.
+
+        Raises:
+            BackbenchError: a file of the model is missing or is another one, or the store fails twice.
+        """
+        model = self._of_run(run_id)
+        if model is not None and model.status == "READY":
+            return str(model.model_id)
+        description = read_description(record.cell.models, made_by=f"train@{record.cell}")
+        verify_weights(record.cell.models, description)
+        model = model or self._begun(run_id, record, description)
+        with TemporaryDirectory() as folder:
+            saved = Path(folder) / MODEL_NAME
+            save_model(saved, record.cell.models, description, example, run_id=run_id, model=model)
+            self._client.log_model_artifacts(model.model_id, str(saved))
+        self._link(run_id, record, str(model.model_id))
+        self._client.finalize_logged_model(model.model_id, "READY")
+        return str(model.model_id)
+
+    def _of_run(self, run_id: str) -> "LoggedModel | None":
+        """Find the run's model, also one that a killed process only began."""
+        condition = f"source_run_id = '{run_id}' and name = '{MODEL_NAME}'"
+        found = self._client.search_logged_models([self._connection.experiment_id], filter_string=condition)
+        return min(found, key=lambda model: model.status != "READY", default=None)
+
+    def _begun(self, run_id: str, record: CellRecord, description: ModelDescription) -> "LoggedModel":
+        choice = record.best.choice
+        params = {"boundary": choice.boundary, "learning_rate": choice.learning_rate, "seed": description.seed}
+        tags = {"backbench.cell": str(record.cell), "backbench.results_digest": results_digest(record)}
+        return self._client.create_logged_model(
+            self._connection.experiment_id,
+            name=MODEL_NAME,
+            source_run_id=run_id,
+            tags=tags,
+            params={name: str(value) for name, value in params.items()},
+            model_type="image classifier",
+        )
+
+    def _link(self, run_id: str, record: CellRecord, model_id: str) -> None:
+        """Show the model beside its run, with the run's numbers."""
+        from mlflow.entities import LoggedModelOutput
+
+        run = self._client.get_run(run_id)
+        self._client.log_batch(run_id, metric_points(run, cell_metrics(record), {}, model_id))
+        outputs = run.outputs.model_outputs if run.outputs else []
+        if model_id not in {output.model_id for output in outputs}:
+            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+
+
+def save_model(
+    path: Path, files: Path, description: ModelDescription, example: np.ndarray, *, run_id: str, model: "LoggedModel"
+) -> None:
+    """Write a folder that `mlflow.pyfunc.load_model` takes: code, the weights, and what they are.
+
+    Args:
+        path: Must not be there yet.
+        files: The folder that holds `model.yaml` and the weights.
+        description: What `model.yaml` says.
+        example: uint8 RGB `(n, height, width, 3)`.
+        run_id: The run that the model comes from.
+        model: What MLflow knows of it so far.
+    """
+    with TemporaryDirectory() as folder, _quiet():
+        import mlflow.pyfunc
+        from mlflow.models import Model
+
+        chosen = Path(folder) / MODEL_NAME
+        chosen.mkdir()
+        for name in (DESCRIPTION, *description.files):
+            shutil.copyfile(files / name, chosen / name)
+        package = Path(folder) / PACKAGE.name
+        copy_modules(package)
+        mlflow.pyfunc.save_model(
+            path,
+            python_model=CODE,
+            code_paths=[str(package)],
+            artifacts={MODEL_NAME: str(chosen)},
+            signature=_signature(len(description.classes)),
+            input_example=example,
+            pip_requirements=requirements(description.configuration),
+            streamable=False,
+            mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),
+        )
+
+
+def requirements(configuration: dict[str, Any]) -> list[str]:
+    """List what loading the model needs, in the versions that are installed here."""
+    backend = str(configuration.get("backend", "tensorflow"))
+    names = [*REQUIREMENTS, backend]
+    if ".hub." in configuration["backbone"].get("constructor", ""):
+        names.append("keras-hub")
+    return [_pinned(name) for name in names]
+
+
+def _pinned(name: str) -> str:
+    try:
+        return f"{name}=={version(name)}"
+    except PackageNotFoundError:
+        return name
+
+
+def _signature(num_classes: int) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))
+    return ModelSignature(Schema([images]), Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes))]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow warns of its own type hints when it is imported, whatever is saved."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
