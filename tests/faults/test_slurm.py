@@ -30,7 +30,8 @@ from tests.test_strategies import BACKBONE
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
 CELL = Cell("tiny", "fine_tuning")
-NUM_TRIALS = 8
+# As many as keep both workers busy for longer than SLURM takes to make room.
+NUM_TRIALS = 16
 OVERRIDES = (
     "benchmark.threads=0",  # the tests' own process has made tensors already
     *("dataset=folder", "weights=random", "backbone=tiny", "strategy=fine_tuning", "search=quasi_random"),
