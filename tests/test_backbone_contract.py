@@ -18,15 +18,16 @@ import pytest
 
 from backbench.adaptation.schedule import Candidate
 from backbench.adaptation.strategies import Adapter
-from backbench.backbones.articulation import articulations, nested_layers
-from backbench.backbones.cost import num_macs, num_parameters
+from backbench.backbones.articulation import articulations
 from backbench.backbones.graph import build_graph, imported, preprocess
 from backbench.backbones.weights import save_weights
+from backbench.compat.networks.keras_graph import nested_layers
 from backbench.config.backbone_config import BackboneConfig
 from backbench.features.activations import Activations
 from backbench.features.freezing import cut_for
 from tests.conftest import PROJECT, backbone_config, strategy_config
 from tests.contract_table import BEGIN, END, read_results, with_table
+from tests.model_cost import num_macs, num_parameters
 from tests.published_costs import PUBLISHED, Classifier, Published
 from tests.test_recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 

@@ -38,7 +38,9 @@ from backbench.adaptation.schedule import (
     made_ahead,
     training_batches,
 )
-from backbench.backbones.determinism import allowing_xla
+from backbench.compat.networks.keras_optimizers import decay_variable
+from backbench.compat.networks.keras_random import random_states
+from backbench.compat.networks.tensorflow_xla import allowing_xla
 from backbench.features.activations import ActivationSource, outputs
 from backbench.results.records import EpochRecord
 from backbench.runtime.errors import MemoryLimitError
@@ -64,11 +66,6 @@ def compile_model(
         model.compile(optimizer, loss, jit_compile=backend == "jax", **options)
 
 
-def random_states(model: keras.Model) -> list[keras.Variable]:
-    """Dropout and stochastic depth keep their random state in variables that `set_weights` does not reach."""
-    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
-
-
 class Fitter:
     """A compiled model that fits candidates, one after another, each from given initial values."""
 
@@ -91,9 +88,7 @@ class Fitter:
         self._optimizer = keras.optimizers.AdamW(
             learning_rate=1.0, weight_decay=0.0, gradient_accumulation_steps=parts if parts > 1 else None
         )
-        # A variable of the optimizer, or the traced step would keep the first candidate's weight decay.
-        self._weight_decay = self._optimizer.add_variable((), "zeros", name="weight_decay")
-        self._optimizer.weight_decay = self._weight_decay
+        self._weight_decay = decay_variable(self._optimizer)
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         compile_model(self.model, self._optimizer, loss, xla=self._xla)

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
 
 import h5py
 import keras
 import numpy as np
 
-from backbench.backbones.determinism import seed_everything
 from backbench.backbones.graph import build_graph
 from backbench.backbones.timm_weights import load_timm
 from backbench.backbones.weight_files import PUBLISHED, WeightFile, verify, weight_file
+from backbench.compat.networks.keras_applications import given_no_weights, given_weights
+from backbench.compat.networks.keras_random import seed_everything
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.runtime.errors import WeightsError
 
@@ -57,7 +57,7 @@ def load_backbone(config: BackboneConfig, weights: WeightsConfig) -> keras.Model
 def _published(config: BackboneConfig, file: WeightFile) -> keras.Model:
     """Let the constructor take the weights, for the graph that they belong to may depend on them."""
     if config.constructor.startswith(KERAS_APPLICATIONS):
-        with _instead_of_fetching(file.path):
+        with given_weights(file.path):
             return build_graph(config, weights="imagenet")
     with _no_partial_load():
         return build_graph(config, weights=str(file.path))
@@ -80,7 +80,7 @@ def unfilled_backbone(config: BackboneConfig, *, weights_name: str) -> keras.Mod
     is_kerass = pretrained is not None and pretrained.layout != "timm"
     if weights_name != PUBLISHED or not is_kerass or not config.constructor.startswith(KERAS_APPLICATIONS):
         return build_graph(config)
-    with _instead_of_fetching(Path("never-read.h5")), patch.object(keras.Model, "load_weights"):
+    with given_no_weights():
         return build_graph(config, weights="imagenet")
 
 
@@ -106,26 +106,6 @@ def _no_partial_load() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield
-
-
-@contextmanager
-def _instead_of_fetching(path: Path) -> Iterator[None]:
-    """Let a constructor of keras.applications that asks for its ImageNet weights be given this file.
-
-    It has to be asked: EfficientNet has one Rescaling more with weights="imagenet", and the same weights in the graph
-    without it would load, and be wrong.
-    """
-    from keras.src.utils import file_utils
-
-    fetching = file_utils.get_file
-    file_utils.get_file = lambda *_, **__: str(path)
-    try:
-        with warnings.catch_warnings():
-            # MobileNet says which file it would fetch for other sizes; which one is taken stands in conf/backbone.
-            warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
-            yield
-    finally:
-        file_utils.get_file = fetching
 
 
 def weights_digest(model: keras.Model) -> str:

@@ -10,7 +10,8 @@ from fractions import Fraction
 
 import keras
 
-from backbench.backbones.articulation import Articulation, articulations, nested_layers
+from backbench.backbones.articulation import Articulation, articulations
+from backbench.compat.networks.keras_graph import nested_layers
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import INPUT, LAST_STAGE, OUTPUT, UNFREEZE, StrategyConfig
 from backbench.runtime.errors import BoundaryError
@@ -27,15 +28,6 @@ class CutModel:
     boundary: str
     prefix: keras.Model | None
     suffix: keras.Model | None
-
-
-def articulation_points(model: keras.Model) -> list[str]:
-    """Return the names of the layers whose output alone carries the whole graph, strictly between input and output.
-
-    Raises:
-        BoundaryError: the model is not a graph with one input and one output.
-    """
-    return [point.name for point in articulations(model)]
 
 
 def resolve_boundary(model: keras.Model, backbone: BackboneConfig, boundary: str) -> str:
