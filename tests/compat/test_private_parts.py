@@ -80,4 +80,4 @@ def test_what_counts_as_private(text: str, uses: list[str]) -> None:
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: file.stem)
 def test_a_module_of_compat_says_what_it_was_checked_with_and_has_a_test(file: Path) -> None:
     assert "\nChecked with " in (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "")
-    assert (Path(__file__).parent / f"test_{file.stem}.py").is_file()
+    assert (Path(__file__).parent / file.relative_to(COMPAT)).with_name(f"test_{file.stem}.py").is_file()
