@@ -22,6 +22,7 @@ from backbench.adaptation.schedule import (
 from backbench.adaptation.stacked_heads import StackedDropout, build_stack, slice_values, stacked_values
 from backbench.adaptation.training import NO_DECAY, compile_model
 from backbench.compat.networks.keras_optimizers import ADAMW, decay_variable
+from backbench.compat.networks.keras_random import reseed
 from backbench.config.config import HeadConfig
 from backbench.features.activations import ActivationSource, outputs
 
@@ -175,6 +176,6 @@ class StackedFitter:
         for layer in self._model.layers:
             if isinstance(layer, StackedDropout):
                 for candidate, generator in zip(candidates, layer.generators, strict=True):
-                    generator.state.assign(np.array([candidate.seed, 0], dtype="uint32"))
+                    reseed(generator.state, candidate.seed)
         assign_all(self._optimizer.variables, self._pristine)
         self._weight_decays.assign(np.array([candidate.weight_decay for candidate in candidates], "float32"))

@@ -39,7 +39,7 @@ from backbench.adaptation.schedule import (
     training_batches,
 )
 from backbench.compat.networks.keras_optimizers import decay_variable
-from backbench.compat.networks.keras_random import random_states
+from backbench.compat.networks.keras_random import random_states, reseed
 from backbench.compat.networks.tensorflow_xla import allowing_xla
 from backbench.features.activations import ActivationSource, outputs
 from backbench.results.records import EpochRecord
@@ -228,6 +228,6 @@ class Fitter:
     def _reset(self, candidate: Candidate, initial: Weights) -> None:
         self.model.set_weights(initial)
         for index, state in enumerate(random_states(self.model)):
-            state.assign(np.array([candidate.seed, index], dtype="uint32"))
+            reseed(state, candidate.seed, index)
         assign_all(self._optimizer.variables, self._pristine)
         self._weight_decay.assign(candidate.weight_decay)

@@ -44,14 +44,8 @@ def load_backbone(config: BackboneConfig, weights: WeightsConfig) -> keras.Model
         model = build_graph(config)
         load_timm(model, file.path)
         return model
-    try:
-        return _published(config, file) if weights.name == PUBLISHED else _loaded(build_graph(config), file)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{file.path}: expected weights of {config.name}, found others ({reason}); "
-            "use the file that was made for it"
-        ) from error
+    with _refusing_others(config.name, file.path):
+        return _published(config, file) if weights.name == PUBLISHED else _filled(build_graph(config), file.path)
 
 
 def _published(config: BackboneConfig, file: WeightFile) -> keras.Model:
@@ -63,9 +57,9 @@ def _published(config: BackboneConfig, file: WeightFile) -> keras.Model:
         return build_graph(config, weights=str(file.path))
 
 
-def _loaded(model: keras.Model, file: WeightFile) -> keras.Model:
+def _filled(model: keras.Model, path: Path) -> keras.Model:
     with _no_partial_load():
-        model.load_weights(file.path)
+        model.load_weights(path)
     return model
 
 
@@ -90,13 +84,18 @@ def fill(model: keras.Model, path: Path) -> None:
     Raises:
         WeightsError: the file is of another model.
     """
+    with _refusing_others(model.name, path):
+        _filled(model, path)
+
+
+@contextmanager
+def _refusing_others(name: str, path: Path) -> Iterator[None]:
     try:
-        with _no_partial_load():
-            model.load_weights(path)
+        yield
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(
-            f"{path}: expected weights of {model.name}, found others ({reason}); use the file that was made for it"
+            f"{path}: expected weights of {name}, found others ({reason}); use the file that was made for it"
         ) from error
 
 

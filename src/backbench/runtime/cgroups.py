@@ -35,9 +35,10 @@ def memory_room_bytes(process: Path = SELF) -> int | None:
 
 def processor_quota(process: Path = SELF) -> float | None:
     """Return how many processors' time the groups give to all processes in them; None where none has a quota."""
-    pairs = [_text(group / "cpu.max") for group in _groups(process, VERSION_2)]
+    pairs = [text_of(group / "cpu.max") for group in _groups(process, VERSION_2)]
     pairs += [
-        f"{_text(group / 'cpu.cfs_quota_us')} {_text(group / 'cpu.cfs_period_us')}" for group in _groups(process, "cpu")
+        f"{text_of(group / 'cpu.cfs_quota_us')} {text_of(group / 'cpu.cfs_period_us')}"
+        for group in _groups(process, "cpu")
     ]
     # Without a quota the first word is `max`, or -1.
     quotas = [re.fullmatch(r"\s*(\d+)\s+(\d+)\s*", pair) for pair in pairs]
@@ -45,10 +46,10 @@ def processor_quota(process: Path = SELF) -> float | None:
 
 
 def _room(group: Path, limit: str, used: str, prefix: str) -> int | None:
-    most, now = _text(group / limit).strip(), _text(group / used).strip()
+    most, now = text_of(group / limit).strip(), text_of(group / used).strip()
     if not (most.isdigit() and now.isdigit()):
         return None
-    statistics = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", _text(group / "memory.stat"))}
+    statistics = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", text_of(group / "memory.stat"))}
     cache = sum(statistics.get(f"{prefix}{part}_file", 0) for part in ("active", "inactive"))
     least = min(int(most), statistics.get(LIMIT_ABOVE_THE_MOUNT, int(most)))
     return max(0, least - max(0, int(now) - cache))
@@ -56,10 +57,10 @@ def _room(group: Path, limit: str, used: str, prefix: str) -> int | None:
 
 def _groups(process: Path, controller: str) -> Iterator[Path]:
     """Yield the folders of this process's group and of every group above it that can be seen here."""
-    path = _path(_text(process / "cgroup"), controller)
+    path = _path(text_of(process / "cgroup"), controller)
     if path is None:
         return
-    for root, mount in _mounts(_text(process / "mountinfo"), controller):
+    for root, mount in _mounts(text_of(process / "mountinfo"), controller):
         group = mount / path.relative_to(root) if path.is_relative_to(root) else mount
         yield group
         yield from (above for above in group.parents if above.is_relative_to(mount))
@@ -87,7 +88,8 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Read a file of the kernel's; empty where there is none."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from backbench.compat.networks.keras_random import random_states, seed_all_but_tensorflow, seed_everything
+from backbench.compat.networks.keras_random import random_states, reseed, seed_all_but_tensorflow, seed_everything
 
 
 def draws() -> list[float]:
@@ -33,7 +33,7 @@ def test_the_state_of_every_generator_is_found_and_decides_what_is_drawn() -> No
 
     def drawn(seed: int) -> np.ndarray:
         for state in states:
-            state.assign(np.array([seed, 0], "uint32"))
+            reseed(state, seed)
         return np.asarray(model(ones, training=True))
 
     first = drawn(1)

@@ -9,6 +9,7 @@ Checked with Keras 3.15.1.
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 from keras.src.utils import rng_utils
 
 from backbench.compat.networks.attributes import replaced
@@ -31,3 +32,8 @@ def seed_all_but_tensorflow(seed: int) -> None:
 def random_states(model: keras.Model) -> list[keras.Variable]:
     """Return the states of all random generators of a model."""
     return [variable for variable in model.variables if variable.name == "seed_generator_state"]
+
+
+def reseed(state: keras.Variable, seed: int, stream: int = 0) -> None:
+    """Set the state of a random generator, so that it draws what any other draws from this seed and stream."""
+    state.assign(np.array([seed, stream], dtype="uint32"))
