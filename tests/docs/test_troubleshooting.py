@@ -7,7 +7,7 @@ from itertools import chain, takewhile
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.support.configs import PROJECT
 
 PAGE = PROJECT / "docs/troubleshooting.md"
 # What the page writes between fixed words: a placeholder, a doctor's column, the arrow before its advice.
