@@ -1,5 +1,6 @@
 """What README, CONTRIBUTING and docs/ point at is there: linked files, headings in them, and modules by name."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -53,3 +54,24 @@ def test_the_index_has_every_decision_in_order_and_each_its_parts() -> None:
             "Consequences",
             "Evidence",
         ]
+
+
+def test_the_readme_shows_the_committed_leaderboard() -> None:
+    with (PROJECT / "results/leaderboard.csv").open(encoding="utf-8", newline="") as file:
+        rows = [shown(row) for row in csv.DictReader(file)]
+    table = re.findall(r"^\| (\d.*) \|$", (PROJECT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [tuple(line.split(" | ")) for line in table] == rows
+
+
+def shown(row: dict[str, str]) -> tuple[str, ...]:
+    is_chosen, differs = row["rank"] == "1", row["differs_from_chosen"] == "True"
+    spread = f" ± {float(row['test_accuracy_sd']):.3f}" if row["test_accuracy_sd"] else ""
+    return (
+        row["rank"] + ("" if is_chosen or differs else "="),
+        row["backbone"],
+        row["strategy"],
+        f"{float(row['val_loss_mean']):.3f}",
+        f"{float(row['test_accuracy_mean']):.3f}{spread}",
+        f"{float(row['test_accuracy_low']):.3f}–{float(row['test_accuracy_high']):.3f}",
+        f"{float(row['learning_rate']):.1e}" if row["learning_rate"] else "–",
+    )
