@@ -75,3 +75,8 @@ def shown(row: dict[str, str]) -> tuple[str, ...]:
         f"{float(row['test_accuracy_low']):.3f}–{float(row['test_accuracy_high']):.3f}",
         f"{float(row['learning_rate']):.1e}" if row["learning_rate"] else "–",
     )
+
+
+def test_the_architecture_names_every_room() -> None:
+    named = re.findall(r"^\| `(\w+)/` \|", (PROJECT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(file.parent.name for file in (PROJECT / "src/backbench").glob("*/__init__.py"))
