@@ -17,9 +17,9 @@ END = "\0"
 
 
 def quoted(page: str) -> list[str]:
-    """Every line of the page's `text` blocks: a message, or what the doctor advises."""
+    """Every message of the page's `text` blocks, and every advice of the doctor's; a line that is indented goes on."""
     blocks = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+    return [re.sub(r"\n {4,}", " ", line) for block in blocks for line in re.split(r"\n(?! {4,}[^ →])", block) if line]
 
 
 def fixed_parts(message: str) -> list[str]:
