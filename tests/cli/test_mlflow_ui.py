@@ -15,7 +15,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from backbench.config.config import TrackingConfig
-from backbench.runtime import artifacts
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import write_text
 from tests.engines.mlflow_server import MlflowServer, running_mlflow_server
 from tests.support.chromium import chromium
 from tests.support.finished_benchmark import cells, make_finished_benchmark
@@ -45,8 +46,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         make_finished_benchmark()
-        for path in (artifacts.LEADERBOARD, artifacts.SUMMARY, artifacts.REPORT / "index.html"):
-            artifacts.write_text(path, path.name)
+        for path in (paths.LEADERBOARD, paths.SUMMARY, paths.REPORT / "index.html"):
+            write_text(path, path.name)
         yield folder
 
 
