@@ -96,8 +96,8 @@ class StackedFitter:
         self._num_slices = num_slices
         self._model = build_stack(feature_dim, num_classes, head, num_slices=num_slices, shared_batches=shared_batches)
         self._losses = SliceLosses(num_slices)
-        self._optimizer = ADAMW(learning_rate=self._rates_now, weight_decay=0.0)
-        self._rates = self._optimizer.add_variable((num_slices,), "zeros", name="rates")
+        self._optimizer = ADAMW(learning_rate=lambda: self._rates, weight_decay=0.0)
+        self._rates: keras.Variable = self._optimizer.add_variable((num_slices,), "zeros", name="rates")
         self._weight_decays = decay_variable(self._optimizer, (num_slices,))
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
         compile_model(self._model, self._optimizer, summed_cross_entropy, xla=xla, metrics=[self._losses])
@@ -152,9 +152,6 @@ class StackedFitter:
             self._rates.assign(step_rates)
             self._model.train_on_batch(values, labels[:, None, :])
         return np.asarray(keras.ops.convert_to_numpy(self._losses.sums) / len(rates))
-
-    def _rates_now(self) -> Any:
-        return self._rates
 
     def _end_epoch(
         self, courses: list[Course], rates: np.ndarray, train_losses: np.ndarray, val: ActivationSource

@@ -172,7 +172,8 @@ class Fitter:
             while not course.is_over:
                 rates = course.rates(len(course.history))
                 train_loss = self.train_epoch(rates, ready)
-                course.end_epoch(rates[-1], train_loss, self.loss_and_accuracy(val), self.model.get_weights)
+                found = loss_and_accuracy(outputs(self.model, val), val.labels)
+                course.end_epoch(rates[-1], train_loss, found, self.model.get_weights)
                 if should_stop is not None and not course.is_over and should_stop(course.history):
                     course.prune()
                 if is_asked_to_leave():
@@ -198,14 +199,6 @@ class Fitter:
                 # Keras resets its metrics in every call: what it returns is this part's loss alone.
                 losses.append(self.model.train_on_batch(*part))
         return float(np.mean(losses))
-
-    def logits(self, data: ActivationSource) -> np.ndarray:
-        """Return float32 logits `(num_examples, num_classes)` of every example's own view."""
-        return outputs(self.model, data)
-
-    def loss_and_accuracy(self, data: ActivationSource) -> tuple[float, float]:
-        """Return the mean cross-entropy and the accuracy over every example's own view."""
-        return loss_and_accuracy(self.logits(data), data.labels)
 
     def _begun(
         self, candidate: Candidate, initial: Weights, train: ActivationSource, saved: Mapping[str, np.ndarray] | None
