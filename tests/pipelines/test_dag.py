@@ -74,6 +74,7 @@ NO_RESULT = {
             "comparison.run_notes",
             "export.model_code",
             "tracking.mlflow_annotations",
+            "compat.mlflow_stores",
         ),
         *(
             "tracking.mlflow_connection",

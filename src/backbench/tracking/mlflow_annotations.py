@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from backbench.compat.mlflow_stores import artifact_sizes
 from backbench.results.records import BestRecord
 from backbench.runtime.digests import file_sha256
 from backbench.tracking.mlflow_connection import Connection, repeated_once
@@ -24,13 +25,8 @@ class Annotator:
     @repeated_once
     def attach(self, run_id: str, folder: str, paths: Sequence[Path]) -> None:
         """Put files into a folder of a run's artifacts, but those that lie there already, with the same content."""
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
         run = self._client.get_run(run_id)
-        # Not the client's `list_artifacts`: where a run has a model, it looks in the store of MLflow's global setting.
-        uri = run.info.artifact_uri
-        listed = get_artifact_repository(uri, tracking_uri=self._connection.uri).list_artifacts(folder or None)
-        there = {Path(each.path).name: each.file_size for each in listed}
+        there = artifact_sizes(run.info.artifact_uri, self._connection.uri, folder)
         for path in paths:
             # An artifact has no digest in MLflow, and files of one size differ: a report that names another commit.
             tag, digest = "/".join(filter(None, (FILE_DIGEST, folder, path.name))), file_sha256(path)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
+from backbench.compat.mlflow_stores import create_store
 from backbench.config.config import TrackingConfig
 from backbench.runtime.errors import StoreAwayError, StoreWithholdsError, TrackingError
 from backbench.runtime.web_address import without_secrets
 from backbench.tracking.mlflow_outage import is_away, store_errors
 from backbench.tracking.mlflow_refusals import advice, is_lacking, is_withheld, reason, unreachable_artifacts
-from backbench.tracking.mlflow_store import artifact_folder, create_store, sqlite_file
+from backbench.tracking.mlflow_store import artifact_folder, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -108,7 +109,7 @@ class Connection:
 
         file = sqlite_file(self.uri)
         if file is not None:
-            create_store(file)
+            create_store(file, artifact_folder(file))
         try:
             client = MlflowClient(tracking_uri=self.uri)
         except ImportError as error:

@@ -1,12 +1,8 @@
-"""The SQLite file that MLflow keeps its runs in, created whole or not at all."""
+"""The address of a store: the SQLite file that it names, and the folder of artifacts beside it."""
 
 import os
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
-
-from backbench.runtime.atomic_files import put_in_place
-from backbench.runtime.locks import file_lock
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -24,28 +20,6 @@ def folder_refusal(uri: str) -> str | None:
     return (
         "name a database, such as sqlite:///mlflow.db (`mlflow migrate-filestore`), or set MLFLOW_ALLOW_FILE_STORE=true"
     )
-
-
-def create_store(path: Path) -> None:
-    """Create the SQLite store whole or not at all: processes that meet in a fresh file break it.
-
-    The lock, and what a killed creation leaves, lie in the folder of artifacts, which git ignores.
-    """
-    if path.exists():
-        return
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    folder = artifact_folder(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    with file_lock(folder / f"{path.name}.lock"):
-        if path.exists():
-            return
-        unfinished = folder / f"{path.name}.tmp"
-        unfinished.unlink(missing_ok=True)
-        print(f"creating the MLflow store {path.name}", flush=True)
-        make: Any = SqlAlchemyStore  # untyped
-        make(f"sqlite:///{unfinished}", str(folder)).engine.dispose()
-        put_in_place(unfinished, path)
 
 
 def artifact_folder(store: Path) -> Path:
