@@ -24,10 +24,10 @@ from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from tests.conftest import strategy_config
-from tests.image_folders import config_for
-from tests.limited_memory import limit_memory
-from tests.test_strategies import BACKBONE
+from tests.adaptation.test_strategies import BACKBONE
+from tests.support.configs import strategy_config
+from tests.support.image_folders import config_for
+from tests.support.limited_memory import limit_memory
 
 STRATEGIES = {
     "feature_extraction": strategy_config("feature_extraction", epochs=4, views=2),

@@ -14,7 +14,7 @@ from backbench.runtime.paths import Cell, workers_folder
 from backbench.search.study_storage import StudyError
 from backbench.stages import crew as module
 from backbench.stages.crew import crew, worker_command
-from tests.toy_study import QUASI_RANDOM, opened, worker_of
+from tests.support.toy_study import QUASI_RANDOM, opened, worker_of
 
 CELL = Cell("tiny", "fine_tuning")
 LAUNCHED = WorkersConfig(name="local", num_workers=2, launcher="local")

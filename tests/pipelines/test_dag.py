@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from backbench.runtime.source_code import PACKAGE, imported_modules
 from backbench.runtime.versions import versions_here
-from tests.conftest import PROJECT
+from tests.support.configs import PROJECT
 
 STAGES = OmegaConf.to_container(OmegaConf.load(PROJECT / "dvc.yaml"), resolve=False)["stages"]  # type: ignore[index]
 NETWORK_STAGES = ("embed", "sweep", "train")

@@ -30,10 +30,10 @@ from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
-from tests.conftest import PROJECT
-from tests.limited_memory import full, limit_memory
+from tests.adaptation.test_strategies import BACKBONE
 from tests.pipelines.test_cell import Killed, cell_config_for
-from tests.test_strategies import BACKBONE
+from tests.support.configs import PROJECT
+from tests.support.limited_memory import full, limit_memory
 
 # Two of them are the same layer.
 SEVERAL = ["last_stage", "output", "stage_out", "input"]
@@ -295,7 +295,7 @@ def test_a_cell_without_stored_training_activations_ends_the_same_twice(
 
 
 def test_what_half_precision_cannot_hold_is_one_line(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.tiny.preprocess_input", lambda images: images * 1e6)
+    monkeypatch.setattr("tests.support.tiny.preprocess_input", lambda images: images * 1e6)
     with pytest.raises(ActivationError, match="set activation_dtype: float32"):
         embed(configured())
     assert not CELL.activations.exists()

@@ -16,8 +16,8 @@ from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError, DatasetError
 from backbench.stages.prepare import prepare
 from backbench.stages.size import size
-from tests.conftest import backbone_config
-from tests.image_folders import config_for, make_folder, picture, save
+from tests.support.configs import backbone_config
+from tests.support.image_folders import config_for, make_folder, picture, save
 
 ROOT = Path(__file__).parents[2]
 # SHA-256 of the stored training images, as commit c1847df wrote them: PNG files of 64 px, which nothing resamples.

@@ -12,7 +12,7 @@ from backbench.data.dataset import MANIFEST, open_dataset
 from backbench.runtime import paths
 from backbench.runtime.errors import DatasetError
 from backbench.stages.prepare import prepare
-from tests.image_folders import config_for, make_folder, picture, save
+from tests.support.image_folders import config_for, make_folder, picture, save
 
 SMALL = tuple(f"small{number}" for number in range(10))
 WHOLE = tuple(f"whole{number:02}" for number in range(89))
