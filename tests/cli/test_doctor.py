@@ -115,7 +115,7 @@ def test_another_digest_than_the_pinned_one_stops(project: Path) -> None:
         ({"backbones": ["resnet5"]}, "expected conf/backbone/resnet5.yaml, found nothing there"),
         ({"strategies": []}, "strategies: expected at least one, found []"),
         ({"seeds": []}, "seeds: expected at least one, found []"),
-        ({"colour": "red"}, "colour: expected only known keys"),
+        ({"colour": "red"}, "colour: unknown key; known are dataset, "),
     ],
 )
 def test_a_broken_benchmark_is_one_finding_beside_the_others(

@@ -24,7 +24,7 @@ from tests.support.configs import PROJECT
         ("backbone=resnet5", "error: In 'config': Could not find 'backbone/resnet5' Available options in 'backbone':"),
         ("strategy.epochs=many", "error: conf/strategy/feature_extraction.yaml: epochs: expected a valid integer"),
         ("~backbone", "error: Key 'backbone' is not in struct"),
-        ("+strategy.colour=red", "error: conf/strategy/feature_extraction.yaml: colour: expected only known keys"),
+        ("+strategy.colour=red", "error: conf/strategy/feature_extraction.yaml: colour: unknown key; known are name, "),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(tmp_path: Path, override: str, message: str) -> None:

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
@@ -67,12 +68,10 @@ def _is_taken_by_name(lock_file: Path) -> bool:
     link, own = _link(lock_file), owner_name()
     aside = link.with_name(f"{link.name}.{os.getpid()}")
     while True:
-        try:
+        with suppress(FileExistsError):
             link.symlink_to(own)
             return True
-        except FileExistsError:
-            pass
-        try:
+        with suppress(FileNotFoundError):  # its holder let go meanwhile: once more
             owner = link.readlink()
             if not is_gone(str(owner), own) or holders(lock_file).keys() - {os.getpid()}:
                 return False
@@ -81,8 +80,6 @@ def _is_taken_by_name(lock_file: Path) -> bool:
                 aside.rename(link)
                 return False
             aside.unlink()
-        except FileNotFoundError:
-            continue
 
 
 def _link(lock_file: Path) -> Path:

@@ -153,9 +153,11 @@ class StoreWriter:
 
     def _resume(self) -> None:
         kept = known_json(self._progress_file)
-        if kept and all(file.keep(kept["rows"][split]) for (_, split), file in self._files.items()):
-            self._progress = kept
-            return
+        if kept:
+            found = [file.keep(kept["rows"][split]) for (_, split), file in self._files.items()]
+            if all(found):
+                self._progress = kept
+                return
         for file in self._files.values():
             file.keep(0)
 
