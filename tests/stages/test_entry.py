@@ -9,10 +9,10 @@ from textwrap import dedent
 import pytest
 from filelock import FileLock
 
-from backbench.data.file_formats import known_json
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.errors import DatasetError, TrackingError
+from backbench.runtime.known_files import known_json
 from backbench.runtime.locks import only_writer
 from backbench.stages.entry import quiet_libraries, refusing
 from tests.support.configs import PROJECT

@@ -11,7 +11,6 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import NoReturn
 
 from backbench.runtime.errors import BackbenchError
 from backbench.runtime.file_systems import NO_LOCKS
+from backbench.runtime.known_files import known_json
 from backbench.search.owners import is_gone, owner_name
 
 LOCK = Path("work/repro.lock")
@@ -103,7 +103,7 @@ def _user() -> str:
 
 
 def _who_holds(lock_file: Path) -> str:
-    taker = _read(lock_file)
+    taker = known_json(lock_file)  # empty where whoever took it has not written yet
     host, number = taker.get("host", "an unknown host"), taker.get("process")
     who = f"{taker.get('user', 'an unknown user')} on {host} since {taker.get('since', 'an unknown time')}"
     alive = holders(lock_file) if host == socket.gethostname() else {}
@@ -113,14 +113,6 @@ def _who_holds(lock_file: Path) -> str:
         left = ", ".join(f"process {pid} ({command})" for pid, command in sorted(alive.items()))
         held = f"taken by {who}, process {number}, which has ended and left {left} running; wait for that, or end it"
     return f"expected no other run in this checkout, found {lock_file} {held}, and start again"
-
-
-def _read(lock_file: Path) -> Mapping[str, object]:
-    try:
-        content = json.loads(lock_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # whoever took it has not written yet
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def holders(lock_file: Path) -> dict[int, str]:

@@ -71,15 +71,6 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
     return content
 
 
-def known_json(path: Path) -> dict[str, Any]:
-    """Read what may or may not be known: nothing where there is no file, or none that is whole."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def read_yaml(path: Path, *, made_by: str) -> dict[str, Any]:
     with whole_file(path, made_by) as existing:
         content = OmegaConf.to_container(OmegaConf.load(existing))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.plan import cell_of
 from backbench.config.config import CellConfig, resolved
-from backbench.data.file_formats import known_json
 from backbench.results.compute import EMBED, SWEEP, TRAIN, read_compute
 from backbench.results.fingerprints import fingerprint
 from backbench.results.records import BestRecord
@@ -14,6 +13,7 @@ from backbench.results.result_files import read_best, read_metrics
 from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError
 from backbench.runtime.installation import backend
+from backbench.runtime.known_files import known_json
 
 
 @dataclass(frozen=True)
