@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from backbench.runtime.errors import BackbenchError
+from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.file_systems import NO_LOCKS
 from backbench.runtime.known_files import known_json
 from backbench.search.owners import is_gone, owner_name
@@ -134,7 +134,7 @@ def main() -> NoReturn:
     try:
         take(Path(lock_file))
     except CheckoutInUseError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(error)
         sys.exit(2)
     os.execvp(command[0], command)
 
