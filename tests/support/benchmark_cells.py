@@ -14,7 +14,7 @@ from backbench.runtime.paths import Cell
 from tests.support.clock import computed
 from tests.support.configs import backbone_config
 
-IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000, 64, np.full(1797, 64), None)
+IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 64, np.full(1797, 64), None)
 
 
 def one_cell(strategy: StrategyConfig, **changes: object) -> CellConfig:
