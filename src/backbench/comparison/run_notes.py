@@ -6,14 +6,14 @@ from typing import Any
 from backbench.comparison.answering import RULE, class_warning, rule
 from backbench.comparison.class_recalls import ClassRecalls
 from backbench.comparison.leaderboard import Entry, Leaderboard, Row
-from backbench.tracking.publishing import Findings
+from backbench.tracking.publishing import RunNotes
 from backbench.tracking.runs import cell_parameters, weights_tags
 
 MAX_ROWS = 20
 MAX_CLASSES = 20
 
 
-def findings(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any], model_name: str) -> Findings | None:
+def run_notes(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any], model_name: str) -> RunNotes | None:
     """Gather what MLflow is told of a comparison; None where nothing but the pixels was compared.
 
     Args:
@@ -26,7 +26,7 @@ def findings(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any
     if champion is None:
         return None
     cells = [entry for entry in leaderboard.entries if entry.record is not None]
-    return Findings(
+    return RunNotes(
         overview=overview(answer, leaderboard),
         notes={entry.row.name: cell_note(entry, leaderboard) for entry in cells},
         tags={entry.row.name: cell_tags(entry, is_champion=entry is champion) for entry in cells},

@@ -8,8 +8,8 @@ from backbench.config.config import TrackingConfig
 from backbench.pretraining.model_card import record, write_curve
 from backbench.pretraining.pretrain_config import PretrainConfig
 from backbench.pretraining.pretraining import Folders, curves_of, pretrain, run_fingerprint
+from backbench.pretraining.pretraining_run import PretrainingRun
 from backbench.runtime.artifacts import only_writer
-from backbench.tracking.tracking import Tracker
 
 
 def pretrained(backbone: BackboneConfig, recipe: PretrainConfig, tracking: TrackingConfig, folders: Folders) -> str:
@@ -18,23 +18,22 @@ def pretrained(backbone: BackboneConfig, recipe: PretrainConfig, tracking: Track
     Raises:
         BackbenchError: the recipe is impossible, or the MLflow store cannot be reached.
     """
-    tracker = Tracker(tracking)
     key, parameters = run_fingerprint(backbone, recipe), {"backbone": backbone.name, **asdict(recipe)}
+    run = PretrainingRun(tracking, key, backbone.name, parameters)
     limit_threads(recipe.num_threads)
     with only_writer(f"pretrain-{backbone.name}-{key}"):
-        tracker.log_pretraining(key, backbone.name, parameters, {})
+        run.log({})
         outcome = pretrain(
             backbone,
             recipe,
             folders,
-            watch=lambda curve: tracker.log_pretraining(key, backbone.name, parameters, curves_of(curve)),
+            watch=lambda curve: run.log(curves_of(curve)),
         )
         assert outcome is not None
-        run_id = tracker.log_pretraining(key, backbone.name, parameters, curves_of(outcome.curve))
         record(folders.weights / "README.md", backbone.name, outcome)
         write_curve(folders.weights / "curves" / f"{backbone.name}.csv", outcome.curve)
-        tracker.finish_pretraining(
-            run_id,
+        run.finish(
+            curves_of(outcome.curve),
             {"source_val_accuracy": outcome.val_accuracy, "wall_seconds": outcome.wall_seconds},
             {"backbench.weights_sha256": outcome.sha256},
         )

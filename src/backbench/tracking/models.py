@@ -15,11 +15,12 @@ from backbench.export.model_code import copy_modules
 from backbench.export.model_folder import DESCRIPTION, ModelDescription, read_description, verify_weights
 from backbench.results.records import CellRecord, results_digest
 from backbench.runtime.source_code import PACKAGE
-from backbench.tracking.mlflow_connection import Connection, metric_points, repeated_once
-from backbench.tracking.runs import cell_metrics
+from backbench.tracking.connection import Connection, metric_points
+from backbench.tracking.runs import RESULTS_DIGEST, cell_metrics
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
+    from mlflow.tracking import MlflowClient
 
 CODE = Path(__file__).with_name("served_model.py")
 MODEL_NAME = "model"
@@ -38,71 +39,61 @@ REQUIREMENTS = (
 )
 
 
-class ModelShelf:
-    """Logs a model per run, once."""
+def log_model(connection: Connection, run_id: str, record: CellRecord, example: np.ndarray) -> str:
+    """Log the cell's model with signature and input example, unless its run has one.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._client = connection.client
-        self.uri_shown = connection.uri_shown
+    Args:
+        connection: To the store.
+        run_id: The cell's run.
+        record: The cell; the files of its model are read.
+        example: uint8 RGB `(n, height, width, 3)`.
 
-    @repeated_once
-    def log(self, run_id: str, record: CellRecord, example: np.ndarray) -> str:
-        """Log the cell's model with signature and input example, unless its run has one.
+    Returns:
+        MLflow's id of the model.
 
-        Args:
-            run_id: The cell's run.
-            record: The cell; the files of its model are read.
-            example: uint8 RGB `(n, height, width, 3)`.
-
-        Returns:
-            MLflow's id of the model.
-
-        Raises:
-            BackbenchError: a file of the model is missing or is another one, or the store fails twice.
-        """
-        model = self._of_run(run_id)
-        if model is not None and model.status == "READY":
-            return str(model.model_id)
+    Raises:
+        BackbenchError: a file of the model is missing or is another one.
+    """
+    client = connection.client
+    condition = f"source_run_id = '{run_id}' and name = '{MODEL_NAME}'"
+    found = client.search_logged_models([connection.experiment_id], filter_string=condition)
+    # Perhaps only begun, by a killed process.
+    model = min(found, key=lambda model: model.status != "READY", default=None)
+    if model is None or model.status != "READY":
         description = read_description(record.cell.models, made_by=f"train@{record.cell}")
         verify_weights(record.cell.models, description)
-        model = model or self._begun(run_id, record, description)
+        model = model or _begun(connection, run_id, record, description)
         with TemporaryDirectory() as folder:
             saved = Path(folder) / MODEL_NAME
             save_model(saved, record.cell.models, description, example, run_id=run_id, model=model)
-            self._client.log_model_artifacts(model.model_id, str(saved))
-        self._link(run_id, record, str(model.model_id))
-        self._client.finalize_logged_model(model.model_id, "READY")
-        return str(model.model_id)
+            client.log_model_artifacts(model.model_id, str(saved))
+        _link(client, run_id, record, model.model_id)
+        client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
 
-    def _of_run(self, run_id: str) -> "LoggedModel | None":
-        """Find the run's model, also one that a killed process only began."""
-        condition = f"source_run_id = '{run_id}' and name = '{MODEL_NAME}'"
-        found = self._client.search_logged_models([self._connection.experiment_id], filter_string=condition)
-        return min(found, key=lambda model: model.status != "READY", default=None)
 
-    def _begun(self, run_id: str, record: CellRecord, description: ModelDescription) -> "LoggedModel":
-        choice = record.best.choice
-        params = {"boundary": choice.boundary, "learning_rate": choice.learning_rate, "seed": description.seed}
-        tags = {"backbench.cell": str(record.cell), "backbench.results_digest": results_digest(record)}
-        return self._client.create_logged_model(
-            self._connection.experiment_id,
-            name=MODEL_NAME,
-            source_run_id=run_id,
-            tags=tags,
-            params={name: str(value) for name, value in params.items()},
-            model_type="image classifier",
-        )
+def _begun(connection: Connection, run_id: str, record: CellRecord, description: ModelDescription) -> "LoggedModel":
+    choice = record.best.choice
+    params = {"boundary": choice.boundary, "learning_rate": choice.learning_rate, "seed": description.seed}
+    return connection.client.create_logged_model(
+        connection.experiment_id,
+        name=MODEL_NAME,
+        source_run_id=run_id,
+        tags={"backbench.cell": str(record.cell), RESULTS_DIGEST: results_digest(record)},
+        params={name: str(value) for name, value in params.items()},
+        model_type="image classifier",
+    )
 
-    def _link(self, run_id: str, record: CellRecord, model_id: str) -> None:
-        """Show the model beside its run, with the run's numbers."""
-        from mlflow.entities import LoggedModelOutput
 
-        run = self._client.get_run(run_id)
-        self._client.log_batch(run_id, metric_points(run, cell_metrics(record), {}, model_id))
-        outputs = run.outputs.model_outputs if run.outputs else []
-        if model_id not in {output.model_id for output in outputs}:
-            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+def _link(client: "MlflowClient", run_id: str, record: CellRecord, model_id: str) -> None:
+    """Show the model beside its run, with the run's numbers."""
+    from mlflow.entities import LoggedModelOutput
+
+    run = client.get_run(run_id)
+    client.log_batch(run_id, metric_points(run, cell_metrics(record), {}, model_id))
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if model_id not in {output.model_id for output in outputs}:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
 def save_model(
