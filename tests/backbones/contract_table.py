@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from backbench.config.backbone_config import BackboneConfig
-from backbench.runtime.artifacts import write_text
+from backbench.runtime.atomic_files import write_text
 from tests.support.configs import PROJECT, backbone_config
 
 BEGIN, END = "<!-- contract: begin -->", "<!-- contract: end -->"

@@ -14,7 +14,7 @@ from keras.src.utils import file_utils
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import load_backbone, save_weights, unfilled_backbone, weights_digest
 from backbench.config.backbone_config import BackboneConfig, FormulaWeights, PretrainedConfig, WeightsConfig
-from backbench.runtime.artifacts import file_digest, file_sha256
+from backbench.runtime.digests import file_digest, file_sha256
 from backbench.runtime.errors import WeightsError
 from tests.support.configs import PROJECT, backbone_config
 from tests.support.file_server import Answer, serving

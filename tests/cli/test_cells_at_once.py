@@ -13,7 +13,7 @@ from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.machine import Machine
 from backbench.cli.doctor.plan import Plan, cell_of, read_plan
 from backbench.config.config import WorkersConfig
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.hardware import Gpu
 from tests.cli.test_doctor import IMAGES, earlier_run, one_cell
 from tests.support.clock import computed
@@ -84,7 +84,7 @@ def test_what_the_same_cell_took_goes_before_an_estimate(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     (estimate,) = cost.cell_bytes(Plan((config,)), prepared)
     earlier_run(config, data="d")
-    shutil.rmtree(artifacts.COMPUTE)
+    shutil.rmtree(paths.COMPUTE)
     assert cost.cell_bytes(Plan((config,)), prepared) == [estimate]
     for stage, peak in (("embed", 5), ("sweep", 7), ("train", 6)):
         computed(stage, cell_of(config), 1.0, peak_memory_bytes=peak * GIGABYTE)

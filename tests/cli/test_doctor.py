@@ -25,11 +25,13 @@ from backbench.cli.doctor.plan import BENCHMARK, Plan, read_plan
 from backbench.cli.doctor.weight_files import weight_findings
 from backbench.config.backbone_config import WeightsConfig
 from backbench.config.config import CellConfig, StrategyConfig, TrackingConfig, resolved
+from backbench.data.file_formats import write_json
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import BestRecord, Choice
 from backbench.results.result_files import write_best
-from backbench.runtime import artifacts, installation
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import installation, paths
 from backbench.runtime.hardware import Gpu
+from backbench.runtime.paths import Cell
 from tests.support.clock import computed
 from tests.support.configs import PROJECT, backbone_config, strategy_config
 from tests.support.image_folders import picture, save
@@ -206,7 +208,7 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
         "counts": {"train": {"a": 3, "b": 4}, "val": {"a": 1, "b": 1}, "test": {"a": 2, "b": 2}},
         "split_seed": config.split_seed,
     }
-    artifacts.write_json(artifacts.DATASET / "dataset.json", described)
+    write_json(paths.DATASET / "dataset.json", described)
     (finding,), images = look_at_images(config, 80)
     assert "is prepared: train 7, val 2, test 4; 2 classes" in finding.found
     assert images is not None
@@ -241,7 +243,7 @@ def test_a_prepared_data_set_that_has_no_more_pixels_fits_a_larger_backbone_too(
         "counts": {"train": {"a": 1}, "val": {"a": 1}, "test": {"a": 1}},
         "split_seed": config.split_seed,
     }
-    artifacts.write_json(artifacts.DATASET / "dataset.json", described)
+    write_json(paths.DATASET / "dataset.json", described)
     for wanted_pixels in (80, 600):
         _, images = look_at_images(config, wanted_pixels)
         assert images is not None
@@ -544,7 +546,7 @@ def earlier_run(config: CellConfig, *, data: str) -> None:
     cell, digests = Cell(config.backbone.name, config.strategy.name), {"data": data, "weights": "w"}
     prepared = replace(config.dataset, image_size_pixels=IMAGES.stored_pixels)
     configuration = {**resolved(replace(config, dataset=prepared)), "backend": "tensorflow"}
-    key = artifacts.fingerprint(configuration, digests)
+    key = fingerprint(configuration, digests)
     choice = Choice(0, "output", 0.1, 0.1, 1.0, 0.5)
     record = BestRecord(key, cell.backbone, cell.strategy, 8, 0, 80, choice, "none", digests, configuration)
     write_best(cell, record)

@@ -15,8 +15,9 @@ from filelock import SoftFileLock
 from backbench.cli import dvc_settings, repro_lock
 from backbench.cli.dvc_settings import DvcSettingError, agree
 from backbench.cli.repro_lock import CheckoutInUseError
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.file_systems import file_system, has_locks
+from backbench.runtime.locks import file_lock, only_writer
 from tests.support.configs import PROJECT
 
 STAGE = "stages:\n  write:\n    cmd: echo 1 > out\n    outs: [out]\n"
@@ -105,11 +106,11 @@ def test_the_file_system_is_that_of_the_innermost_mount(tmp_path: Path) -> None:
 
 def test_outputs_have_one_writer_without_the_systems_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with artifacts.only_writer("sweep"):
+    with only_writer("sweep"):
         pass  # leaves an empty file of the system's kind
     fail(monkeypatch, errno.ENOLCK)
-    with artifacts.only_writer("sweep"):
-        held = artifacts.file_lock(artifacts.LOCKS / "sweep.lock")
+    with only_writer("sweep"):
+        held = file_lock(paths.LOCKS / "sweep.lock")
         assert isinstance(held, SoftFileLock)
         assert Path(held.lock_file).is_file()
     assert not Path(held.lock_file).exists()

@@ -9,7 +9,7 @@ from backbench.cli import run_benchmark
 from backbench.cli.doctor.cells_at_once import MachinePlan
 from backbench.cli.doctor.plan import read_plan
 from backbench.cli.run_benchmark import FAILED, Failure, failure
-from backbench.runtime.artifacts import Cell
+from backbench.runtime.paths import Cell
 from tests.support.configs import PROJECT
 
 CELLS = [Cell("one", "any"), Cell("two", "any"), Cell("three", "any")]

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from backbench.comparison.costs import MeasuredCost, read_costs
+from backbench.data.file_formats import write_json
 from backbench.report.costing import total_seconds
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import write_text
+from backbench.runtime.paths import Cell
 from tests.support.clock import computed
 
 CELL = Cell("tiny", "fine_tuning")
@@ -26,7 +28,7 @@ def test_where_nothing_was_measured_nothing_is_said() -> None:
 
 def test_the_figures_of_three_stages_and_of_the_backbone_meet() -> None:
     speed = {"latency_p50_ms": 3.0, "latency_p95_ms": 4.5, "throughput_images_per_second": 900.0}
-    artifacts.write_json(artifacts.cost("tiny"), {**speed, "machine": "A", "device": "CPU", "threads": 1})
+    write_json(paths.cost("tiny"), {**speed, "machine": "A", "device": "CPU", "threads": 1})
     computed("embed", CELL, 10.0, peak_memory_bytes=3)
     computed("sweep", CELL, 20.0, peak_memory_bytes=7, machine="B, H100")
     computed("train", CELL, 30.0, peak_memory_bytes=5)
@@ -36,8 +38,8 @@ def test_the_figures_of_three_stages_and_of_the_backbone_meet() -> None:
 def test_the_time_of_a_process_is_no_cost_and_a_broken_file_is_not_there() -> None:
     computed("embed", CELL, 10.0, peak_memory_bytes=3)
     computed("sweep", CELL, 20.0)
-    artifacts.write_text(artifacts.compute("sweep", CELL), '{"seconds": 2')
-    artifacts.write_json(artifacts.timing(f"train-{CELL}"), {"wall_seconds": 30.0, "machine": "A", "result": ""})
+    write_text(paths.compute("sweep", CELL), '{"seconds": 2')
+    write_json(paths.timing(f"train-{CELL}"), {"wall_seconds": 30.0, "machine": "A", "result": ""})
     cost = read_costs([CELL])[CELL]
     assert (cost.embed_seconds, cost.search_seconds, cost.training_seconds) == (10.0, None, None)
     assert (cost.peak_memory_bytes, cost.machine) == (3, "A")
@@ -51,5 +53,5 @@ def test_search_and_training_add_up() -> None:
 
 
 def test_costs_are_plain_values() -> None:
-    artifacts.write_json(artifacts.cost("tiny"), {"latency_p50_ms": 3.0})
+    write_json(paths.cost("tiny"), {"latency_p50_ms": 3.0})
     assert json.loads(json.dumps(vars(read_costs([CELL])[CELL])))["latency_p50_ms"] == 3.0

@@ -10,9 +10,9 @@ from backbench.comparison.findings import summary
 from backbench.comparison.ranking import read_leaderboard
 from backbench.evaluation.predictions import read_predictions, write_predictions
 from backbench.results.result_files import read_metrics, write_metrics
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError
+from backbench.runtime.paths import Cell
 from tests.support.finished_benchmark import (
     BACKBONES,
     CLASSES,
@@ -80,7 +80,7 @@ def test_a_missing_cell_is_an_error_that_names_it() -> None:
         read_leaderboard([*cells(), Cell("absent", "fine_tuning")])
 
 
-@pytest.mark.parametrize("path", [cells()[0].predictions, artifacts.BASELINE_PREDICTIONS], ids=["cell", "pixels"])
+@pytest.mark.parametrize("path", [cells()[0].predictions, paths.BASELINE_PREDICTIONS], ids=["cell", "pixels"])
 def test_missing_predictions_are_an_error(path: Path) -> None:
     path.unlink()
     with pytest.raises(ArtifactError, match="dvc repro"):

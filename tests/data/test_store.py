@@ -12,10 +12,10 @@ from PIL import Image
 from backbench.config.config import DatasetConfig
 from backbench.data.dataset import MANIFEST, SPLITS, open_dataset
 from backbench.data.decode import Decoded, decode
+from backbench.data.file_formats import write_json
 from backbench.data.pixels import PixelRule
 from backbench.data.store import MANIFEST_COLUMNS, prepare_dataset
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ArtifactError, DatasetError
 from tests.support.image_folders import config_for, make_folder, picture, save
 
@@ -235,7 +235,7 @@ def test_a_data_set_that_an_older_version_wrote_is_to_be_prepared_again(data: Pa
     described = prepare_dataset(config_for(data), tmp_path / "dataset")
     assert described["sha256"].keys() == {f"{kind}-{split}.npy" for kind in ("images", "labels") for split in SPLITS}
     del described["sha256"]
-    artifacts.write_json(tmp_path / "dataset/dataset.json", described)
+    write_json(tmp_path / "dataset/dataset.json", described)
     with pytest.raises(ArtifactError, match="expected the key `sha256`, found none.*dvc repro prepare"):
         open_dataset(tmp_path / "dataset")
 

@@ -15,10 +15,11 @@ from sklearn.preprocessing import StandardScaler
 from backbench.config.config import DatasetConfig
 from backbench.data.augment import resized
 from backbench.data.dataset import open_dataset
+from backbench.data.file_formats import write_array
 from backbench.data.store import prepare_dataset
 from backbench.evaluation import baseline
 from backbench.results.result_files import read_metrics
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError
 from backbench.stages.baseline import baseline as baseline_stage
 from tests.support.image_folders import config_for, picture, save
@@ -36,13 +37,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetConfig:
         save(picture(number).point(lambda level: level // 2), Path("data/cat") / f"{number}.png")
         save(picture(number).point(lambda level: 127 + level // 2), Path("data/dog") / f"{number}.png")
     config = config_for(Path("data"))
-    prepare_dataset(config, artifacts.DATASET)
+    prepare_dataset(config, paths.DATASET)
     return config
 
 
 def test_it_writes_metrics_of_the_form_of_a_cell(config: DatasetConfig) -> None:
     baseline_stage()
-    record = read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline")
+    record = read_metrics(paths.BASELINE / "metrics.json", made_by="baseline")
     assert (record.backbone, record.strategy, record.num_seeds) == ("pixels", "logistic_regression", 1)
     assert record.mean["test_accuracy"] == 1.0
     assert set(record.mean) == {
@@ -65,8 +66,8 @@ def test_it_writes_metrics_of_the_form_of_a_cell(config: DatasetConfig) -> None:
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_predictions_are_those_of_the_split(config: DatasetConfig, split: str) -> None:
     baseline_stage()
-    table = pq.read_table(artifacts.BASELINE_PREDICTIONS, filters=[("split", "=", split)])
-    labels = open_dataset(artifacts.DATASET).labels[split]
+    table = pq.read_table(paths.BASELINE_PREDICTIONS, filters=[("split", "=", split)])
+    labels = open_dataset(paths.DATASET).labels[split]
     assert {field.name: str(field.type) for field in table.schema} == {
         "split": "dictionary<values=string, indices=int32, ordered=0>",
         "seed": "int32",
@@ -81,20 +82,20 @@ def test_predictions_are_those_of_the_split(config: DatasetConfig, split: str) -
 
 
 def test_running_again_gives_the_same_bytes(config: DatasetConfig) -> None:
-    paths = (artifacts.BASELINE / "metrics.json", artifacts.BASELINE_PREDICTIONS)
+    files = (paths.BASELINE / "metrics.json", paths.BASELINE_PREDICTIONS)
     baseline_stage()
-    first = [path.read_bytes() for path in paths]
+    first = [path.read_bytes() for path in files]
     baseline_stage()
-    assert [path.read_bytes() for path in paths] == first
+    assert [path.read_bytes() for path in files] == first
 
 
 def test_its_key_is_that_of_the_arrays_and_of_no_setting_that_changes_none(config: DatasetConfig) -> None:
     """Where prepare gives the same arrays, DVC does not run this stage again."""
 
     def key_of(**changes: object) -> str:
-        prepare_dataset(replace(config, **changes), artifacts.DATASET)  # type: ignore[arg-type]
+        prepare_dataset(replace(config, **changes), paths.DATASET)  # type: ignore[arg-type]
         baseline_stage()
-        return read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline").cell_key
+        return read_metrics(paths.BASELINE / "metrics.json", made_by="baseline").cell_key
 
     first = key_of()
     assert key_of(min_size_pixels=9, val_fraction=0.2000001) == first
@@ -104,10 +105,10 @@ def test_its_key_is_that_of_the_arrays_and_of_no_setting_that_changes_none(confi
 
 def test_test_labels_do_not_change_the_choice(config: DatasetConfig) -> None:
     baseline_stage()
-    path = artifacts.BASELINE / "metrics.json"
+    path = paths.BASELINE / "metrics.json"
     before = json.loads(path.read_text(encoding="utf-8"))["mean"]
-    labels = artifacts.DATASET / "labels-test.npy"
-    artifacts.write_array(labels, 1 - np.load(labels))
+    labels = paths.DATASET / "labels-test.npy"
+    write_array(labels, 1 - np.load(labels))
     baseline_stage()
     after = json.loads(path.read_text(encoding="utf-8"))["mean"]
     assert after["val_loss"] == before["val_loss"]
@@ -158,7 +159,7 @@ def test_the_last_line_says_how_many_images_were_fitted_where_not_all_were(
     config: DatasetConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "fitted on" not in baseline_stage()
-    num_train = len(open_dataset(artifacts.DATASET).labels["train"])
+    num_train = len(open_dataset(paths.DATASET).labels["train"])
     monkeypatch.setattr(baseline, "MOST_IMAGES", 10)
     assert f", fitted on 10 of {num_train} images; metrics" in baseline_stage()
 

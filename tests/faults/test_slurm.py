@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from backbench.config.config import CellConfig, WorkersConfig, cell_config
-from backbench.runtime.artifacts import STATE, Cell, file_sha256
+from backbench.runtime.digests import file_sha256
+from backbench.runtime.paths import STATE, Cell
 from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
 from backbench.stages.cell import cell_inputs
 from backbench.stages.cell_study import CellStudy

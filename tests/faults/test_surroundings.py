@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from backbench.config.config import TrackingConfig
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import file_sha256
 from tests.engines.components import lacking, program
 from tests.faults.conftest import Tried, differing
 from tests.pipelines.conftest import coloured_squares

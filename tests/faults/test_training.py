@@ -10,7 +10,7 @@ from backbench.adaptation.strategies import Adapter
 from backbench.config.config import CellConfig, RangeConfig, SearchConfig
 from backbench.results.records import COMPLETE, PRUNED, TrialRecord
 from backbench.results.result_files import read_best, read_trials
-from backbench.runtime.artifacts import Cell
+from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from backbench.data import array_file
+from backbench.data.file_formats import write_json
 from backbench.features import activation_store
 from backbench.features.activation_store import StorePlan, StoreWriter, state_for
 from backbench.results.compute import NOTHING
 from backbench.results.store_record import BoundaryRecord, StoreRecord, read_store
-from backbench.runtime import artifacts
 from backbench.runtime.errors import ActivationError, ArtifactError
 from tests.data.test_array_file import saved
 from tests.support.clock import stopped
@@ -64,7 +64,7 @@ def test_the_size_is_that_of_the_files(tmp_path: Path) -> None:
 def test_a_description_of_another_form_says_what_to_run(tmp_path: Path) -> None:
     content = asdict(RECORD)
     del content["sha256"]
-    artifacts.write_json(tmp_path / "boundary.json", content)
+    write_json(tmp_path / "boundary.json", content)
     with pytest.raises(ArtifactError, match="expected the keys of StoreRecord, found others .*; run `dvc repro embed`"):
         read_store(tmp_path)
 

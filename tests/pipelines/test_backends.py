@@ -20,7 +20,8 @@ from backbench.backbones.weights import load_backbone, save_weights
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.config.config import CellConfig
 from backbench.results.result_files import read_cell
-from backbench.runtime.artifacts import Cell, file_sha256
+from backbench.runtime.digests import file_sha256
+from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train

@@ -12,8 +12,8 @@ from backbench.adaptation.strategies import Adapter
 from backbench.comparison.costs import MeasuredCost, read_costs
 from backbench.features import activation_store
 from backbench.features.activation_store import StoreWriter
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
@@ -80,7 +80,7 @@ def test_a_cell_took_the_same_whether_it_was_killed_or_not_and_mlflow_adds_nothi
     assert straight.embed_seconds == num_appended * ROWS_SECONDS
     assert (straight.search_seconds, straight.training_seconds) == (3 * FIT_SECONDS, 2 * FIT_SECONDS)
 
-    for folder in (artifacts.STATE, artifacts.COMPUTE, CELL.activations):
+    for folder in (paths.STATE, paths.COMPUTE, CELL.activations):
         shutil.rmtree(folder)
     assert (cost().embed_seconds, cost().search_seconds, cost().training_seconds) == (None, None, None)
     config = cell_config_for("fine_tuning", seeds=[0, 1])

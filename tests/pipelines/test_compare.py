@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backbench.config.config import BenchmarkConfig, TrackingConfig
-from backbench.runtime.artifacts import ALL_EPOCHS, ALL_TRIALS, CONFUSION, LEADERBOARD, REPORT, SCORES, SUMMARY
 from backbench.runtime.errors import ArtifactError, StoreAwayError
+from backbench.runtime.paths import ALL_EPOCHS, ALL_TRIALS, CONFUSION, LEADERBOARD, REPORT, SCORES, SUMMARY
 from backbench.stages.compare import compare
 from tests.support.finished_benchmark import BACKBONES, STRATEGIES, cells, fresh_store, make_finished_benchmark
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backbench.config.config import WorkersConfig
-from backbench.runtime.artifacts import Cell, workers_folder
+from backbench.runtime.paths import Cell, workers_folder
 from backbench.search.study_storage import StudyError
 from backbench.stages import crew as module
 from backbench.stages.crew import crew, worker_command

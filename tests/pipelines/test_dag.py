@@ -39,7 +39,9 @@ NO_RESULT = {
             "config.config_files",
             "config.running_config",
             "runtime.disk",
-            "runtime.durable",
+            "runtime.atomic_files",
+            "runtime.locks",
+            "runtime.paths",
         ),
         *(
             "runtime.file_systems",

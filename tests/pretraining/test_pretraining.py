@@ -17,7 +17,7 @@ from backbench.pretraining.pretrain_config import PretrainConfig, SourceAugmenta
 from backbench.pretraining.pretraining import Folders, Outcome, SourceRecord, curves_of, pretrain, run_fingerprint
 from backbench.pretraining.source_batches import SourceBatches, labels_of
 from backbench.pretraining.unit_scale import has_batch_norm, scale_to_unit
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ConfigError
 
 STILL = SourceAugmentationConfig(shift_pixels=0, permute_channels=False, invert_share=0.0)

@@ -7,10 +7,10 @@ from hydra import compose, initialize_config_dir
 
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import to_typed
+from backbench.data.file_formats import read_csv
 from backbench.pretraining.pretrain_config import PretrainConfig
 from backbench.pretraining.transfer.measurements import from_records
 from backbench.pretraining.transfer_tables import tables, with_tables
-from backbench.runtime import artifacts
 from tests.support.configs import PROJECT, backbone_config
 
 SHIPPED = PROJECT / "assets/weights/formula"
@@ -41,7 +41,7 @@ def test_a_recipe_composes_and_its_card_names_the_pinned_digest(name: str) -> No
 
 
 def test_the_page_shows_what_was_measured_of_the_shipped_weights() -> None:
-    rows = from_records(artifacts.read_csv(SHIPPED / "transfer.csv", made_by="transfer"))
+    rows = from_records(read_csv(SHIPPED / "transfer.csv", made_by="transfer"))
     page = (PROJECT / "docs/formula-weights.md").read_text(encoding="utf-8")
     assert with_tables(page, tables(rows)) == page
     measured = {(key.backbone, key.weights_sha256) for key in rows if key.weights == "formula"}

@@ -22,7 +22,7 @@ from backbench.pretraining.transfer_data import kept_features, named_backbone, n
 from backbench.pretraining.transfer_stage import keys_of, starts, transfer
 from backbench.pretraining.transfer_start import Results
 from backbench.pretraining.transfer_tables import BEGIN, END
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ConfigError, DatasetError
 from tests.support.configs import PROJECT
 from tests.support.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR

@@ -13,10 +13,12 @@ from omegaconf import OmegaConf
 
 from backbench.comparison.leaderboard import COLUMNS
 from backbench.comparison.ranking import read_leaderboard
+from backbench.data.file_formats import write_yaml
 from backbench.report import dvc_tables
 from backbench.report.plots_page import page_template
 from backbench.report.vega import VEGA_LITE
-from backbench.runtime import artifacts
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import write_text
 from backbench.stages.compare import write_results
 from tests.support.chromium import visit
 from tests.support.configs import PROJECT
@@ -25,7 +27,7 @@ from tests.support.finished_benchmark import CLASSES, cells, make_finished_bench
 TEMPLATES = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (PROJECT / ".dvc/plots").glob("*.json")
 }
-SHOWN = [artifacts.LEADERBOARD, artifacts.ALL_TRIALS, artifacts.ALL_EPOCHS, artifacts.CONFUSION]
+SHOWN = [paths.LEADERBOARD, paths.ALL_TRIALS, paths.ALL_EPOCHS, paths.CONFUSION]
 COLUMNS_OF = {
     "accuracy": [COLUMNS],
     "sweep": [dvc_tables.TRIAL_TABLE_COLUMNS],
@@ -103,9 +105,9 @@ def test_a_browser_draws_every_plot_and_asks_nobody(tmp_path: Path, monkeypatch:
         for plot in plots_of("compare")
         for path, of in plot.items()
     ]
-    artifacts.write_yaml(Path("dvc.yaml"), {"plots": shown})
-    artifacts.write_text(artifacts.PLOTS_TEMPLATE, page_template())
-    show = [dvc, "plots", "show", "--html-template", artifacts.PLOTS_TEMPLATE, "--out", "work/plots"]
+    write_yaml(Path("dvc.yaml"), {"plots": shown})
+    write_text(paths.PLOTS_TEMPLATE, page_template())
+    show = [dvc, "plots", "show", "--html-template", paths.PLOTS_TEMPLATE, "--out", "work/plots"]
     subprocess.run(show, check=True, timeout=60)
     with visit() as visited:
         visited.page.goto((tmp_path / "work" / "plots" / "index.html").as_uri())

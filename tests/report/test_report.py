@@ -16,6 +16,7 @@ from backbench.comparison.costs import MeasuredCost
 from backbench.comparison.findings import Foretold, Transferability
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.ranking import read_leaderboard
+from backbench.data.file_formats import read_json, write_json
 from backbench.evaluation.predictions import Predictions
 from backbench.report.costing import axes, missing
 from backbench.report.data_card import MAX_REJECTED, DataCard
@@ -26,7 +27,7 @@ from backbench.report.page import render_page
 from backbench.report.pictures import MAX_CONFUSION_CLASSES, confusion_picture
 from backbench.report.terminal import print_leaderboard
 from backbench.report.vega import json_in_html, vega_bundle
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.environment import Environment
 from backbench.stages.compare import data_card
 from tests.support.finished_benchmark import (
@@ -313,17 +314,17 @@ def test_rows_that_saw_enlarged_images_are_named(capsys: pytest.CaptureFixture[s
     assert words.replace("_", "_<wbr>") in page()
     shares = {row.backbone: row.enlarged_share for row in leaderboard().rows}
     assert shares == {"resnet50_slim": 1.0, "vgg16_slim": 0.0, "pixels": None}
-    content = artifacts.read_json(artifacts.DATASET / "dataset.json", made_by="prepare")
-    artifacts.write_json(artifacts.DATASET / "dataset.json", {**content, "image_size_pixels": 12, "sides": {"12": 150}})
+    content = read_json(paths.DATASET / "dataset.json", made_by="prepare")
+    write_json(paths.DATASET / "dataset.json", {**content, "image_size_pixels": 12, "sides": {"12": 150}})
     assert leaderboard().enlarged == {}
     assert "sees them enlarged" not in page()
 
 
 def test_depth_and_nearly_constant_images_are_on_the_page() -> None:
     assert "deeper than 8 bits" not in page()
-    content = artifacts.read_json(artifacts.DATASET / "dataset.json", made_by="prepare")
+    content = read_json(paths.DATASET / "dataset.json", made_by="prepare")
     depth = {"bits": 12, "is_declared": False, "largest_value": 4000, "num_images": 1500}
-    artifacts.write_json(artifacts.DATASET / "dataset.json", {**content, "depth": depth, "num_nearly_constant": 7})
+    write_json(paths.DATASET / "dataset.json", {**content, "depth": depth, "num_nearly_constant": 7})
     text = page()
     assert "1,500 images deeper than 8 bits, scaled as 12-bit" in text
     assert "<dt>nearly constant</dt><dd>7 images" in text

@@ -12,8 +12,8 @@ from backbench.adaptation.interruption import Interrupted
 from backbench.config.config import SearchConfig, WorkersConfig
 from backbench.results.compute import NOTHING, STAGES, Compute, Stopwatch, read_compute, write_compute
 from backbench.results.records import TrialRecord
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime.atomic_files import write_text
+from backbench.runtime.paths import Cell
 from backbench.search.search import Proposal, batches, proposals, rounds
 from backbench.search.shared_study import COMPUTE, LOST
 from backbench.search.worker import Objective, ShouldStop
@@ -207,12 +207,12 @@ def test_what_a_result_took_is_not_said_of_another_one(clock: Clock, stage: str)
     result = {"embed": CELL.activations / "boundary.json", "sweep": CELL.best, "train": CELL.metrics}[stage]
     took = Compute(5.0, 7, ("A", "B"))
     assert read_compute(stage, CELL) is None
-    artifacts.write_text(result, "one")
+    write_text(result, "one")
     write_compute(stage, CELL, took)
     assert read_compute(stage, CELL) == took
-    artifacts.write_text(result, "another")
+    write_text(result, "another")
     assert read_compute(stage, CELL) is None
-    artifacts.write_text(result, "one")
+    write_text(result, "one")
     assert read_compute(stage, CELL) == took
     write_compute(stage, CELL, None)
     assert read_compute(stage, CELL) is None

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from backbench.data.file_formats import write_yaml
 from backbench.results.records import results_digest
 from backbench.results.result_files import read_best, read_cell, read_metrics, write_metrics
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError
 from tests.support.finished_benchmark import NUM_EPOCHS, NUM_TRIALS, SEEDS, cells, make_finished_benchmark, write_cell
 
@@ -53,7 +54,7 @@ def test_digest_is_the_same_for_the_same_results_and_differs_for_others() -> Non
 
 
 def test_one_seed_has_no_standard_deviation() -> None:
-    metrics = read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline")
+    metrics = read_metrics(paths.BASELINE / "metrics.json", made_by="baseline")
     assert set(metrics.sd.values()) == {None}
 
 
@@ -67,6 +68,6 @@ def test_a_missing_file_names_the_stage_to_run(name: str) -> None:
 
 def test_a_file_of_another_form_is_named() -> None:
     cell = cells()[0]
-    artifacts.write_yaml(cell.best, {"choice": {"trial": 1}})
+    write_yaml(cell.best, {"choice": {"trial": 1}})
     with pytest.raises(ArtifactError, match=r"best\.yaml.*expected the keys"):
         read_best(cell)

@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from backbench.results.result_files import read_best, read_trials
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError
 from backbench.runtime.hardware import machine_name
 from backbench.search.dashboard import storage_url
@@ -36,13 +36,13 @@ def in_a_finished_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def study(name: str) -> optuna.Study:
-    return optuna.load_study(study_name=name, storage=storage_url(artifacts.DASHBOARD))
+    return optuna.load_study(study_name=name, storage=storage_url(paths.DASHBOARD))
 
 
 def test_every_cell_is_a_study_with_every_trial_as_it_was_found() -> None:
     line = dashboard(cells())
-    assert line == f"4 studies; open them: optuna-dashboard {storage_url(artifacts.DASHBOARD)}"
-    assert optuna.get_all_study_names(storage_url(artifacts.DASHBOARD)) == [str(cell) for cell in cells()]
+    assert line == f"4 studies; open them: optuna-dashboard {storage_url(paths.DASHBOARD)}"
+    assert optuna.get_all_study_names(storage_url(paths.DASHBOARD)) == [str(cell) for cell in cells()]
     for cell in cells():
         found = study(str(cell))
         assert found.direction.name == "MINIMIZE"
@@ -82,11 +82,11 @@ def test_pruned_trials_are_shown_and_are_never_the_best() -> None:
 def test_a_second_call_starts_anew_and_a_failed_one_leaves_the_last() -> None:
     dashboard(cells())
     dashboard(cells()[:2])
-    assert len(optuna.get_all_study_names(storage_url(artifacts.DASHBOARD))) == 2
+    assert len(optuna.get_all_study_names(storage_url(paths.DASHBOARD))) == 2
     cells()[1].trials.unlink()
     with pytest.raises(ArtifactError, match=r"expected results/cells/resnet50_slim/fine_tuning/trials\.csv"):
         dashboard(cells())
-    assert len(optuna.get_all_study_names(storage_url(artifacts.DASHBOARD))) == 2
+    assert len(optuna.get_all_study_names(storage_url(paths.DASHBOARD))) == 2
 
 
 def test_the_command_writes_them_and_what_it_took_on_which_machine() -> None:
@@ -94,7 +94,7 @@ def test_the_command_writes_them_and_what_it_took_on_which_machine() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("4 studies; open them: optuna-dashboard sqlite:///")
-    spent = json.loads(artifacts.timing("dashboard").read_text(encoding="utf-8"))
+    spent = json.loads(paths.timing("dashboard").read_text(encoding="utf-8"))
     assert spent["wall_seconds"] >= 0
     assert spent["peak_memory_bytes"] > 1 << 20
     assert spent["machine"] == machine_name()
@@ -111,7 +111,7 @@ def served() -> Iterator[str]:
     """Run optuna-dashboard as `make dashboard` does, and yield its address."""
     port = free_port()
     program = [str(Path(sys.executable).with_name("optuna-dashboard")), "--server", "wsgiref", "--port", str(port)]
-    server = subprocess.Popen([*program, storage_url(artifacts.DASHBOARD)], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([*program, storage_url(paths.DASHBOARD)], stderr=subprocess.DEVNULL)
     address, end = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE_SECONDS
     try:
         while True:

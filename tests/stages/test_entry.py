@@ -9,8 +9,11 @@ from textwrap import dedent
 import pytest
 from filelock import FileLock
 
-from backbench.runtime import artifacts
+from backbench.data.file_formats import known_json
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import replacing
 from backbench.runtime.errors import DatasetError, TrackingError
+from backbench.runtime.locks import only_writer
 from backbench.stages.entry import quiet_libraries, refusing
 from tests.support.configs import PROJECT
 
@@ -37,11 +40,11 @@ def test_a_second_writer_waits_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    artifacts.LOCKS.mkdir(parents=True)
-    first = FileLock(artifacts.LOCKS / "sweep.lock")
+    paths.LOCKS.mkdir(parents=True)
+    first = FileLock(paths.LOCKS / "sweep.lock")
     first.acquire()
     monkeypatch.setattr("builtins.print", lambda *args, **kwargs: first.release() or sys.stdout.write(str(args[0])))
-    with artifacts.only_writer("sweep"):
+    with only_writer("sweep"):
         assert "another process still writes these outputs" in capsys.readouterr().out
 
 
@@ -49,7 +52,6 @@ def test_waiting_for_another_writer_is_no_work(tmp_path: Path) -> None:
     program = """
         import time
         from contextlib import contextmanager
-        from backbench.runtime import artifacts
         from backbench.stages import entry
 
         hours = [0]
@@ -60,7 +62,7 @@ def test_waiting_for_another_writer_is_no_work(tmp_path: Path) -> None:
             hours[0] += 1
             yield
 
-        artifacts.only_writer = busy
+        entry.only_writer = busy
         entry.run_stage(lambda config: hours.append(hours[0]) or "done", lock_name=lambda config: "stage")
         assert hours == [1, 1], hours
     """
@@ -68,13 +70,13 @@ def test_waiting_for_another_writer_is_no_work(tmp_path: Path) -> None:
         [sys.executable, "-c", dedent(program)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
-    assert artifacts.known_json(tmp_path / artifacts.timing("stage"))["wall_seconds"] == 0.0
+    assert known_json(tmp_path / paths.timing("stage"))["wall_seconds"] == 0.0
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "metrics.json"
     target.write_text("old")
-    with pytest.raises(FileNotFoundError), artifacts.replacing(target) as temporary:
+    with pytest.raises(FileNotFoundError), replacing(target) as temporary:
         (temporary.write_text("half"), (tmp_path / "missing").read_text())
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]

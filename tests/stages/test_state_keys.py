@@ -11,9 +11,10 @@ import pytest
 from backbench.config.backbone_config import WeightsConfig
 from backbench.config.config import BenchmarkConfig, CellConfig, RangeConfig, SearchConfig, TrackingConfig
 from backbench.data.dataset import Dataset
+from backbench.results.fingerprints import fingerprint
 from backbench.results.store_record import BoundaryRecord, StoreRecord
-from backbench.runtime import artifacts, source_code
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import source_code
+from backbench.runtime.paths import Cell
 from backbench.stages import cell
 from backbench.stages.cell import CellInputs
 from tests.support.configs import backbone_config, strategy_config
@@ -137,4 +138,4 @@ def test_a_constructor_of_this_package_is_code_of_its_cells() -> None:
 @pytest.mark.parametrize("part", [np.zeros(3), np.float32(1), np.int64(1), Path("x"), DATASET, {"a": {1}}, b"a"])
 def test_a_part_that_is_not_of_json_is_no_key(part: object) -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
-        artifacts.fingerprint("a", part)
+        fingerprint("a", part)

@@ -4,8 +4,8 @@ import pytest
 
 from backbench.results.compute import EMBED, SWEEP, TRAIN, Compute, write_compute
 from backbench.results.store_record import DESCRIPTION
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime.atomic_files import write_text
+from backbench.runtime.paths import Cell
 
 
 class Clock:
@@ -33,5 +33,5 @@ def computed(stage: str, cell: Cell, seconds: float, *, peak_memory_bytes: int =
     """Say that the result of a stage took so much; where there is no result, an empty one is made."""
     result = {EMBED: cell.activations / DESCRIPTION, SWEEP: cell.best, TRAIN: cell.metrics}[stage]
     if not result.exists():
-        artifacts.write_text(result, "")
+        write_text(result, "")
     write_compute(stage, cell, Compute(seconds, peak_memory_bytes, (machine,)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from backbench.comparison.costs import MeasuredCost
 from backbench.config.config import TrackingConfig
+from backbench.data.file_formats import write_array, write_csv, write_json
 from backbench.data.store import MANIFEST_COLUMNS
 from backbench.evaluation.evaluation import evaluate
 from backbench.evaluation.metrics import classification_metrics
@@ -17,8 +18,9 @@ from backbench.evaluation.predictions import Predictions, write_predictions
 from backbench.export.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
 from backbench.results.records import BestRecord, Choice, EpochRecord, SeedRecord, TrialRecord, summarise
 from backbench.results.result_files import write_best, write_history, write_metrics, write_trials
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import replacing
+from backbench.runtime.paths import Cell
 from backbench.tracking.connection import Connection
 from backbench.tracking.patience import twice
 
@@ -112,15 +114,15 @@ def write_dataset(classes: Sequence[str] = CLASSES) -> None:
         "min_per_class": 6,
         "rare_classes": {"<two>": 5},
     }
-    artifacts.write_json(artifacts.DATASET / "dataset.json", {**content, "counts": counts, **left_out, "split_seed": 0})
-    artifacts.write_csv(artifacts.DATASET / "manifest.csv", manifest(), MANIFEST_COLUMNS)
+    write_json(paths.DATASET / "dataset.json", {**content, "counts": counts, **left_out, "split_seed": 0})
+    write_csv(paths.DATASET / "manifest.csv", manifest(), MANIFEST_COLUMNS)
     train_labels = np.repeat(np.arange(len(classes), dtype=np.int32), 10)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (len(train_labels), 8, 8, 3), dtype=np.uint8)
-    artifacts.write_array(artifacts.DATASET / "images-train.npy", images)
-    artifacts.write_array(artifacts.DATASET / "labels-train.npy", train_labels)
+    write_array(paths.DATASET / "images-train.npy", images)
+    write_array(paths.DATASET / "labels-train.npy", train_labels)
     test_images = rng.integers(0, 256, (len(test_labels), 8, 8, 3), dtype=np.uint8)
-    artifacts.write_array(artifacts.DATASET / "images-test.npy", test_images)
+    write_array(paths.DATASET / "images-test.npy", test_images)
 
 
 def manifest() -> list[dict[str, object]]:
@@ -163,8 +165,8 @@ def write_pixels(accuracy: float, classes: Sequence[str] = CLASSES, *, predicted
         log_evidence=None,
         model_bytes=None,
     )
-    write_metrics(artifacts.BASELINE / "metrics.json", metrics)
-    write_predictions(artifacts.BASELINE_PREDICTIONS, on_both_splits({0: predicted}, {0: predicted}, classes))
+    write_metrics(paths.BASELINE / "metrics.json", metrics)
+    write_predictions(paths.BASELINE_PREDICTIONS, on_both_splits({0: predicted}, {0: predicted}, classes))
 
 
 def trials(rng: np.random.Generator) -> tuple[TrialRecord, ...]:
@@ -250,7 +252,7 @@ def write_model(cell: Cell, configuration: dict[str, object], rng: np.random.Gen
     """Write a folder of models whose weights are noise: they are copied and compared, never loaded."""
     names = [FROZEN, *(seed_file(seed) for seed in SEEDS)]
     for name in names:
-        with artifacts.replacing(cell.models / name) as temporary:
+        with replacing(cell.models / name) as temporary:
             temporary.write_bytes(rng.bytes(1000))
     description = ModelDescription(
         cell=str(cell),

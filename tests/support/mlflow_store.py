@@ -14,7 +14,8 @@ from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.run_notes import run_notes
 from backbench.config.config import TrackingConfig
 from backbench.results.records import CellRecord
-from backbench.runtime import artifacts
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import write_text
 from backbench.tracking.cell_writer import CellWriter
 from backbench.tracking.connection import Connection
 from backbench.tracking.patience import twice
@@ -117,8 +118,8 @@ def make_benchmark_without_a_store(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         make_finished_benchmark()
-        for path in (artifacts.LEADERBOARD, artifacts.SUMMARY, artifacts.REPORT / "index.html"):
-            artifacts.write_text(path, path.name)
+        for path in (paths.LEADERBOARD, paths.SUMMARY, paths.REPORT / "index.html"):
+            write_text(path, path.name)
 
 
 def publish(tracking: TrackingConfig) -> Leaderboard:

@@ -15,8 +15,9 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from backbench.config.config import TrackingConfig
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import write_text
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import BackbenchError
 from tests.support import mlflow_store
 from tests.support.configs import PROJECT
@@ -284,9 +285,9 @@ def test_a_missing_or_another_weights_file_is_one_line() -> None:
 @pytest.mark.usefixtures("benchmark")
 def test_a_file_of_other_content_and_the_same_size_is_put_in_the_older_ones_place() -> None:
     publish(config(models="none"))
-    report = artifacts.REPORT / "index.html"
+    report = paths.REPORT / "index.html"
     other = report.read_text(encoding="utf-8").swapcase()
-    artifacts.write_text(report, other)
+    write_text(report, other)
     publish(config(models="none"))
     run = run_named("comparison synthetic")
     assert (Path(run.info.artifact_uri) / "report/index.html").read_text(encoding="utf-8") == other
@@ -303,7 +304,7 @@ def test_a_mark_of_a_ranking_by_test_accuracy_is_taken_off() -> None:
 
 @pytest.mark.usefixtures("benchmark")
 def test_without_a_report_the_rest_is_there() -> None:
-    shutil.rmtree(artifacts.REPORT)
+    shutil.rmtree(paths.REPORT)
     publish(replace(config(), models="none"))
     run = run_named("comparison synthetic")
     assert sorted(files_under(Path(run.info.artifact_uri))) == ["leaderboard.csv", "summary.json"]

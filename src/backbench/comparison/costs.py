@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
+from backbench.data.file_formats import known_json
 from backbench.results.compute import EMBED, STAGES, SWEEP, TRAIN, Compute, read_compute
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.paths import Cell
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def read_costs(cells: Iterable[Cell]) -> dict[Cell, MeasuredCost]:
 
 
 def _measured(cell: Cell) -> MeasuredCost:
-    speed = artifacts.known_json(artifacts.cost(cell.backbone))
+    speed = known_json(paths.cost(cell.backbone))
     took = {stage: read_compute(stage, cell) for stage in STAGES}
     known = [compute for compute in took.values() if compute is not None]
     machines = [speed.get("machine"), *chain.from_iterable(compute.machines for compute in known)]

@@ -9,7 +9,7 @@ from backbench.pretraining.model_card import record, write_curve
 from backbench.pretraining.pretrain_config import PretrainConfig
 from backbench.pretraining.pretraining import Folders, curves_of, pretrain, run_fingerprint
 from backbench.pretraining.pretraining_run import PretrainingRun
-from backbench.runtime.artifacts import only_writer
+from backbench.runtime.locks import only_writer
 
 
 def pretrained(backbone: BackboneConfig, recipe: PretrainConfig, tracking: TrackingConfig, folders: Folders) -> str:

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from backbench.evaluation.statistics import mean_over_seeds, sd_over_seeds
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.results.fingerprints import fingerprint
+from backbench.runtime.paths import Cell
 
 Edge = Literal["none", "low", "high"]
 COMPLETE, PRUNED = "COMPLETE", "PRUNED"
@@ -171,4 +171,4 @@ def summarise(
 
 def results_digest(record: CellRecord) -> str:
     """Name a finished cell by all that it found: equal results have equal digests."""
-    return artifacts.fingerprint(asdict(record))
+    return fingerprint(asdict(record))

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from backbench.data.file_formats import read_csv, read_json, read_yaml, write_csv, write_json, write_yaml
 from backbench.results.records import (
     BestRecord,
     CellRecord,
@@ -14,9 +15,8 @@ from backbench.results.records import (
     SeedRecord,
     TrialRecord,
 )
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
 from backbench.runtime.errors import ArtifactError
+from backbench.runtime.paths import Cell
 
 EPOCH_COLUMNS = ("epoch", "learning_rate", "train_loss", "val_loss", "val_accuracy")
 TRIAL_COLUMNS = (
@@ -42,25 +42,25 @@ def write_trials(cell: Cell, trials: Sequence[TrialRecord]) -> None:
     ordered = sorted(trials, key=lambda trial: trial.index)
     rows = [{"trial": t.index, **{name: getattr(t, name) for name in TRIAL_COLUMNS[1:]}} for t in ordered]
     history = [row for trial in ordered for row in _history_rows("trial", trial.index, trial.history)]
-    artifacts.write_csv(cell.trials, rows, TRIAL_COLUMNS)
-    artifacts.write_csv(cell.trial_history, history, ("trial", *EPOCH_COLUMNS))
+    write_csv(cell.trials, rows, TRIAL_COLUMNS)
+    write_csv(cell.trial_history, history, ("trial", *EPOCH_COLUMNS))
 
 
 def write_best(cell: Cell, best: BestRecord) -> None:
     """Write `best.yaml`: the choice, frozen before the test split is read."""
-    artifacts.write_yaml(cell.best, asdict(best))
+    write_yaml(cell.best, asdict(best))
 
 
 def write_history(cell: Cell, seeds: Sequence[SeedRecord]) -> None:
     """Write `history.csv`, ordered by seed."""
     ordered = sorted(seeds, key=lambda seed: seed.seed)
     rows = [row for seed in ordered for row in _history_rows("seed", seed.seed, seed.history)]
-    artifacts.write_csv(cell.history, rows, ("seed", *EPOCH_COLUMNS))
+    write_csv(cell.history, rows, ("seed", *EPOCH_COLUMNS))
 
 
 def write_metrics(path: Path, metrics: MetricsRecord) -> None:
     """Write `metrics.json` to `cell.metrics`, or to the baseline's folder."""
-    artifacts.write_json(path, asdict(metrics))
+    write_json(path, asdict(metrics))
 
 
 def _epoch(row: Mapping[str, str]) -> EpochRecord:
@@ -70,7 +70,7 @@ def _epoch(row: Mapping[str, str]) -> EpochRecord:
 
 def _histories(path: Path, owner: str, made_by: str) -> dict[int, tuple[EpochRecord, ...]]:
     histories: dict[int, tuple[EpochRecord, ...]] = {}
-    for row in artifacts.read_csv(path, made_by=made_by):
+    for row in read_csv(path, made_by=made_by):
         index = int(row[owner])
         histories[index] = (*histories.get(index, ()), _epoch(row))
     return histories
@@ -98,7 +98,7 @@ def read_trials(cell: Cell) -> tuple[TrialRecord, ...]:
             reason=row["reason"],
             accumulation_steps=int(row["accumulation_steps"]),
         )
-        for row in artifacts.read_csv(cell.trials, made_by=made_by)
+        for row in read_csv(cell.trials, made_by=made_by)
     )
 
 
@@ -108,7 +108,7 @@ def read_best(cell: Cell) -> BestRecord:
     Raises:
         ArtifactError: the file is missing, or is not of this form.
     """
-    content = artifacts.read_yaml(cell.best, made_by=f"sweep@{cell}")
+    content = read_yaml(cell.best, made_by=f"sweep@{cell}")
     try:
         return BestRecord(**{**content, "choice": Choice(**content["choice"])})
     except (KeyError, TypeError) as error:
@@ -123,7 +123,7 @@ def read_metrics(path: Path, *, made_by: str) -> MetricsRecord:
     Raises:
         ArtifactError: the file is missing, or is not of this form.
     """
-    content = artifacts.read_json(path, made_by=made_by)
+    content = read_json(path, made_by=made_by)
     try:
         return MetricsRecord(**content)
     except TypeError as error:

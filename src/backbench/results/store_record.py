@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbench.runtime import artifacts
+from backbench.data.file_formats import read_json
 from backbench.runtime.errors import ArtifactError
 
 DESCRIPTION = "boundary.json"
@@ -48,7 +48,7 @@ def read_store(folder: Path) -> StoreRecord:
     Raises:
         ArtifactError: the embed stage has not run, or its file is not of this form.
     """
-    content = artifacts.read_json(folder / DESCRIPTION, made_by="embed")
+    content = read_json(folder / DESCRIPTION, made_by="embed")
     try:
         boundaries = tuple(BoundaryRecord(**boundary) for boundary in content.pop("boundaries"))
         return StoreRecord(boundaries=boundaries, **content)

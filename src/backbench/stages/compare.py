@@ -15,13 +15,14 @@ from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.run_notes import run_notes, verbatim
 from backbench.config.config import BenchmarkConfig, TrackingConfig
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
+from backbench.data.file_formats import read_array, read_csv, read_json, write_csv, write_json
 from backbench.report import dvc_tables
 from backbench.report.data_card import DataCard
 from backbench.report.page import render_page
 from backbench.report.terminal import print_leaderboard
-from backbench.runtime import artifacts
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import put_folder_in_place, write_text
 from backbench.runtime.console import progress_bar
-from backbench.runtime.durable import put_folder_in_place
 from backbench.runtime.environment import look_around
 from backbench.runtime.errors import TrackingError
 from backbench.tracking.patience import patience, until_back
@@ -49,22 +50,22 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mappin
     _write_report(_page(leaderboard, card))
     _publish(leaderboard, card, tracking)
     print_leaderboard(leaderboard, Console())
-    return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
+    return f"open {paths.REPORT / 'index.html'}, or run `make ui` for every trial"
 
 
 def write_results(leaderboard: Leaderboard, classes: Sequence[str]) -> None:
     """Write the leaderboard, what was found of it, and what DVC's plots and metrics show of all cells at once."""
-    artifacts.write_csv(artifacts.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
-    artifacts.write_csv(artifacts.COMPARISONS, comparison_rows(leaderboard), COMPARISON_COLUMNS)
-    artifacts.write_csv(artifacts.INTERVALS, interval_rows(leaderboard), INTERVAL_COLUMNS)
-    artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
-    artifacts.write_csv(artifacts.ALL_TRIALS, dvc_tables.trial_rows(leaderboard), dvc_tables.TRIAL_TABLE_COLUMNS)
-    artifacts.write_csv(artifacts.ALL_EPOCHS, dvc_tables.epoch_rows(leaderboard), dvc_tables.EPOCH_TABLE_COLUMNS)
+    write_csv(paths.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
+    write_csv(paths.COMPARISONS, comparison_rows(leaderboard), COMPARISON_COLUMNS)
+    write_csv(paths.INTERVALS, interval_rows(leaderboard), INTERVAL_COLUMNS)
+    write_json(paths.SUMMARY, summary(leaderboard))
+    write_csv(paths.ALL_TRIALS, dvc_tables.trial_rows(leaderboard), dvc_tables.TRIAL_TABLE_COLUMNS)
+    write_csv(paths.ALL_EPOCHS, dvc_tables.epoch_rows(leaderboard), dvc_tables.EPOCH_TABLE_COLUMNS)
     confused = dvc_tables.confusion_rows(leaderboard, classes)
-    artifacts.write_csv(artifacts.CONFUSION, confused, dvc_tables.CONFUSION_COLUMNS)
-    shutil.rmtree(artifacts.SCORES, ignore_errors=True)
+    write_csv(paths.CONFUSION, confused, dvc_tables.CONFUSION_COLUMNS)
+    shutil.rmtree(paths.SCORES, ignore_errors=True)
     for row in leaderboard.rows:
-        artifacts.write_json(artifacts.SCORES / f"{row.name}.json", dvc_tables.scores(row))
+        write_json(paths.SCORES / f"{row.name}.json", dvc_tables.scores(row))
 
 
 def _page(leaderboard: Leaderboard, card: DataCard) -> str:
@@ -75,14 +76,14 @@ def _page(leaderboard: Leaderboard, card: DataCard) -> str:
 
 def data_card() -> DataCard:
     """Gather what the page says of the images; those of the test split are read when they are looked at."""
-    content = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
-    images = artifacts.read_array(images_file(artifacts.DATASET, "train"), made_by=MADE_BY)
-    labels = artifacts.read_array(labels_file(artifacts.DATASET, "train"), made_by=MADE_BY)
+    content = read_json(paths.DATASET / DESCRIPTION, made_by=MADE_BY)
+    images = read_array(images_file(paths.DATASET, "train"), made_by=MADE_BY)
+    labels = read_array(labels_file(paths.DATASET, "train"), made_by=MADE_BY)
     return DataCard(
         content,
         samples=_first_of_each_class(images, labels, len(content["classes"])),
-        test_images=artifacts.read_array(images_file(artifacts.DATASET, "test"), made_by=MADE_BY),
-        manifest=artifacts.read_csv(artifacts.DATASET / MANIFEST, made_by=MADE_BY),
+        test_images=read_array(images_file(paths.DATASET, "test"), made_by=MADE_BY),
+        manifest=read_csv(paths.DATASET / MANIFEST, made_by=MADE_BY),
     )
 
 
@@ -92,10 +93,10 @@ def _first_of_each_class(images: np.ndarray, labels: np.ndarray, num_classes: in
 
 def _write_report(page: str) -> None:
     """Put a whole new folder in the old one's place, so that no file of an earlier report stays."""
-    folder = artifacts.STATE / "report"
+    folder = paths.STATE / "report"
     shutil.rmtree(folder, ignore_errors=True)
-    artifacts.write_text(folder / "index.html", page)
-    put_folder_in_place(folder, artifacts.REPORT)
+    write_text(folder / "index.html", page)
+    put_folder_in_place(folder, paths.REPORT)
 
 
 def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbench.config.config import TrackingConfig
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import TrackingError
 from backbench.runtime.web_address import without_secrets
 from backbench.tracking.refusals import is_lacking, reason, store_errors

@@ -9,10 +9,12 @@ import numpy as np
 
 from backbench.config.config import TrackingConfig
 from backbench.data.dataset import MADE_BY, images_file
+from backbench.data.file_formats import read_array
 from backbench.export import model_folder
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import CellRecord, results_digest
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.paths import Cell
 from backbench.tracking.cell_writer import CellWriter
 from backbench.tracking.connection import Connection
 from backbench.tracking.models import log_model
@@ -103,8 +105,8 @@ def cell_files(cell: Cell) -> dict[str, list[Path]]:
 
 def comparison_files() -> dict[str, list[Path]]:
     """List what a comparison's run holds, by folder; the report only where there is one."""
-    report = artifacts.REPORT / "index.html"
-    return {"report": [report] if report.is_file() else [], "": [artifacts.LEADERBOARD, artifacts.SUMMARY]}
+    report = paths.REPORT / "index.html"
+    return {"report": [report] if report.is_file() else [], "": [paths.LEADERBOARD, paths.SUMMARY]}
 
 
 def example_images() -> np.ndarray:
@@ -112,7 +114,7 @@ def example_images() -> np.ndarray:
 
     The model takes images of any size, and MLflow spells every number out, twice; so large ones are thinned.
     """
-    images = artifacts.read_array(images_file(artifacts.DATASET, "train"), made_by=MADE_BY)[:NUM_EXAMPLES]
+    images = read_array(images_file(paths.DATASET, "train"), made_by=MADE_BY)[:NUM_EXAMPLES]
     step = -(-images.shape[1] // MAX_EXAMPLE_PIXELS)
     return np.array(images[:, ::step, ::step])
 
@@ -136,7 +138,7 @@ def _publish_comparison(connection: Connection, records: Sequence[CellRecord], n
     client, of = connection.client, records[0].best
     identity = {
         KIND: "comparison",
-        RESULTS_DIGEST: artifacts.fingerprint(sorted(map(results_digest, records)), notes.metrics),
+        RESULTS_DIGEST: fingerprint(sorted(map(results_digest, records)), notes.metrics),
     }
     found = connection.search(identity)
     name = f"comparison {of.configuration['dataset']['name']}"

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import CellRecord, EpochRecord, SeedRecord, TrialRecord, results_digest
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
 from backbench.runtime.environment import look_around
+from backbench.runtime.paths import Cell
 from backbench.runtime.web_address import without_secrets
 
 KIND, RESULTS_DIGEST = "backbench.kind", "backbench.results_digest"
@@ -51,7 +52,7 @@ class Child:
         """A digest of what came of it: equal parameters, numbers and curves have equal digests."""
         numbers = {name: float(value) for name, value in self.metrics.items()}
         curves = [[(step, float(value)) for step, value in curve] for curve in self.curves.values()]
-        return artifacts.fingerprint(self.kind, self.index, flattened(self.parameters), numbers, curves)
+        return fingerprint(self.kind, self.index, flattened(self.parameters), numbers, curves)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +186,6 @@ def dataset_input(parameters: Mapping[str, Any]) -> dict[str, str] | None:
     name = dataset.get("name") if isinstance(dataset, Mapping) else dataset
     if not name or not digest:
         return None
-    source = json.dumps({"path": artifacts.DATASET.as_posix(), "digest": digest})
+    source = json.dumps({"path": paths.DATASET.as_posix(), "digest": digest})
     short = str(digest)[:MAX_DATASET_DIGEST_CHARACTERS]
     return {"name": str(name), "digest": short, "source_type": "local", "source": source}

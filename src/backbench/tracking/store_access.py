@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from backbench.runtime.artifacts import file_lock
-from backbench.runtime.durable import put_in_place
+from backbench.runtime.atomic_files import put_in_place
+from backbench.runtime.locks import file_lock
 
 
 def create_store(path: Path, artifacts: Path) -> None:

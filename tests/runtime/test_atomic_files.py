@@ -10,9 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backbench.data.file_formats import (
+    read_array,
+    read_csv,
+    read_json,
+    read_yaml,
+    write_array,
+    write_csv,
+    write_json,
+    write_yaml,
+)
 from backbench.evaluation.predictions import Predictions, read_predictions, write_predictions
-from backbench.runtime import artifacts
-from backbench.runtime.durable import put_folder_in_place
+from backbench.runtime.atomic_files import put_folder_in_place, write_text
 from backbench.runtime.errors import ArtifactError
 from backbench.runtime.part_file import PartFile
 
@@ -43,7 +52,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 def test_a_file_is_on_the_disk_before_its_name_and_the_name_after(
     tmp_path: Path, events: list[tuple[str, str]]
 ) -> None:
-    artifacts.write_text(tmp_path / "a.txt", "whole")
+    write_text(tmp_path / "a.txt", "whole")
     assert events == [("sync", f".{os.getpid()}.a.txt"), ("rename", "a.txt"), ("sync", tmp_path.name)]
 
 
@@ -97,7 +106,7 @@ def test_a_file_system_that_cannot_sync_a_folder_is_no_error(tmp_path: Path, mon
         raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(os, "fsync", unsupported)
-    artifacts.write_text(tmp_path / "a.txt", "whole")
+    write_text(tmp_path / "a.txt", "whole")
     assert (tmp_path / "a.txt").read_text() == "whole"
 
 
@@ -107,10 +116,10 @@ def written_predictions(path: Path) -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[..., object]]] = {
-    "json": (lambda path: artifacts.write_json(path, {"a": [1, 2]}), artifacts.read_json),
-    "yaml": (lambda path: artifacts.write_yaml(path, {"a": "{b"}), artifacts.read_yaml),
-    "csv": (lambda path: artifacts.write_csv(path, [dict.fromkeys("abc", 1)], "abc"), artifacts.read_csv),
-    "array": (lambda path: artifacts.write_array(path, np.arange(5)), artifacts.read_array),
+    "json": (lambda path: write_json(path, {"a": [1, 2]}), read_json),
+    "yaml": (lambda path: write_yaml(path, {"a": "{b"}), read_yaml),
+    "csv": (lambda path: write_csv(path, [dict.fromkeys("abc", 1)], "abc"), read_csv),
+    "array": (lambda path: write_array(path, np.arange(5)), read_array),
     "predictions": (written_predictions, read_predictions),
 }
 
