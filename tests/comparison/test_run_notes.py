@@ -9,7 +9,7 @@ from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.ranking import rank, read_leaderboard
 from backbench.comparison.run_notes import cell_note, cell_tags, model_card, overview, recalls, run_notes
-from backbench.tracking.runs import MAX_NOTE_CHARACTERS
+from backbench.tracking.runs import MAX_NOTE_CHARACTERS, NOTE
 from tests.comparison.test_answering import LOCAL
 from tests.support.finished_benchmark import (
     CLASSES,
@@ -51,10 +51,10 @@ def test_what_does_not_differ_significantly_is_said(leaderboard: Leaderboard) ->
     assert "vgg16_slim-fine_tuning: no significant difference (95 % interval -0.033 to +0.033)" in note
     assert "Rank 1 of 3 by validation loss, 1 by test accuracy: chosen." in cell_note(found.entries[0], found)
     assert cell_tags(found.entries[1], is_champion=False) == {
-        "rank": "2",
-        "test_rank": "2",
-        "champion": "false",
-        "differs_from_chosen": "false",
+        "backbench.rank": "2",
+        "backbench.test_rank": "2",
+        "backbench.champion": "false",
+        "backbench.differs_from_chosen": "false",
     }
 
 
@@ -64,9 +64,9 @@ def test_a_cell_above_the_chosen_on_test_is_no_champion(leaderboard: Leaderboard
     said = run_notes(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
     assert said is not None
     assert said.champion == "vgg16_slim-fine_tuning"
-    assert said.tags["resnet50_slim-feature_extraction"]["test_rank"] == "1"
-    assert said.tags["resnet50_slim-feature_extraction"]["champion"] == "false"
-    note = said.notes["resnet50_slim-feature_extraction"]
+    assert said.tags["resnet50_slim-feature_extraction"]["backbench.test_rank"] == "1"
+    assert said.tags["resnet50_slim-feature_extraction"]["backbench.champion"] == "false"
+    note = said.tags["resnet50_slim-feature_extraction"][NOTE]
     assert "beside the chosen, vgg16_slim-fine_tuning: a significant difference (95 % interval +0.0" in note
     assert said.metrics == {
         "chosen_val_loss_mean": won.chosen.row.val_loss_mean,
@@ -82,7 +82,7 @@ def test_the_champion_is_the_chosen_cell_even_behind_the_pixels(leaderboard: Lea
     said = run_notes(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
     assert said is not None
     assert said.champion == "vgg16_slim-fine_tuning"
-    assert said.tags["vgg16_slim-fine_tuning"]["champion"] == "true"
+    assert said.tags["vgg16_slim-fine_tuning"]["backbench.champion"] == "true"
     only_pixels = replace(leaderboard, entries=(leaderboard.baseline,))
     assert run_notes(only_pixels, "So.", dataset=DESCRIPTION, model_name="x") is None
 

@@ -9,7 +9,7 @@ from backbench.config.config import TrackingConfig
 from backbench.results.records import CellRecord
 from backbench.results.result_files import read_cell
 from backbench.tracking.background_tracker import BackgroundTracker
-from backbench.tracking.runs import finished_cell, seed_run, trial_run
+from backbench.tracking.runs import finished_cell
 from tests.engines.engine_folder import wait_until
 from tests.engines.mlflow_server import MlflowServer
 from tests.faults.conftest import Tried, differing
@@ -25,9 +25,9 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CellRecord:
 
 
 def go_on(tracker: BackgroundTracker, record: CellRecord) -> None:
-    for child in (*map(trial_run, record.trials), *map(seed_run, record.seeds)):
-        tracker.add(child)
-    tracker.finish(finished_cell(record))
+    for finished in (*record.trials, *record.seeds):
+        tracker.add(finished)
+    tracker.write(finished_cell(record))
 
 
 def test_what_stages_record_while_the_server_is_away_is_there_when_it_is_back(
@@ -41,7 +41,7 @@ def test_what_stages_record_while_the_server_is_away_is_there_when_it_is_back(
         go_on(tracker, record)
     with ExitStack() as stages:
         first = stages.enter_context(BackgroundTracker(under_way, begun(record)))
-        first.add(trial_run(record.trials[0]))
+        first.add(record.trials[0])
         wait_until(lambda: len(runs_of(under_way)) == 2, seconds=60, otherwise=mlflow_server.log.read_text)
         with mlflow_server.away():
             go_on(first, record)

@@ -56,7 +56,7 @@ def costly(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Costly:
     made = Costly(monkeypatch, clock)
     made.make(Adapter, "fit", FIT_SECONDS)
     made.make(StoreWriter, "append", ROWS_SECONDS)
-    for name in ("__init__", "add", "finish", "__exit__"):
+    for name in ("__init__", "add", "write", "__exit__"):
         monkeypatch.setattr(BackgroundTracker, name, _waiting(getattr(BackgroundTracker, name), clock))
     return made
 

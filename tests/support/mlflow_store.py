@@ -20,7 +20,7 @@ from backbench.tracking.cell_writer import CellWriter
 from backbench.tracking.connection import Connection
 from backbench.tracking.patience import twice
 from backbench.tracking.publishing import publish_benchmark
-from backbench.tracking.runs import CellRun, begun_cell, seed_run, trial_run
+from backbench.tracking.runs import CellRun, begun_cell, child_of
 from backbench.tracking.store_address import store_shown
 from tests.support.finished_benchmark import cells, make_finished_benchmark
 
@@ -100,7 +100,7 @@ def begun(record: CellRecord) -> CellRun:
 def write_live(writer: CellWriter, record: CellRecord) -> str:
     """Write a cell's trials and seeds as sweep and train do, one after the other, and return its run's id."""
     cell, run_id = begun(record), ""
-    for child in (*map(trial_run, record.trials), *map(seed_run, record.seeds)):
+    for child in map(child_of, (*record.trials, *record.seeds)):
         run_id = writer.write(replace(cell, children=[child]))
     return run_id
 

@@ -15,8 +15,8 @@ from backbench.results.records import CellRecord
 from backbench.results.result_files import read_cell
 from backbench.runtime.errors import StoreAwayError, TrackingError
 from backbench.tracking.background_tracker import BackgroundTracker
-from backbench.tracking.patience import patience, until_back
-from backbench.tracking.runs import CellRun, finished_cell, seed_run, trial_run
+from backbench.tracking.patience import until_back
+from backbench.tracking.runs import CellRun, child_of, finished_cell
 from tests.support.finished_benchmark import NUM_TRIALS, SEEDS, cells
 from tests.support.mlflow_store import begun, config, table
 
@@ -70,9 +70,9 @@ def run_stage(
 ) -> None:
     """Record a cell as a stage does."""
     with BackgroundTracker(config(name, patience_seconds=patience_seconds), begun(record)) as tracker:
-        for child in (*map(trial_run, record.trials), *map(seed_run, record.seeds)):
-            tracker.add(child)
-        tracker.finish(finished_cell(record))
+        for finished in (*record.trials, *record.seeds):
+            tracker.add(finished)
+        tracker.write(finished_cell(record))
         at_the_end()
 
 
@@ -122,12 +122,12 @@ CELL = CellRun(key="a1", name="cell", parameters={}, tags={})
 
 
 def test_what_the_store_refuses_ends_the_stage() -> None:
-    seed = seed_run(read_cell(cells()[0]).seeds[0])
+    seed = child_of(read_cell(cells()[0]).seeds[0])
     with (
         pytest.raises(TrackingError, match="expected sqlite:.* to take a record, found: "),
         BackgroundTracker(config(), CELL) as tracker,
     ):
-        tracker.finish(CellRun(key="a1", name="cell", parameters={}, tags={"": "a tag of no name"}, children=[seed]))
+        tracker.write(CellRun(key="a1", name="cell", parameters={}, tags={"": "a tag of no name"}, children=[seed]))
 
 
 MISTAKES = {
@@ -150,7 +150,7 @@ def test_a_mistake_in_the_address_is_raised_at_once_in_one_line(uri: str) -> Non
 def test_a_server_that_is_not_there_yet_does_not_end_the_stage(capsys: pytest.CaptureFixture[str]) -> None:
     away = TrackingConfig(uri="http://ada:hush-hush@127.0.0.1:9", experiment="x", patience_seconds=0.0)
     with BackgroundTracker(away, CELL) as tracker:
-        tracker.add(seed_run(read_cell(cells()[0]).seeds[0]))
+        tracker.add(read_cell(cells()[0]).seeds[0])
     said = capsys.readouterr()
     assert "http://***@127.0.0.1:9" in said.out
     assert "hush" not in said.out + said.err
@@ -163,6 +163,6 @@ def test_whoever_runs_out_of_patience_is_told_why() -> None:
 
     calls: list[float] = []
     with pytest.raises(StoreAwayError, match="no answer"):
-        until_back(fail, "the store", patience(0.05))
+        until_back(fail, "the store", patience_seconds=0.05)
     assert len(calls) > 2
     assert calls[-1] - calls[0] >= 0.05

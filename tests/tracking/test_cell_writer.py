@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from backbench.results.records import CellRecord, EpochRecord, results_digest
 from backbench.results.result_files import read_cell
 from backbench.tracking.patience import twice
-from backbench.tracking.runs import CellRun, Child, finished_cell, seed_run, trial_run
+from backbench.tracking.runs import CellRun, Child, child_of, finished_cell
 from tests.support.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cells
 from tests.support.mlflow_store import (
     begun,
@@ -71,7 +71,7 @@ def test_a_finished_cell_that_is_written_again_stays_as_it_is() -> None:
 
 def test_a_cell_killed_half_way_is_completed_from_results() -> None:
     record = first_record()
-    parent = writer().write(replace(begun(record), children=[trial_run(record.trials[0])]))
+    parent = writer().write(replace(begun(record), children=[child_of(record.trials[0])]))
     assert writer().write(finished_cell(record)) == parent
     writer("second.db").write(finished_cell(record))
     assert without_code(table()) == without_code(table("second.db"))
@@ -136,7 +136,7 @@ def test_a_cell_killed_at_its_beginning_is_described_whole(call: str, monkeypatc
 
 def test_a_child_killed_half_way_is_completed_and_not_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
     parent = writer().write(CELL)
-    write = partial(writer().write, replace(CELL, children=[seed_run(first_record().seeds[0])]))
+    write = partial(writer().write, replace(CELL, children=[child_of(first_record().seeds[0])]))
     kill_at("set_terminated", monkeypatch, write)
     (half,) = [run for run in runs() if run.info.run_id != parent]
     for _ in range(2):
@@ -212,7 +212,7 @@ def test_a_trial_that_is_run_again_shows_the_later_outcome_and_the_code_that_mad
 def test_a_finished_cell_is_left_the_trials_and_seeds_of_its_results_and_no_other() -> None:
     """A sweep and a train of other code came to something else, and had a seed more."""
     record = first_record()
-    trial, seed = trial_run(record.trials[0]), seed_run(record.seeds[0])
+    trial, seed = child_of(record.trials[0]), child_of(record.seeds[0])
     other = replace(trial, metrics={**trial.metrics, "val_loss": 9.0})
     writer(code=FIRST_CODE).write(replace(begun(record), children=[other, replace(seed, index=99)]))
     writer().write(finished_cell(record))

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from backbench.config.config import TrackingConfig
 from backbench.runtime.errors import StoreAwayError, TrackingError
 from backbench.tracking.background_tracker import BackgroundTracker
-from backbench.tracking.refusals import is_away, is_lacking, is_withheld
+from backbench.tracking.refusals import is_lacking, is_withheld, may_pass
 from backbench.tracking.runs import CellRun
 from tests.engines.mlflow_proxy import PAGE, Refusal, in_front_of, json_refusal
 from tests.engines.mlflow_server import MlflowServer
@@ -81,7 +81,7 @@ def database(said: str) -> Exception:
 def test_what_is_lacking_is_done_without_and_only_what_time_may_heal_is_waited_for(
     meaning: str, errors: list[Exception]
 ) -> None:
-    found = {str(error): (is_lacking(error), is_withheld(error), is_away(error)) for error in errors}
+    found = {str(error): (is_lacking(error), is_withheld(error), may_pass(error)) for error in errors}
     means = (meaning == "lacking", meaning in ("lacking", "withheld"), meaning == "away")
     assert found == dict.fromkeys(map(str, errors), means)
 

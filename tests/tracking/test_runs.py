@@ -10,7 +10,6 @@ from backbench.runtime.web_address import without_secrets
 from backbench.tracking.runs import (
     MAX_NOTE_CHARACTERS,
     NOTE,
-    cell_parameters,
     code_tags,
     flattened,
     note_tag,
@@ -34,7 +33,7 @@ from backbench.tracking.runs import (
 def test_weights_of_every_kind_have_a_licence_and_a_source(
     configuration: dict[str, Any], licence: str, source: str
 ) -> None:
-    tags = weights_tags(cell_parameters(configuration, {"weights": "ab"}))
+    tags = weights_tags({**configuration, "digests": {"weights": "ab"}})
     named = {"weights_digest": "ab", "weights_licence": licence, "weights_source": source}
     assert tags == {f"backbench.{name}": value for name, value in named.items()}
 

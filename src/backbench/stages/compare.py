@@ -25,7 +25,7 @@ from backbench.runtime.atomic_files import put_folder_in_place, write_text
 from backbench.runtime.console import progress_bar
 from backbench.runtime.environment import look_around
 from backbench.runtime.errors import TrackingError
-from backbench.tracking.patience import patience, until_back
+from backbench.tracking.patience import until_back
 from backbench.tracking.publishing import publish_benchmark
 from backbench.tracking.registry import registered_name
 from backbench.tracking.store_address import store_shown
@@ -111,6 +111,6 @@ def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig)
             publish_benchmark(tracking, records, notes, advance)
 
     try:
-        until_back(publish, store_shown(tracking.uri), patience(tracking.patience_seconds))
+        until_back(publish, store_shown(tracking.uri), patience_seconds=tracking.patience_seconds)
     except TrackingError as error:
         raise type(error)(f"{error}; results and report are written, `make report` publishes them") from error

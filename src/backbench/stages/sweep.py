@@ -13,7 +13,7 @@ from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.crew import crew
 from backbench.tracking.background_tracker import BackgroundTracker
-from backbench.tracking.runs import begun_cell, trial_run
+from backbench.tracking.runs import begun_cell
 
 ALONE = WorkersConfig(name="one")
 
@@ -44,7 +44,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
         ):
 
             def on_trial(record: TrialRecord) -> None:
-                tracker.add(trial_run(record))
+                tracker.add(record)
                 finished.keep(record)
                 advance(1)
 

@@ -14,7 +14,7 @@ from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import FinishedSeeds
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
 from backbench.tracking.background_tracker import BackgroundTracker
-from backbench.tracking.runs import begun_cell, finished_cell, seed_run
+from backbench.tracking.runs import begun_cell, finished_cell
 
 
 def train(config: CellConfig) -> str:
@@ -34,14 +34,14 @@ def train(config: CellConfig) -> str:
                 if not all(state.is_done(seed) for seed in seeds):
                     final.train(seeds, state)
                 for record in map(state.record, seeds):
-                    tracker.add(seed_run(record))
+                    tracker.add(record)
                     advance(1)
         stopwatch = Stopwatch()
         _write_models(inputs, best, state)
         _write_results(inputs, best.cell_key, final, state)
         seeds_took = map(state.compute, config.benchmark.seeds)
         write_compute(TRAIN, inputs.cell, sum(seeds_took, stopwatch.lap()))
-        tracker.finish(finished_cell(read_cell(inputs.cell)))
+        tracker.write(finished_cell(read_cell(inputs.cell)))
     state.forget_others()
     return f"{inputs.cell}: test metrics of {len(config.benchmark.seeds)} seeds are in {inputs.cell.metrics}"
 

@@ -12,11 +12,12 @@ from time import monotonic
 from types import TracebackType
 
 from backbench.config.config import TrackingConfig
+from backbench.results.records import SeedRecord, TrialRecord
 from backbench.runtime.errors import StoreAwayError
 from backbench.tracking.cell_writer import CellWriter
 from backbench.tracking.connection import Connection
 from backbench.tracking.patience import until_back
-from backbench.tracking.runs import CellRun, Child, code_tags
+from backbench.tracking.runs import CellRun, child_of, code_tags
 from backbench.tracking.store_address import store_shown
 
 OPENING_SECONDS = 10.0  # after which a store that has not answered is taken for one that may yet do
@@ -37,7 +38,7 @@ class BackgroundTracker:
 
         Raises:
             TrackingError: the store refuses: the address is wrong, its driver is not installed, the MLflow experiment
-                is deleted, or nobody may write there.
+                is deleted, or this user may not write there.
         """
         self._config, self._cell = config, cell
         self._code = code_tags()  # of what this process runs, whatever is checked out when the store is back
@@ -47,17 +48,18 @@ class BackgroundTracker:
         self._answered, self._away, self._given_up = Event(), Event(), Event()
         self._thread = Thread(target=self._write_all, name="background tracker", daemon=True)
         self._thread.start()
-        self.add()
+        self.write(cell)
         self._answered.wait(OPENING_SECONDS)
         self._raise_failure()
 
-    def add(self, *children: Child) -> None:
-        """Record finished trials or seeds; repeat it freely."""
-        self._put(replace(self._cell, children=children))
+    def add(self, finished: TrialRecord | SeedRecord) -> None:
+        """Record a finished trial or a final model; repeat it freely."""
+        self.write(replace(self._cell, children=[child_of(finished)]))
 
-    def finish(self, cell: CellRun) -> None:
-        """Record the cell whole, as its files say."""
-        self._put(cell)
+    def write(self, cell: CellRun) -> None:
+        """Record a cell as `CellWriter.write` does; repeat it freely."""
+        self._raise_failure()
+        self._cells.put(cell)
 
     def __enter__(self) -> "BackgroundTracker":
         return self
@@ -69,13 +71,9 @@ class BackgroundTracker:
         if error is not None:
             self._given_up.set()
             self._thread.join(FAREWELL_SECONDS)
-            return
-        self._wait()
-        self._raise_failure()
-
-    def _put(self, cell: CellRun) -> None:
-        self._raise_failure()
-        self._cells.put(cell)
+        else:
+            self._wait()
+            self._raise_failure()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -97,10 +95,9 @@ class BackgroundTracker:
 
     def _write_all(self) -> None:
         """Write what is recorded in its order, on the thread, until there is no more."""
-        shown = store_shown(self._config.uri)
         try:
             while (cell := self._cells.get()) is not None and not self._given_up.is_set():
-                until_back(partial(self._write, cell), shown, self._pause)
+                until_back(partial(self._write, cell), store_shown(self._config.uri), wait=self._pause)
                 self._away.clear()
                 self._answered.set()
         except StoreAwayError:
@@ -117,4 +114,4 @@ class BackgroundTracker:
     def _pause(self, seconds: float) -> bool:
         self._away.set()
         self._answered.set()
-        return not self._given_up.wait(seconds)
+        return self._given_up.wait(seconds)

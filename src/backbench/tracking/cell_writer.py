@@ -40,12 +40,7 @@ class CellWriter:
     """
 
     def __init__(self, connection: Connection, code: Mapping[str, str] | None = None) -> None:
-        """Write to an MLflow experiment.
-
-        Args:
-            connection: To it.
-            code: As `code_tags` names the code by which cells compute; without it, the code at hand.
-        """
+        """Write to an MLflow experiment; `code` are the `code_tags` of what computes, if not those at hand."""
         self._connection, self._client = connection, connection.client
         self._code = code_tags() if code is None else code
 
@@ -64,6 +59,7 @@ class CellWriter:
         others = self._write_children(run, cell, code)
         if is_finished:
             self._connection.supersede(others, run)
+        if is_finished and run.info.status == RUNNING:
             self._finish(run, cell)
         return str(run.info.run_id)
 
@@ -84,7 +80,7 @@ class CellWriter:
         return self._connection.create(cell.name, {CELL_KEY: cell.key, CELL_NAME: cell.name, KIND: "cell", **code})
 
     def _describe(self, run: "Run", cell: CellRun, code: Mapping[str, str]) -> None:
-        parameters, tags = flattened(cell.parameters), {**cell.tags, **weights_tags(cell.parameters), **code}
+        parameters, tags = flattened(cell.parameters), {**cell.tags, **code}
         if run.info.status == RUNNING and not parameters.items() <= run.data.params.items():
             text = without_secrets(OmegaConf.to_yaml(OmegaConf.create(dict(cell.parameters))))
             self._client.log_text(run.info.run_id, text, "configuration.yaml")
@@ -95,12 +91,12 @@ class CellWriter:
 
     def _write_children(self, parent: "Run", cell: CellRun, code: Mapping[str, str]) -> "list[Run]":
         """Write what lacks of a cell's children, and return the runs below its parent that are none of them."""
-        below, weights = self._children(parent), weights_tags(cell.parameters)
+        below, shared = self._children(parent), {PARENT: parent.info.run_id, **weights_tags(cell.parameters), **code}
         for child in cell.children:
             there = below.pop((child.kind, str(child.index)), [])
             agreeing = [run for run in there if run.data.tags.get(OUTCOME_DIGEST) == child.outcome]
-            tags = {PARENT: parent.info.run_id, **child.tags, **weights, **code, OUTCOME_DIGEST: child.outcome}
-            run = agreeing[0] if agreeing else self._connection.create(child.name, tags)
+            own = {KIND: child.kind, f"backbench.{child.kind}": str(child.index), OUTCOME_DIGEST: child.outcome}
+            run = agreeing[0] if agreeing else self._connection.create(child.name, {**shared, **own})
             self._complete(run, child)
             self._connection.supersede((older for older in there if older not in agreeing), run)
         return list(chain.from_iterable(below.values()))
@@ -120,11 +116,10 @@ class CellWriter:
             self._client.set_terminated(run.info.run_id)
 
     def _finish(self, run: "Run", cell: CellRun) -> None:
-        if run.info.status == RUNNING:
-            # First: a number that stands cannot be taken back, so from here on the run is good for no other results.
-            self._connection.log(run, tags={RESULTS_DIGEST: str(cell.results_digest)})
-            self._connection.log(run, metrics=cell.metrics)
-            self._client.set_terminated(run.info.run_id)
+        # First: a number that stands cannot be taken back, and so the run is good for no other results from here on.
+        self._connection.log(run, tags={RESULTS_DIGEST: str(cell.results_digest)})
+        self._connection.log(run, metrics=cell.metrics)
+        self._client.set_terminated(run.info.run_id)
         # What a process left that was killed while it finished a parent.
         for half in self._connection.search({CELL_KEY: cell.key}, status=RUNNING):
             if RESULTS_DIGEST in half.data.tags:

@@ -2,9 +2,7 @@
 
 import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,42 +12,27 @@ import numpy as np
 from backbench.export.model_code import copy_modules
 from backbench.export.model_folder import DESCRIPTION, ModelDescription, read_description, verify_weights
 from backbench.results.records import CellRecord, results_digest
+from backbench.runtime.installation import installed
 from backbench.runtime.source_code import PACKAGE
 from backbench.tracking.connection import Connection, metric_points
 from backbench.tracking.runs import RESULTS_DIGEST, cell_metrics
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
-    from mlflow.tracking import MlflowClient
 
 CODE = Path(__file__).with_name("served_model.py")
 MODEL_NAME = "model"
 # What backbench.export.exported_model imports, as distributions are named; its backend comes to that.
 REQUIREMENTS = (
-    "mlflow",
-    "filelock",
-    "h5py",
-    "keras",
-    "numpy",
-    "omegaconf",
-    "pillow",
-    "pydantic",
-    "safetensors",
+    *("mlflow", "filelock", "h5py", "keras", "numpy", "omegaconf", "pillow", "pydantic", "safetensors"),
     "scikit-learn",
 )
 
 
 def log_model(connection: Connection, run_id: str, record: CellRecord, example: np.ndarray) -> str:
-    """Log the cell's model with signature and input example, unless its run has one.
+    """Log the model of a cell's run with signature and input example, unless the run has one; return its id.
 
-    Args:
-        connection: To the store.
-        run_id: The cell's run.
-        record: The cell; the files of its model are read.
-        example: uint8 RGB `(n, height, width, 3)`.
-
-    Returns:
-        MLflow's id of the model.
+    `example` is uint8 RGB `(n, height, width, 3)`.
 
     Raises:
         BackbenchError: a file of the model is missing or is another one.
@@ -64,10 +47,9 @@ def log_model(connection: Connection, run_id: str, record: CellRecord, example: 
         verify_weights(record.cell.models, description)
         model = model or _begun(connection, run_id, record, description)
         with TemporaryDirectory() as folder:
-            saved = Path(folder) / MODEL_NAME
-            save_model(saved, record.cell.models, description, example, run_id=run_id, model=model)
+            saved = _saved(Path(folder), record.cell.models, description, example, model)
             client.log_model_artifacts(model.model_id, str(saved))
-        _link(client, run_id, record, model.model_id)
+        _link(connection, run_id, record, model.model_id)
         client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)
 
@@ -85,67 +67,51 @@ def _begun(connection: Connection, run_id: str, record: CellRecord, description:
     )
 
 
-def _link(client: "MlflowClient", run_id: str, record: CellRecord, model_id: str) -> None:
+def _link(connection: Connection, run_id: str, record: CellRecord, model_id: str) -> None:
     """Show the model beside its run, with the run's numbers."""
     from mlflow.entities import LoggedModelOutput
 
-    run = client.get_run(run_id)
+    client, run = connection.client, connection.client.get_run(run_id)
     client.log_batch(run_id, metric_points(run, cell_metrics(record), {}, model_id))
     outputs = run.outputs.model_outputs if run.outputs else []
     if model_id not in {output.model_id for output in outputs}:
         client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
-def save_model(
-    path: Path, files: Path, description: ModelDescription, example: np.ndarray, *, run_id: str, model: "LoggedModel"
-) -> None:
-    """Write a folder that `mlflow.pyfunc.load_model` takes: code, the weights, and what they are.
-
-    Args:
-        path: Must not be there yet.
-        files: The folder that holds `model.yaml` and the weights.
-        description: What `model.yaml` says.
-        example: uint8 RGB `(n, height, width, 3)`.
-        run_id: The run that the model comes from.
-        model: What MLflow knows of it so far.
-    """
-    with TemporaryDirectory() as folder, _quiet():
+def _saved(folder: Path, files: Path, description: ModelDescription, example: np.ndarray, model: "LoggedModel") -> Path:
+    """Write what `mlflow.pyfunc.load_model` takes into an empty folder: code, the weights, and what they are."""
+    chosen, package, saved = folder / MODEL_NAME, folder / PACKAGE.name, folder / "saved"
+    chosen.mkdir()
+    for name in (DESCRIPTION, *description.files):
+        shutil.copyfile(files / name, chosen / name)
+    copy_modules(package)
+    # MLflow warns of its own type hints when it is imported, whatever is saved.
+    with warnings.catch_warnings(action="ignore"):
         import mlflow.pyfunc
         from mlflow.models import Model
 
-        chosen = Path(folder) / MODEL_NAME
-        chosen.mkdir()
-        for name in (DESCRIPTION, *description.files):
-            shutil.copyfile(files / name, chosen / name)
-        package = Path(folder) / PACKAGE.name
-        copy_modules(package)
         mlflow.pyfunc.save_model(
-            path,
+            saved,
             python_model=CODE,
             code_paths=[str(package)],
             artifacts={MODEL_NAME: str(chosen)},
             signature=_signature(len(description.classes)),
             input_example=example,
-            pip_requirements=requirements(description.configuration),
+            pip_requirements=_requirements(description.configuration),
             streamable=False,
-            mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),
+            mlflow_model=Model(
+                artifact_path=model.artifact_location, run_id=model.source_run_id, model_id=model.model_id
+            ),
         )
+    return saved
 
 
-def requirements(configuration: dict[str, Any]) -> list[str]:
+def _requirements(configuration: Mapping[str, Any]) -> list[str]:
     """List what loading the model needs, in the versions that are installed here."""
+    is_from_hub = ".hub." in configuration["backbone"].get("constructor", "")
     backend = str(configuration.get("backend", "tensorflow"))
-    names = [*REQUIREMENTS, backend]
-    if ".hub." in configuration["backbone"].get("constructor", ""):
-        names.append("keras-hub")
-    return [_pinned(name) for name in names]
-
-
-def _pinned(name: str) -> str:
-    try:
-        return f"{name}=={version(name)}"
-    except PackageNotFoundError:
-        return name
+    names = (*REQUIREMENTS, backend, *(("keras-hub",) if is_from_hub else ()))
+    return [f"{name}=={installed(name)}" if installed(name) else name for name in names]
 
 
 def _signature(num_classes: int) -> Any:
@@ -154,11 +120,3 @@ def _signature(num_classes: int) -> Any:
 
     images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))
     return ModelSignature(Schema([images]), Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes))]))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """MLflow warns of its own type hints when it is imported, whatever is saved."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -1,5 +1,6 @@
 """Calling a store again: once after any failure, and for as long as somebody waits while it is away."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from itertools import chain, repeat
 from typing import TypeVar
 
 from backbench.runtime.errors import StoreAwayError, TrackingError
-from backbench.tracking.refusals import is_away, is_withheld, refusal, store_errors
+from backbench.tracking.refusals import is_withheld, may_pass, refusal, store_errors
 
 Returned = TypeVar("Returned")
 RETRY_SECONDS = 1.0
@@ -16,10 +17,6 @@ PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)  # the last one again and again
 
 def twice(action: Callable[[], Returned], uri_shown: str) -> Returned:
     """Call again after a failure, since MLflow may raise though it stored; the second failure is the user's to see.
-
-    Args:
-        action: May be repeated, for it may have been done though it failed.
-        uri_shown: The store's address, without secrets.
 
     Raises:
         StoreAwayError: the store cannot be reached now.
@@ -32,49 +29,36 @@ def twice(action: Callable[[], Returned], uri_shown: str) -> Returned:
     try:
         return action()
     except store_errors() as error:
-        kind = StoreAwayError if is_away(error) else TrackingError
+        kind = StoreAwayError if may_pass(error) else TrackingError
         raise kind(refusal(error, uri_shown)) from error
 
 
-def until_back(action: Callable[[], Returned], uri_shown: str, pause: Callable[[float], bool]) -> Returned:
+def until_back(
+    action: Callable[[], Returned],
+    uri_shown: str,
+    *,
+    wait: Callable[[float], object] = time.sleep,
+    patience_seconds: float = math.inf,
+) -> Returned:
     """Call an action as `twice` does until the store is there; print when it goes away, and when it is back.
 
-    Args:
-        action: May be repeated.
-        uri_shown: The store's address, without secrets.
-        pause: Waits so many seconds; False where waiting any longer is no use.
-
-    Raises:
-        StoreAwayError: still away when `pause` said so.
-        TrackingError: the store refuses.
+    StoreAwayError is raised when so many seconds have passed, or where `wait` returns something true.
     """
-    away = False
+    deadline, is_away = time.monotonic() + patience_seconds, False
     for seconds in chain(PAUSES_SECONDS, repeat(PAUSES_SECONDS[-1])):
         try:
             done = twice(action, uri_shown)
         except StoreAwayError as error:
-            if not away:
+            if not is_away:
                 print(f"the MLflow store is away; trying again now and then. {error}", flush=True)
-            away = True
-            if not pause(seconds):
+            is_away, left = True, deadline - time.monotonic()
+            if left <= 0 or wait(min(seconds, left)):
                 raise
         else:
-            if away:
+            if is_away:
                 print("the MLflow store is back", flush=True)
             return done
     raise AssertionError("pauses never end")
-
-
-def patience(total_seconds: float) -> Callable[[float], bool]:
-    """Return a pause that sleeps until so many seconds have passed from now, and then gives up."""
-    deadline = time.monotonic() + total_seconds
-
-    def pause(seconds: float) -> bool:
-        left = deadline - time.monotonic()
-        time.sleep(max(0.0, min(seconds, left)))
-        return left > 0
-
-    return pause
 
 
 @contextmanager

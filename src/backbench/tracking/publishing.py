@@ -20,43 +20,30 @@ from backbench.tracking.connection import Connection
 from backbench.tracking.models import log_model
 from backbench.tracking.patience import where_offered
 from backbench.tracking.registry import register_champion
-from backbench.tracking.runs import (
-    KIND,
-    RESULTS_DIGEST,
-    cell_parameters,
-    code_tags,
-    dataset_input,
-    finished_cell,
-    note_tag,
-)
+from backbench.tracking.runs import KIND, RESULTS_DIGEST, code_tags, dataset_input, finished_cell, note_tag
 
 NUM_EXAMPLES = 2
 MAX_EXAMPLE_PIXELS = 64
-MARKS = frozenset({"backbench.rank", "backbench.test_rank", "backbench.champion", "backbench.differs_from_chosen"})
+RANK, TEST_RANK, CHAMPION = "backbench.rank", "backbench.test_rank", "backbench.champion"
+DIFFERS_FROM_CHOSEN = "backbench.differs_from_chosen"
 # Of an older version, which ranked by test accuracy.
-OUTDATED_MARK = "backbench.tied_with_best"
+OUTDATED = "backbench.tied_with_best"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunNotes:
     """What a comparison found, in the words that MLflow shows.
 
-    By cell: `notes` in Markdown, and `tags` whose names are given `backbench.` in front, such as `rank`. `champion` is
-    the chosen cell, `model_card` (Markdown) its model's. `overview` is Markdown that begins with the answer, and
-    `metrics` are the numbers of the comparison itself.
+    `tags` are those of every cell by its name, the note among them. `champion` is the chosen cell, `model_card`
+    (Markdown) its model's. `overview` is Markdown that begins with the answer, and `metrics` are the numbers of the
+    comparison itself.
     """
 
     overview: str
-    notes: Mapping[str, str]
     tags: Mapping[str, Mapping[str, str]]
     metrics: Mapping[str, float]
     champion: str
     model_card: str
-
-    def tags_of(self, cell: Cell) -> dict[str, str]:
-        """Return a cell's note and its tags, as MLflow takes them."""
-        named = {f"backbench.{name}": value for name, value in self.tags[str(cell)].items()}
-        return {**named, **note_tag(self.notes[str(cell)])}
 
 
 def publish_benchmark(
@@ -69,29 +56,23 @@ def publish_benchmark(
 
     Repeat it freely. What MLflow raises passes through; `patience.py` makes a TrackingError of it.
 
-    Args:
-        tracking: `models` says which cells' models are logged.
-        records: Every cell of the benchmark.
-        notes: What to say of them.
-        advance: Called with 1 after each cell.
+    `advance` is called with 1 after each cell.
 
     Raises:
         BackbenchError: the address is wrong, or a file of a model is missing.
     """
     connection = Connection(tracking)
-    writer = CellWriter(connection)
-    run_ids = {
-        record.cell: writer.write(finished_cell(record, notes.tags_of(record.cell), cell_files(record.cell)))
-        for record in records
-    }
+    writer, run_ids = CellWriter(connection), {}
+    for record in records:
+        cell = finished_cell(record, notes.tags[str(record.cell)], cell_files(record.cell))
+        run_ids[cell.name] = writer.write(cell)
     with where_offered("taking the marks of an earlier comparison from its runs", connection.uri_shown):
         _remove_marks(connection, run_ids.values())
     with where_offered("models", connection.uri_shown):
         for record in records:
-            if tracking.models == "every_cell" or (
-                tracking.models == "champion" and str(record.cell) == notes.champion
-            ):
-                _publish_model(connection, run_ids[record.cell], record, notes)
+            name = str(record.cell)
+            if tracking.models == "every_cell" or (tracking.models == "champion" and name == notes.champion):
+                _publish_model(connection, run_ids[name], record, notes)
             advance(1)
     _publish_comparison(connection, records, notes)
 
@@ -122,8 +103,8 @@ def example_images() -> np.ndarray:
 def _remove_marks(connection: Connection, current: Collection[str]) -> None:
     """Take what an earlier comparison said from the runs that this one does not speak of."""
     for run in connection.search({KIND: "cell"}):
-        outdated = {OUTDATED_MARK} if run.info.run_id in current else {OUTDATED_MARK, *MARKS}
-        for name in outdated & run.data.tags.keys():
+        marks = {OUTDATED} if run.info.run_id in current else {OUTDATED, RANK, TEST_RANK, CHAMPION, DIFFERS_FROM_CHOSEN}
+        for name in marks & run.data.tags.keys():
             connection.client.delete_tag(run.info.run_id, name)
 
 
@@ -135,21 +116,16 @@ def _publish_model(connection: Connection, run_id: str, record: CellRecord, note
 
 
 def _publish_comparison(connection: Connection, records: Sequence[CellRecord], notes: RunNotes) -> None:
-    client, of = connection.client, records[0].best
-    identity = {
-        KIND: "comparison",
-        RESULTS_DIGEST: fingerprint(sorted(map(results_digest, records)), notes.metrics),
-    }
+    client, of = connection.client, finished_cell(records[0]).parameters
+    digest = fingerprint(sorted(map(results_digest, records)), notes.metrics)
+    identity, note = {KIND: "comparison", RESULTS_DIGEST: digest}, note_tag(notes.overview)
     found = connection.search(identity)
-    name = f"comparison {of.configuration['dataset']['name']}"
-    run = found[0] if found else connection.create(name, {**identity, **code_tags()})
-    said = {"backbench.champion_cell": notes.champion, **note_tag(notes.overview)}
-    connection.log(run, metrics=notes.metrics, tags=said)
-    connection.log_dataset(run, dataset_input(cell_parameters(of.configuration, of.digests)))
+    run = found[0] if found else connection.create(f"comparison {of['dataset']['name']}", {**identity, **code_tags()})
+    connection.log(run, metrics=notes.metrics, tags={"backbench.champion_cell": notes.champion, **note})
+    connection.log_dataset(run, dataset_input(of))
     connection.attach(run, comparison_files())
     client.set_terminated(run.info.run_id)
     with where_offered("the note of the MLflow experiment", connection.uri_shown):
         # The kind lets the UI show what is for models that train.
-        about = {**note_tag(notes.overview), "mlflow.experimentKind": "custom_model_development"}
-        for tag, value in about.items():
+        for tag, value in {**note, "mlflow.experimentKind": "custom_model_development"}.items():
             client.set_experiment_tag(connection.experiment_id, tag, value)

@@ -49,7 +49,7 @@ def status_of(error: BaseException) -> int | None:
     return None
 
 
-def is_away(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Say whether the same call may succeed later: no connection, a server's own fault, a locked database."""
     from sqlalchemy.exc import InterfaceError, OperationalError
 

@@ -22,12 +22,7 @@ def registered_name(experiment: str) -> str:
 def register_champion(connection: Connection, run_id: str, model_id: str, results_digest: str, card: str) -> None:
     """Give the alias `champion` to a logged model, registering it where its results are new.
 
-    Args:
-        connection: To the MLflow experiment that the registered model is named after.
-        run_id: The chosen cell's run.
-        model_id: The model that this run logged.
-        results_digest: Names what the chosen cell found.
-        card: Markdown; becomes the version's description.
+    `results_digest` names what the chosen cell found; `card` (Markdown) becomes the version's description.
     """
     client, name = connection.client, registered_name(connection.experiment)
     registered = _registered_model(client, name)

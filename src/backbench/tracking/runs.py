@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from backbench.results.fingerprints import fingerprint
 from backbench.results.records import CellRecord, EpochRecord, SeedRecord, TrialRecord, results_digest
@@ -22,9 +22,9 @@ MAX_NOTE_CHARACTERS = 5000
 
 @dataclass(frozen=True, kw_only=True)
 class Child:
-    """A trial or a seed below its cell's run; `kind` says which, `index` is the trial's number or the seed itself."""
+    """A run below its cell's; `kind` is trial or seed, `index` the trial's number or the seed itself."""
 
-    kind: Literal["trial", "seed"]
+    kind: str
     index: int
     parameters: Mapping[str, Any]
     metrics: Mapping[str, float]
@@ -35,11 +35,6 @@ class Child:
         """As the UI lists it: `trial 3 lr 7.3e-05`, `seed 0`."""
         rate = self.parameters.get("learning_rate")
         return f"{self.kind} {self.index}" if rate is None else f"{self.kind} {self.index} lr {rate:.1e}"
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """What its run is labelled with."""
-        return {KIND: self.kind, f"backbench.{self.kind}": str(self.index)}
 
     @property
     def curves(self) -> dict[str, list[tuple[int, float]]]:
@@ -57,7 +52,7 @@ class Child:
 
 @dataclass(frozen=True, kw_only=True)
 class CellRun:
-    """A cell; `key` names its inputs.
+    """A cell; `key` names its inputs, `parameters` are its resolved configuration and `digests` of data and weights.
 
     `results_digest` names all that it found, and is None while it computes: then `children` are those to be added.
     `files` are artifacts by folder.
@@ -74,44 +69,40 @@ class CellRun:
 
 
 def begun_cell(cell: Cell, cell_key: str, configuration: Mapping[str, Any], digests: Mapping[str, str]) -> CellRun:
-    """Spell a cell that computes, from its resolved configuration and the digests of data and weights."""
+    """Spell a cell that computes."""
     tags = {"backbench.backbone": cell.backbone, "backbench.strategy": cell.strategy}
-    return CellRun(key=cell_key, name=str(cell), parameters=cell_parameters(configuration, digests), tags=tags)
+    parameters = {**configuration, "digests": dict(digests)}
+    return CellRun(key=cell_key, name=str(cell), parameters=parameters, tags={**tags, **weights_tags(parameters)})
 
 
 def finished_cell(
     record: CellRecord, tags: Mapping[str, str] | None = None, files: Mapping[str, Sequence[Path]] | None = None
 ) -> CellRun:
-    """Spell a finished cell: the choice, the size, mean and standard deviation over seeds, every trial and seed."""
-    best, metrics = record.best, record.metrics
+    """Spell a finished cell, every trial and seed, with what else is to be said of it."""
+    best = record.best
     begun = begun_cell(record.cell, best.cell_key, best.configuration, best.digests)
-    own = {"backbench.boundary": metrics.boundary, "backbench.learning_rate_at_edge": best.learning_rate_at_edge}
+    own = {"backbench.boundary": record.metrics.boundary, "backbench.learning_rate_at_edge": best.learning_rate_at_edge}
     return replace(
         begun,
         tags={**begun.tags, **own, **(tags or {})},
-        children=[*map(trial_run, record.trials), *map(seed_run, record.seeds)],
+        children=[*map(child_of, record.trials), *map(child_of, record.seeds)],
         metrics=cell_metrics(record),
         files=files or {},
         results_digest=results_digest(record),
     )
 
 
-def trial_run(trial: TrialRecord) -> Child:
-    """Spell a finished trial."""
-    return Child(
-        kind="trial", index=trial.index, parameters=trial.parameters, metrics=trial.metrics, history=trial.history
-    )
-
-
-def seed_run(seed: SeedRecord) -> Child:
-    """Spell a final model."""
-    return Child(
-        kind="seed", index=seed.seed, parameters={"seed": seed.seed}, metrics=seed.metrics, history=seed.history
-    )
+def child_of(record: TrialRecord | SeedRecord) -> Child:
+    """Spell a finished trial or a final model."""
+    if isinstance(record, TrialRecord):
+        kind, index, parameters = "trial", record.index, record.parameters
+    else:
+        kind, index, parameters = "seed", record.seed, {"seed": record.seed}
+    return Child(kind=kind, index=index, parameters=parameters, metrics=record.metrics, history=record.history)
 
 
 def cell_metrics(record: CellRecord) -> dict[str, float]:
-    """Gather the numbers of a finished cell."""
+    """Gather the choice, the size, and mean and standard deviation over seeds."""
     metrics = record.metrics
     return {
         "learning_rate": record.best.choice.learning_rate,
@@ -121,11 +112,6 @@ def cell_metrics(record: CellRecord) -> dict[str, float]:
         **{f"{name}_mean": value for name, value in metrics.mean.items()},
         **{f"{name}_sd": value for name, value in metrics.sd.items() if value is not None},
     }
-
-
-def cell_parameters(configuration: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
-    """Put the resolved configuration and the digests of data and weights together."""
-    return {**configuration, "digests": dict(digests)}
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -154,38 +140,28 @@ def code_tags() -> dict[str, str]:
 
 
 def weights_tags(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Name the weights of a cell, for its run and its children: digests of values and file, licence and source.
-
-    Args:
-        parameters: As `cell_parameters` makes them; without `weights` there is nothing to name.
-    """
+    """Name the weights of a `CellRun`, where it has any: digests of values and file, licence and source."""
     weights, backbone = parameters.get("weights"), parameters.get("backbone", {})
     if not isinstance(weights, Mapping):
         return {}
     of_kind = {"published": backbone.get("pretrained"), "formula": backbone.get("formula"), "file": weights}
     origin, is_random = of_kind.get(weights["name"]) or {}, weights["name"] == "random"
+    otherwise = f"random values of seed {weights.get('seed')}" if is_random else "a file"
     digests = parameters.get("digests", {})
     tags = {
         "weights_digest": digests.get("weights"),
         "weights_sha256": digests.get("weights_file"),
         "weights_licence": origin.get("licence") or ("none" if is_random else "not stated"),
-        "weights_source": origin.get("url")
-        or origin.get("file")
-        or (f"random values of seed {weights.get('seed')}" if is_random else "a file"),
+        "weights_source": origin.get("url") or origin.get("file") or otherwise,
     }
     return {f"backbench.{name}": value for name, value in tags.items() if value}
 
 
 def dataset_input(parameters: Mapping[str, Any]) -> dict[str, str] | None:
-    """Name the data set of a run whose parameters hold `dataset.name` and `digests.data`, else None.
-
-    Returns:
-        `name`, `digest` (MLflow takes 36 characters), `source_type` and `source` (JSON, with the whole digest).
-    """
-    dataset, digest = parameters.get("dataset"), parameters.get("digests", {}).get("data")
-    name = dataset.get("name") if isinstance(dataset, Mapping) else dataset
+    """Name the data set of a `CellRun` as MLflow's `Dataset` takes it, with the whole digest in `source`, or None."""
+    name, digest = parameters.get("dataset", {}).get("name"), parameters.get("digests", {}).get("data")
     if not name or not digest:
         return None
     source = json.dumps({"path": paths.DATASET.as_posix(), "digest": digest})
     short = str(digest)[:MAX_DATASET_DIGEST_CHARACTERS]
-    return {"name": str(name), "digest": short, "source_type": "local", "source": source}
+    return {"name": name, "digest": short, "source_type": "local", "source": source}

@@ -42,14 +42,10 @@ def folder_refusal(uri: str) -> str | None:
 def unreachable_artifacts(uri: str, location: str) -> str | None:
     """Say what to do where a server hands out a folder of its own that is none on this machine, or return None.
 
-    Args:
-        uri: Of the store.
-        location: Where the artifacts of an MLflow experiment go, as the store says.
+    `location` is where the artifacts of an MLflow experiment go, as the store says.
     """
-    if not uri.startswith(("http://", "https://")):
-        return None
     parts = urlsplit(location)
-    if parts.scheme not in ("", "file"):
+    if not uri.startswith(("http://", "https://")) or parts.scheme not in ("", "file"):
         return None
     folder = Path(unquote(parts.path))
     # MLflow would make the folder, here, where the server never looks.
