@@ -3,7 +3,7 @@
 Every call may be repeated: what the store holds already is found by its tags and not written twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 CELL_KEY, CELL_NAME, PARENT = "backbench.cell_key", "backbench.cell", "mlflow.parentRunId"
-OUTCOME_DIGEST = "backbench.outcome_digest"
+OUTCOME_DIGEST, SUPERSEDED_BY = "backbench.outcome_digest", "backbench.superseded_by"
 RUNNING, FINISHED = "RUNNING", "FINISHED"
 # In place of a commit: files do not say which code wrote them.
 FROM_RESULTS = {"backbench.recorded": "from results"}
@@ -58,7 +58,7 @@ class CellWriter:
         self._connection.attach(run, cell.files)
         others = self._write_children(run, cell, code)
         if is_finished:
-            self._connection.supersede(others, run)
+            self._supersede(others, run)
         if is_finished and run.info.status == RUNNING:
             self._finish(run, cell)
         return str(run.info.run_id)
@@ -98,7 +98,7 @@ class CellWriter:
             own = {KIND: child.kind, f"backbench.{child.kind}": str(child.index), OUTCOME_DIGEST: child.outcome}
             run = agreeing[0] if agreeing else self._connection.create(child.name, {**shared, **own})
             self._complete(run, child)
-            self._connection.supersede((older for older in there if older not in agreeing), run)
+            self._supersede((older for older in there if older not in agreeing), run)
         return list(chain.from_iterable(below.values()))
 
     def _children(self, parent: "Run") -> "dict[tuple[str, str], list[Run]]":
@@ -123,4 +123,9 @@ class CellWriter:
         # What a process left that was killed while it finished a parent.
         for half in self._connection.search({CELL_KEY: cell.key}, status=RUNNING):
             if RESULTS_DIGEST in half.data.tags:
-                self._connection.supersede([*chain.from_iterable(self._children(half).values()), half], run)
+                self._supersede([*chain.from_iterable(self._children(half).values()), half], run)
+
+    def _supersede(self, runs: "Iterable[Run]", successor: "Run") -> None:
+        for run in runs:
+            self._client.set_tag(run.info.run_id, SUPERSEDED_BY, successor.info.run_id)
+            self._client.delete_run(run.info.run_id)

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 METRICS_PER_BATCH = 800
 PARAMETERS_PER_BATCH = 100
-FILE_DIGEST, SUPERSEDED_BY = "backbench.sha256", "backbench.superseded_by"
+FILE_DIGEST = "backbench.sha256"
 MAX_RUNS = 50_000
 # A call to a server that is away fails soon: whoever calls knows better when to call again.
 SETTINGS = {
@@ -150,12 +150,6 @@ class Connection:
                 if there.get(path.name) != path.stat().st_size or run.data.tags.get(tag) != digest:
                     self.client.log_artifact(run.info.run_id, str(path), folder or None)
                     self.client.set_tag(run.info.run_id, tag, digest)
-
-    def supersede(self, runs: Iterable["Run"], successor: "Run") -> None:
-        """Put runs into MLflow's trash, tagged with the id of the run that is valid in their place."""
-        for run in runs:
-            self.client.set_tag(run.info.run_id, SUPERSEDED_BY, successor.info.run_id)
-            self.client.delete_run(run.info.run_id)
 
 
 def metric_points(
