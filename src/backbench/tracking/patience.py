@@ -34,12 +34,12 @@ def twice(action: Callable[[], Returned], uri_shown: str) -> Returned:
 
 
 def until_back(
-    action: Callable[[], Returned],
+    action: Callable[[], object],
     uri_shown: str,
     *,
     wait: Callable[[float], object] = time.sleep,
     patience_seconds: float = math.inf,
-) -> Returned:
+) -> None:
     """Call an action as `twice` does until the store is there; print when it goes away, and when it is back.
 
     StoreAwayError is raised when so many seconds have passed, or where `wait` returns something true.
@@ -47,7 +47,7 @@ def until_back(
     deadline, is_away = time.monotonic() + patience_seconds, False
     for seconds in chain(PAUSES_SECONDS, repeat(PAUSES_SECONDS[-1])):
         try:
-            done = twice(action, uri_shown)
+            twice(action, uri_shown)
         except StoreAwayError as error:
             if not is_away:
                 print(f"the MLflow store is away; trying again now and then. {error}", flush=True)
@@ -57,8 +57,7 @@ def until_back(
         else:
             if is_away:
                 print("the MLflow store is back", flush=True)
-            return done
-    raise AssertionError("pauses never end")
+            return
 
 
 @contextmanager
