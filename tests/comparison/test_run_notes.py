@@ -8,8 +8,8 @@ import pytest
 from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.ranking import rank, read_leaderboard
-from backbench.comparison.run_notes import cell_note, cell_tags, findings, model_card, overview, recalls
-from backbench.tracking.runs import MAX_NOTE_CHARACTERS, bounded
+from backbench.comparison.run_notes import cell_note, cell_tags, model_card, overview, recalls, run_notes
+from backbench.tracking.runs import MAX_NOTE_CHARACTERS, NOTE
 from tests.comparison.test_answering import LOCAL
 from tests.support.finished_benchmark import (
     CLASSES,
@@ -19,7 +19,7 @@ from tests.support.finished_benchmark import (
     write_cell,
     write_pixels,
 )
-from tests.tracking.test_publishing import DESCRIPTION
+from tests.support.mlflow_store import DESCRIPTION
 
 
 @pytest.fixture
@@ -51,22 +51,22 @@ def test_what_does_not_differ_significantly_is_said(leaderboard: Leaderboard) ->
     assert "vgg16_slim-fine_tuning: no significant difference (95 % interval -0.033 to +0.033)" in note
     assert "Rank 1 of 3 by validation loss, 1 by test accuracy: chosen." in cell_note(found.entries[0], found)
     assert cell_tags(found.entries[1], is_champion=False) == {
-        "rank": "2",
-        "test_rank": "2",
-        "champion": "false",
-        "differs_from_chosen": "false",
+        "backbench.rank": "2",
+        "backbench.test_rank": "2",
+        "backbench.champion": "false",
+        "backbench.differs_from_chosen": "false",
     }
 
 
 def test_a_cell_above_the_chosen_on_test_is_no_champion(leaderboard: Leaderboard) -> None:
     write_cell(cells()[0], 1.0, seed=0, val_accuracy=0.5)
     won = read_leaderboard(cells())
-    said = findings(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
+    said = run_notes(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
     assert said is not None
     assert said.champion == "vgg16_slim-fine_tuning"
-    assert said.tags["resnet50_slim-feature_extraction"]["test_rank"] == "1"
-    assert said.tags["resnet50_slim-feature_extraction"]["champion"] == "false"
-    note = said.notes["resnet50_slim-feature_extraction"]
+    assert said.tags["resnet50_slim-feature_extraction"]["backbench.test_rank"] == "1"
+    assert said.tags["resnet50_slim-feature_extraction"]["backbench.champion"] == "false"
+    note = said.tags["resnet50_slim-feature_extraction"][NOTE]
     assert "beside the chosen, vgg16_slim-fine_tuning: a significant difference (95 % interval +0.0" in note
     assert said.metrics == {
         "chosen_val_loss_mean": won.chosen.row.val_loss_mean,
@@ -79,12 +79,12 @@ def test_the_champion_is_the_chosen_cell_even_behind_the_pixels(leaderboard: Lea
     write_pixels(1.0)
     won = read_leaderboard(cells())
     assert won.chosen.row.is_baseline
-    said = findings(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
+    said = run_notes(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
     assert said is not None
     assert said.champion == "vgg16_slim-fine_tuning"
-    assert said.tags["vgg16_slim-fine_tuning"]["champion"] == "true"
+    assert said.tags["vgg16_slim-fine_tuning"]["backbench.champion"] == "true"
     only_pixels = replace(leaderboard, entries=(leaderboard.baseline,))
-    assert findings(only_pixels, "So.", dataset=DESCRIPTION, model_name="x") is None
+    assert run_notes(only_pixels, "So.", dataset=DESCRIPTION, model_name="x") is None
 
 
 def test_note_card_and_table_say_first_which_class_the_accuracy_hides(
@@ -107,7 +107,6 @@ def test_the_overview_begins_with_the_answer_and_stays_small(leaderboard: Leader
     assert "\n\n|  | backbone | strategy | val loss | test accuracy | 95 % interval | learning rate |\n|---|" in shown
     assert shown.endswith("180 more are in `leaderboard.csv`.")
     assert len(shown) < MAX_NOTE_CHARACTERS
-    assert len(bounded("x" * 9000)) == MAX_NOTE_CHARACTERS
 
 
 def test_the_model_card_names_data_weights_recalls_limits_and_how_to_load(leaderboard: Leaderboard) -> None:

@@ -17,7 +17,7 @@ from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from backbench.tracking.logbook import Logbook
+from backbench.tracking.background_tracker import BackgroundTracker
 from tests.pipelines.test_cell import Killed, cell_config_for, run
 from tests.support.clock import Clock, stopped
 
@@ -56,8 +56,8 @@ def costly(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Costly:
     made = Costly(monkeypatch, clock)
     made.make(Adapter, "fit", FIT_SECONDS)
     made.make(StoreWriter, "append", ROWS_SECONDS)
-    for name in ("begin_cell", "log_trial", "log_seed", "publish", "__exit__"):
-        monkeypatch.setattr(Logbook, name, _waiting(getattr(Logbook, name), clock))
+    for name in ("__init__", "add", "write", "__exit__"):
+        monkeypatch.setattr(BackgroundTracker, name, _waiting(getattr(BackgroundTracker, name), clock))
     return made
 
 

@@ -21,7 +21,8 @@ from backbench.results.result_files import write_best, write_history, write_metr
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.paths import Cell
-from backbench.tracking.tracking import Tracker
+from backbench.tracking.connection import Connection
+from backbench.tracking.patience import twice
 
 CLASSES = ("zero", "één", "<three>")
 # As in a public set of textile pictures: half of them show no fault.
@@ -322,6 +323,6 @@ def fresh_store() -> bytes:
     """An MLflow store made by two threads that meet in it; making one takes seconds, so tests copy it."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as threads:
         config = TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db", experiment="met")
-        list(threads.map(Tracker, [config, config]))
+        list(threads.map(lambda _: twice(lambda: Connection(config), config.uri), range(2)))
         assert sorted(path.name for path in Path(folder).iterdir()) == ["mlartifacts", "mlflow.db"]
         return (Path(folder) / "mlflow.db").read_bytes()

@@ -6,14 +6,14 @@ from typing import Any
 from backbench.comparison.answering import RULE, class_warning, rule
 from backbench.comparison.class_recalls import ClassRecalls
 from backbench.comparison.leaderboard import Entry, Leaderboard, Row
-from backbench.tracking.publishing import Findings
-from backbench.tracking.runs import cell_parameters, weights_tags
+from backbench.tracking.publishing import CHAMPION, DIFFERS_FROM_CHOSEN, RANK, TEST_RANK, RunNotes
+from backbench.tracking.runs import finished_cell, note_tag
 
 MAX_ROWS = 20
 MAX_CLASSES = 20
 
 
-def findings(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any], model_name: str) -> Findings | None:
+def run_notes(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any], model_name: str) -> RunNotes | None:
     """Gather what MLflow is told of a comparison; None where nothing but the pixels was compared.
 
     Args:
@@ -26,10 +26,15 @@ def findings(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any
     if champion is None:
         return None
     cells = [entry for entry in leaderboard.entries if entry.record is not None]
-    return Findings(
+    return RunNotes(
         overview=overview(answer, leaderboard),
-        notes={entry.row.name: cell_note(entry, leaderboard) for entry in cells},
-        tags={entry.row.name: cell_tags(entry, is_champion=entry is champion) for entry in cells},
+        tags={
+            entry.row.name: {
+                **cell_tags(entry, is_champion=entry is champion),
+                **note_tag(cell_note(entry, leaderboard)),
+            }
+            for entry in cells
+        },
         metrics={
             "chosen_val_loss_mean": champion.row.val_loss_mean,
             "chosen_test_accuracy_mean": champion.row.test_accuracy_mean,
@@ -48,10 +53,10 @@ def chosen_cell(leaderboard: Leaderboard) -> Entry | None:
 def cell_tags(entry: Entry, *, is_champion: bool) -> dict[str, str]:
     """Name what runs are searched by, beside backbone and strategy, which they carry from their beginning."""
     return {
-        "rank": str(entry.row.rank),
-        "test_rank": str(entry.row.test_rank),
-        "champion": str(is_champion).lower(),
-        "differs_from_chosen": str(entry.row.differs_from_chosen).lower(),
+        RANK: str(entry.row.rank),
+        TEST_RANK: str(entry.row.test_rank),
+        CHAMPION: str(is_champion).lower(),
+        DIFFERS_FROM_CHOSEN: str(entry.row.differs_from_chosen).lower(),
     }
 
 
@@ -92,7 +97,7 @@ def model_card(entry: Entry, leaderboard: Leaderboard, *, dataset: Mapping[str, 
     row, record = entry.row, entry.record
     assert record is not None
     best = record.best
-    weights = weights_tags(cell_parameters(best.configuration, best.digests))
+    tags = finished_cell(record).tags
     counts = {split: sum(of_class.values()) for split, of_class in dataset["counts"].items()}
     classes = [str(name) for name in dataset["classes"]]
     return "\n".join(
@@ -107,8 +112,8 @@ def model_card(entry: Entry, leaderboard: Leaderboard, *, dataset: Mapping[str, 
             f"- **Test accuracy**: {row.accuracy_text} over {row.num_seeds} seeds, 95 % interval {row.interval_text}. "
             f"{_standing(entry, leaderboard)}",
             f"- **Recall by class**: {recalls(entry.recalls)}.",
-            f"- **Pretrained weights**: {row.weights}, from {weights.get('backbench.weights_source', 'unknown')}; "
-            f"licence {weights.get('backbench.weights_licence', 'not stated')}; SHA-256 of the values "
+            f"- **Pretrained weights**: {row.weights}, from {tags.get('backbench.weights_source', 'unknown')}; "
+            f"licence {tags.get('backbench.weights_licence', 'not stated')}; SHA-256 of the values "
             f"`{best.digests.get('weights')}`.",
             "- **Limits**: measured on images like those it was trained on, and on no others; the interval covers the "
             "sampling of test images and seeds, not of training sets; its probabilities are not calibrated; an image "

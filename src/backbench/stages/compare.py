@@ -12,7 +12,7 @@ from backbench.comparison.costs import read_costs
 from backbench.comparison.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
 from backbench.comparison.leaderboard import COLUMNS, Leaderboard, cells_of
 from backbench.comparison.ranking import read_leaderboard
-from backbench.comparison.run_notes import findings, verbatim
+from backbench.comparison.run_notes import run_notes, verbatim
 from backbench.config.config import BenchmarkConfig, TrackingConfig
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
 from backbench.data.file_formats import read_array, read_csv, read_json, write_csv, write_json
@@ -25,9 +25,10 @@ from backbench.runtime.atomic_files import put_folder_in_place, write_text
 from backbench.runtime.console import progress_bar
 from backbench.runtime.environment import look_around
 from backbench.runtime.errors import TrackingError
-from backbench.tracking.mlflow_outage import patience, until_back
-from backbench.tracking.mlflow_registry import registered_name
+from backbench.tracking.patience import until_back
 from backbench.tracking.publishing import publish_benchmark
+from backbench.tracking.registry import registered_name
+from backbench.tracking.store_address import store_shown
 
 
 def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mapping[str, str] | None = None) -> str:
@@ -101,15 +102,15 @@ def _write_report(page: str) -> None:
 def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig) -> None:
     records = [entry.record for entry in leaderboard.entries if entry.record is not None]
     model_name = registered_name(tracking.experiment)
-    said = findings(leaderboard, answer(leaderboard, verbatim), dataset=card.content, model_name=model_name)
-    if said is None:
+    notes = run_notes(leaderboard, answer(leaderboard, verbatim), dataset=card.content, model_name=model_name)
+    if notes is None:
         return
 
     def publish() -> None:
         with progress_bar("publish to MLflow", len(records), "cells") as advance:
-            publish_benchmark(tracking, records, said, advance)
+            publish_benchmark(tracking, records, notes, advance)
 
     try:
-        until_back(publish, patience(tracking.patience_seconds))
+        until_back(publish, store_shown(tracking.uri), patience_seconds=tracking.patience_seconds)
     except TrackingError as error:
         raise type(error)(f"{error}; results and report are written, `make report` publishes them") from error
