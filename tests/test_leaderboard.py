@@ -1,6 +1,7 @@
 """What a leaderboard is made of."""
 
-from backbench.comparison.leaderboard import COLUMNS, cells_of
+from backbench.comparison.leaderboard import cells_of
+from backbench.comparison.tables import LEADERBOARD
 from tests.finished_benchmark import BACKBONES, STRATEGIES, cells
 
 
@@ -9,7 +10,7 @@ def test_cells_come_from_the_configuration_in_its_order() -> None:
 
 
 def test_columns_are_those_of_the_contract() -> None:
-    assert ",".join(COLUMNS) == (
+    assert ",".join(LEADERBOARD) == (
         "rank,test_rank,backbone,strategy,weights,val_loss_mean,val_accuracy_mean,differs_from_chosen,"
         "test_accuracy_mean,test_accuracy_sd,test_accuracy_low,test_accuracy_high,test_balanced_accuracy_mean,"
         "test_macro_f1_mean,test_top_5_accuracy_mean,test_macro_auroc_mean,test_log_loss_mean,"

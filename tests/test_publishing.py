@@ -92,7 +92,7 @@ def publish(tracking: TrackingConfig) -> Leaderboard:
     leaderboard = read_leaderboard(cells())
     said = findings(leaderboard, "It is so.", dataset=DESCRIPTION, model_name="synthetic")
     assert said is not None
-    publish_benchmark(tracking, [each.record for each in leaderboard.entries if each.record is not None], said)
+    publish_benchmark(tracking, [record for _, record in leaderboard.cells], said)
     return leaderboard
 
 

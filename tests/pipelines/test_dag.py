@@ -70,6 +70,7 @@ NO_RESULT = {
             "tracking.runs",
             "tracking.publishing",
             "comparison.run_notes",
+            "runtime.markdown",
             "export.model_code",
             "tracking.mlflow_annotations",
         ),

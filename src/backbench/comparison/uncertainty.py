@@ -42,7 +42,7 @@ class PairedComparison:
     adjusted_p_value: float
 
     @property
-    def is_shown(self) -> bool:
+    def is_significant(self) -> bool:
         return self.adjusted_p_value < SIGNIFICANCE
 
 
@@ -134,7 +134,7 @@ def may_be_best(numbers: Mapping[str, Resampled]) -> set[str]:
     return {
         name
         for name, of_name in pairs.items()
-        if not any(each.is_shown and each.difference.estimate < 0 for each in of_name)
+        if not any(each.is_significant and each.difference.estimate < 0 for each in of_name)
     }
 
 

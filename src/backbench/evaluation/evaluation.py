@@ -1,6 +1,7 @@
 """From logits to probabilities, predictions and metrics."""
 
 import numpy as np
+from scipy.special import softmax
 
 from backbench.evaluation.calibration import fit_temperature, scaled
 from backbench.evaluation.metrics import classification_metrics, expected_calibration_error
@@ -8,8 +9,7 @@ from backbench.evaluation.metrics import classification_metrics, expected_calibr
 
 def probabilities_of(logits: np.ndarray) -> np.ndarray:
     """Return the softmax of logits `(num_examples, num_classes)`, as float32 of the same shape."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
+    return np.asarray(softmax(logits.astype(np.float64), axis=1), dtype=np.float32)
 
 
 def evaluate(

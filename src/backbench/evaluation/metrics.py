@@ -2,13 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    confusion_matrix,
-    f1_score,
-    log_loss,
-    recall_score,
-    roc_auc_score,
-)
+from sklearn.metrics import f1_score, log_loss, recall_score, roc_auc_score
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -117,21 +111,3 @@ def expected_calibration_error(probabilities: Floats, labels: Ints, *, num_bins:
     bins = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
     gaps = np.bincount(bins, weights=correct - confidence, minlength=num_bins)
     return float(np.abs(gaps).sum() / len(labels))
-
-
-def confusion(probabilities: Floats, labels: Ints) -> NDArray[np.int64]:
-    """Count images by true class (row) and predicted class (column).
-
-    Args:
-        probabilities: float `(n, num_classes)`.
-        labels: int `(n,)`.
-
-    Returns:
-        int64 `(num_classes, num_classes)`.
-
-    Raises:
-        ValueError: shapes or labels do not fit, or a probability is not finite.
-    """
-    exact = _checked(probabilities, labels)
-    classes = np.arange(exact.shape[1])
-    return np.asarray(confusion_matrix(labels, exact.argmax(axis=1), labels=classes), dtype=np.int64)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
-from backbench.report.vega import ACCENT, CONFIG, SECOND, Spec, digits
+from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, digits, static_svg
 from backbench.results.records import PRUNED, CellRecord
 
 SWEEP_FIELDS = ("trial", "learning rate", "weight decay", "val accuracy", "val loss", "epochs", "state")
@@ -76,6 +77,8 @@ def curves_spec() -> Spec:
 
 # A picture per cell of more classes could not be read, and many of them would make the page heavy.
 MAX_CLASSES = 20
+# Of the chosen alone there may be more, and few are numbered.
+MAX_CHOSEN_CLASSES, MAX_NUMBERED_CLASSES = 60, 12
 SMALLEST_SHARE = 0.005
 
 
@@ -87,7 +90,7 @@ def confusion_spec(classes: Sequence[str]) -> Spec:
         ticks = {"ticks": False, "domain": False, "labelLimit": 80, "title": name, **labels}
         return {"field": name, "type": "nominal", "scale": {"domain": list(classes)}, "axis": ticks}
 
-    tooltip = [{"field": name, "type": "nominal"} for name in ("true", "predicted", "share")]
+    opacity = {"field": "share", "type": "quantitative", "scale": {"domain": [0, 1], "range": [0.08, 0.9]}}
     return {
         "config": CONFIG,
         "width": "container",
@@ -96,15 +99,42 @@ def confusion_spec(classes: Sequence[str]) -> Spec:
         "encoding": {
             "x": axis("predicted"),
             "y": axis("true"),
-            "opacity": {
-                "field": "share",
-                "type": "quantitative",
-                "scale": {"domain": [0, 1], "range": [0.08, 0.9]},
-                "legend": None,
-            },
-            "tooltip": tooltip,
+            "opacity": {**opacity, "legend": None},
+            "tooltip": [{"field": name, "type": "nominal"} for name in ("true", "predicted", "share")],
         },
     }
+
+
+def confusion_picture(share: NDArray[np.float64], classes: Sequence[str]) -> Markup | None:
+    """Draw the share of each true class (row) that is predicted as each class (column).
+
+    Args:
+        share: float64 `(num_classes, num_classes)`; rows sum to 1, or to 0 where a class has no test image.
+        classes: Names in the order of the labels.
+
+    Returns:
+        The picture, or None where there are more classes than a picture shows.
+    """
+    if len(classes) > MAX_CHOSEN_CLASSES:
+        return None
+    spec = confusion_spec(classes)
+    encoding = spec.pop("encoding")
+    layers = [{"mark": {**spec.pop("mark"), "aria": False}, "encoding": encoding}]
+    if len(classes) <= MAX_NUMBERED_CLASSES:
+        place = {"x": encoding["x"], "y": encoding["y"]}
+        layers.append({"mark": {"type": "text", "color": INK}, "encoding": {**place, "text": {"field": "text"}}})
+    side = max(320, 14 * len(classes))
+    text = f"Confusion of {len(classes)} classes; mean recall {np.diag(share).mean():.3f}"
+    values = [
+        {
+            "true": classes[true],
+            "predicted": classes[predicted],
+            "share": float(share[true, predicted]),
+            "text": f"{share[true, predicted]:.2f}".lstrip("0") if share[true, predicted] >= SMALLEST_SHARE else "",
+        }
+        for true, predicted in np.argwhere(share > 0)
+    ]
+    return static_svg({**spec, "description": text, "width": side, "height": side, "layer": layers}, values)
 
 
 def cell_data(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:

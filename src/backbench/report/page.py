@@ -1,6 +1,6 @@
 """The HTML page: one self-contained file, the answer first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,26 @@ from omegaconf import OmegaConf
 from backbench.comparison.answering import answer, called, rule
 from backbench.comparison.choosing import recommendations
 from backbench.comparison.class_recalls import UNEVEN
-from backbench.comparison.costs import MeasuredCost
-from backbench.comparison.findings import strategy_effects, transferability
-from backbench.comparison.leaderboard import Entry, Leaderboard
-from backbench.report import costing, mistakes
-from backbench.report.cell_charts import MAX_CLASSES, SWEEP_FIELDS, cell_data, confusion_spec, curves_spec, sweep_spec
-from backbench.report.columns import leaderboard_table
+from backbench.comparison.conclusions import strategy_effects
+from backbench.comparison.leaderboard import Leaderboard, Row
+from backbench.comparison.predicted_ranks import transferability
+from backbench.report import mistakes
+from backbench.report.cell_charts import (
+    MAX_CLASSES,
+    SWEEP_FIELDS,
+    cell_data,
+    confusion_picture,
+    confusion_spec,
+    curves_spec,
+    sweep_spec,
+)
+from backbench.report.columns import leaderboard_table, missing
 from backbench.report.data_card import MAX_REJECTED, DataCard
-from backbench.report.foretelling import agreement, foretold_rows
 from backbench.report.images import data_uri
-from backbench.report.pareto_chart import pareto_points, pareto_spec
-from backbench.report.pictures import MAX_DRAWN_ROWS, accuracy_picture, confusion_picture, effects_picture
+from backbench.report.interval_charts import MAX_DRAWN_ROWS, accuracy_picture, effects_picture
+from backbench.report.pareto_chart import axes_of, pareto_points, pareto_spec
 from backbench.report.vega import json_in_html, static_svg, vega_bundle
+from backbench.results.records import CellRecord
 from backbench.runtime.environment import Environment
 
 FOLDER = Path(__file__).parent
@@ -32,21 +40,18 @@ MAX_SAMPLES = 24
 MAX_RECALLS = 12
 
 
-def render_page(
-    leaderboard: Leaderboard, data: DataCard, *, costs: Mapping[str, MeasuredCost], environment: Environment
-) -> str:
+def render_page(leaderboard: Leaderboard, data: DataCard, environment: Environment) -> str:
     """Render the report: nothing is loaded from anywhere, and the same results give the same text.
 
     Args:
-        leaderboard: Every row, with what it was made of.
+        leaderboard: Every row, with what it was made of and what was measured of it on a machine.
         data: The images that it was measured on.
-        costs: What was measured of each row on a machine, by the row's name; rows may be missing.
         environment: What this process runs with.
     """
-    axes = costing.axes(leaderboard, costs)
+    cells = [_cell_context(row, record) for row, record in leaderboard.cells]
+    axes = axes_of(leaderboard)
     points = pareto_points(leaderboard, axes)
     specs = {axis.key: pareto_spec(points, axis) for axis in axes}
-    cells = [_cell_context(entry) for entry in leaderboard.entries if entry.record is not None]
     charts = {
         "pareto": {"specs": specs, "points": points},
         "cells": [cell["charts"] for cell in cells],
@@ -54,6 +59,7 @@ def render_page(
         "fields": SWEEP_FIELDS,
         "classes": data.classes,
     }
+    effects = strategy_effects(leaderboard)
     return (
         _templates()
         .get_template(TEMPLATE)
@@ -61,19 +67,24 @@ def render_page(
             answer=answer(leaderboard),
             rule=rule(leaderboard),
             leaderboard=leaderboard,
+            chosen=leaderboard.chosen,
+            recommendations=recommendations(leaderboard.rows),
             uneven=UNEVEN,
-            table=leaderboard_table(leaderboard, costs),
+            table=leaderboard_table(leaderboard),
             axes=axes,
-            missing=costing.missing(leaderboard, costs),
-            machines=sorted({cost.machine for cost in costs.values() if cost.machine}),
-            accuracy=Markup(accuracy_picture(leaderboard)),
-            pareto=Markup(static_svg(specs[axes[0].key], points)) if axes else None,
+            missing=missing(leaderboard),
+            machines=sorted({row.cost.machine for row in leaderboard.rows if row.cost.machine}),
+            accuracy=accuracy_picture(leaderboard),
+            pareto=static_svg(specs[axes[0].key], points) if axes else None,
+            effects=effects,
+            effects_picture=effects_picture(effects) if effects else None,
+            most_drawn=MAX_DRAWN_ROWS,
+            predicted=transferability(leaderboard.rows),
             has_confusions=len(data.classes) <= MAX_CLASSES,
             cells=cells,
-            charts=Markup(json_in_html(charts)),
+            charts=json_in_html(charts),
             vega=Markup(vega_bundle()),
             environment=environment,
-            **_choice_context(leaderboard, costs),
             **_mistakes_context(leaderboard.chosen, data),
             **_data_context(data),
         )
@@ -94,30 +105,13 @@ def _templates() -> Templates:
     return templates
 
 
-def _choice_context(leaderboard: Leaderboard, costs: Mapping[str, MeasuredCost]) -> dict[str, Any]:
-    rows = {row.name: row for row in leaderboard.rows}
-    effects, foretold = strategy_effects(leaderboard), transferability(leaderboard.entries)
-    advice = recommendations(costing.candidates(leaderboard, costs))
-    return {
-        "recommendations": [(each, rows[each.name]) for each in advice],
-        "effects": effects,
-        "most_drawn": MAX_DRAWN_ROWS,
-        "effects_picture": Markup(effects_picture(effects)) if effects else None,
-        "foretold": foretold_rows(foretold),
-        "agreement": agreement(foretold),
-    }
-
-
-def _mistakes_context(chosen: Entry, data: DataCard) -> dict[str, Any]:
+def _mistakes_context(chosen: Row, data: DataCard) -> dict[str, Any]:
     classes, predictions = data.classes, chosen.predictions
     share = mistakes.mean_confusion(predictions)
-    picture = confusion_picture(share, classes)
     worst = mistakes.worst_mistakes(predictions)
     return {
-        "chosen": chosen,
-        "confusion": Markup(picture) if picture else None,
+        "confusion": confusion_picture(share, classes),
         "confused_pairs": mistakes.confused_pairs(share, classes),
-        "recalls": chosen.recalls.classes,
         "worst": [
             (data_uri(data.test_images[each.position]), classes[each.actual], classes[each.predicted], each.confidence)
             for each in worst
@@ -136,14 +130,11 @@ def _data_context(data: DataCard) -> dict[str, Any]:
     }
 
 
-def _cell_context(entry: Entry) -> dict[str, Any]:
-    record = entry.record
-    assert record is not None
-    configuration = OmegaConf.to_yaml(OmegaConf.create(record.best.configuration))
+def _cell_context(row: Row, record: CellRecord) -> dict[str, Any]:
     return {
-        "row": entry.row,
+        "row": row,
         "record": record,
-        "configuration": configuration,
-        "recalls": entry.recalls.classes[:MAX_RECALLS],
-        "charts": cell_data(record, mistakes.mean_confusion(entry.predictions)),
+        "configuration": OmegaConf.to_yaml(OmegaConf.create(record.best.configuration)),
+        "recalls": row.recalls.classes[:MAX_RECALLS],
+        "charts": cell_data(record, mistakes.mean_confusion(row.predictions)),
     }

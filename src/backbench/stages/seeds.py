@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from backbench.results.compute import Compute, Stopwatch, compute_of
-from backbench.results.records import EpochRecord, SeedRecord
+from backbench.results.records import SeedRecord
 from backbench.runtime import artifacts
 
 
@@ -56,9 +57,7 @@ class FinishedSeeds:
         artifacts.write_json(self._record_file(record.seed), content)
 
     def record(self, seed: int) -> SeedRecord:
-        stored = self._content(seed)["record"]
-        history = tuple(EpochRecord(**epoch) for epoch in stored.pop("history"))
-        return SeedRecord(history=history, **stored)
+        return TypeAdapter(SeedRecord).validate_python(self._content(seed)["record"])
 
     def compute(self, seed: int) -> Compute:
         """Return what a seed took, in whichever process."""

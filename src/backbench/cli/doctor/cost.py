@@ -15,7 +15,7 @@ from backbench.cli.doctor.earlier import earlier_choice, has_trained, measured_s
 from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.machine import Machine
 from backbench.cli.doctor.plan import Plan, cell_of
-from backbench.comparison.costs import read_costs
+from backbench.comparison.costs import measured_cost
 from backbench.config.config import CellConfig
 from backbench.results.compute import read_compute
 
@@ -177,7 +177,7 @@ def cell_bytes(plan: Plan, images: Images) -> list[float]:
     """Return the memory that each cell takes at its peak: as an earlier run measured it, else as estimated."""
     sizes = []
     for config in plan.cells:
-        measured = read_costs([cell_of(config)])[cell_of(config)].peak_memory_bytes
+        measured = measured_cost(cell_of(config)).peak_memory_bytes
         is_known = measured is not None and earlier_choice(config, images) is not None
         size_of_one = measured if measured is not None and is_known else _process_bytes(config, images)
         sizes.append(plan.num_processes_of_a_cell * size_of_one)

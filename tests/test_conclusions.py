@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backbench.comparison.findings import comparison_rows, interval_rows, strategy_effects, summary, transferability
+from backbench.comparison.conclusions import strategy_effects
 from backbench.comparison.leaderboard import Finished, Leaderboard
+from backbench.comparison.predicted_ranks import transferability
 from backbench.comparison.ranking import rank
+from backbench.comparison.tables import comparison_rows, interval_rows, summary
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions
-from backbench.evaluation.statistics import mean_over_seeds, sd_over_seeds
-from backbench.results.records import MetricsRecord
+from backbench.results.records import MetricsRecord, SeedRecord, over_seeds
 
 NUM_IMAGES, SEEDS = 400, (0, 1, 2)
 
@@ -38,20 +39,18 @@ def finished(
         | {"test_scaled_calibration_error": 0.0}
         for seed in range(len(SEEDS))
     ]
-    mean = mean_over_seeds(per_seed)
+    for each in per_seed:
+        each["val_loss"] = each["val_log_loss"]
     metrics = MetricsRecord(
         cell_key="",
         backbone=backbone,
         strategy=strategy,
         boundary="output",
-        num_seeds=len(SEEDS),
         num_parameters=1,
         num_trainable_parameters=1,
         log_evidence=log_evidence,
         model_bytes=1,
-        mean=mean | {"val_loss": mean["val_log_loss"]},
-        sd=sd_over_seeds(per_seed),
-        seeds={},
+        **over_seeds([SeedRecord(seed, each, 1, ()) for seed, each in zip(SEEDS, per_seed, strict=True)]),
     )
     return Finished(metrics, None, predictions.__getitem__)
 
@@ -95,7 +94,7 @@ def test_log_evidence_is_held_against_feature_extraction() -> None:
         finished("b", "feature_extraction", 0.8, 0.2),
         finished("c", "feature_extraction", 0.7, -0.1),
     ]
-    found = transferability(leaderboard(*rows).entries)
+    found = transferability(leaderboard(*rows).rows)
     assert [(each.backbone, each.test_accuracy) for each in found.backbones] == [
         ("a", pytest.approx(0.9)),
         ("b", pytest.approx(0.8)),
@@ -105,7 +104,7 @@ def test_log_evidence_is_held_against_feature_extraction() -> None:
 
 
 def test_two_backbones_have_no_rank_correlation() -> None:
-    found = transferability(leaderboard(finished("a", "x", 0.9, 0.3), finished("b", "x", 0.8, 0.2)).entries)
+    found = transferability(leaderboard(finished("a", "x", 0.9, 0.3), finished("b", "x", 0.8, 0.2)).rows)
     assert (found.spearman, found.kendall) == (None, None)
 
 
