@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backbench.runtime import artifacts
+from backbench.runtime.atomic_files import write_text
+from backbench.runtime.locks import only_writer
 from bench.rows import read_rows
 from bench.runs import Bench
 from bench.studies import BACKBONES, Study, study_of, tiny_study
@@ -55,7 +56,7 @@ def write_docs(page: Path, results: Path) -> None:
     for suite, backbones in BACKBONES.items():
         rows = read_rows(table_of(suite, results))
         text = with_table(text, suite, markdown([summarise(study_of(suite, name), rows) for name in backbones]))
-    artifacts.write_text(page, text)
+    write_text(page, text)
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
@@ -82,5 +83,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     # The lock lies in work/; two benchmarks at once would time each other.
     os.chdir(ROOT)
-    with artifacts.only_writer("bench"):
+    with only_writer("bench"):
         run(options, Console())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from backbench.data.dataset import DESCRIPTION, open_dataset
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.stages.prepare import prepare
 from bench.studies import Study
 
@@ -33,7 +33,7 @@ class Images:
 
 def prepare_images(study: Study, folder: Path) -> None:
     """Write `work/dataset` in the study's folder, unless it is there."""
-    if (folder / artifacts.DATASET / DESCRIPTION).is_file():
+    if (folder / paths.DATASET / DESCRIPTION).is_file():
         return
     dataset = study.config.dataset
     assert dataset.train_per_class is not None
@@ -64,7 +64,7 @@ def load_images(study: Study, folder: Path) -> Images:
     # Imported here: the driver prepares images, and needs no network for it.
     from backbench.backbones.graph import preprocess
 
-    dataset = open_dataset(folder / artifacts.DATASET)
+    dataset = open_dataset(folder / paths.DATASET)
     train, val = (
         np.asarray(preprocess(study.config.backbone, np.asarray(dataset.images[split])), dtype="float32")
         for split in ("train", "val")

@@ -23,8 +23,8 @@ from rich.table import Table
 from backbench.adaptation.schedule import Batch, Candidate, made_ahead, training_batches
 from backbench.adaptation.strategies import Adapter, schedule_of
 from backbench.config.config import CellConfig, cell_config
+from backbench.data.file_formats import read_yaml
 from backbench.features.activations import ActivationSource
-from backbench.runtime import artifacts
 from backbench.stages.entry import CONF, quiet_libraries, refusing
 from backbench.stages.training_inputs import training_inputs
 
@@ -74,7 +74,7 @@ def throughput(train_steps: Steps, train: ActivationSource, batch_size: int) -> 
 
 def cell_configs() -> list[CellConfig]:
     """Compose every cell of conf/benchmark.yaml."""
-    benchmark: dict[str, Any] = artifacts.read_yaml(Path(CONF) / "benchmark.yaml", made_by="bench")
+    benchmark: dict[str, Any] = read_yaml(Path(CONF) / "benchmark.yaml", made_by="bench")
     chosen = [f"{group}={benchmark[group]}" for group in CHOICES]
     with initialize_config_dir(CONF, version_base=None):
         return [

@@ -31,7 +31,8 @@ from backbench.config.config import (
 from backbench.config.config_files import read_named_yaml
 from backbench.data.array_file import GrowingArrayFile
 from backbench.data.dataset import DESCRIPTION, images_file, labels_file
-from backbench.runtime import artifacts
+from backbench.data.file_formats import write_array, write_json
+from backbench.runtime import paths
 
 PROJECT = Path(__file__).resolve().parents[1]
 BOUNDARY = "expanded_conv_project_BN"
@@ -66,7 +67,7 @@ def measured(num_images: int, pixels: int, stages: list[str]) -> dict[str, float
     """Return the peak of each stage in MB; every stage needs those before it."""
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
-        write_noise(Path(folder) / artifacts.DATASET, num_images, pixels)
+        write_noise(Path(folder) / paths.DATASET, num_images, pixels)
         for stage in stages:
             command = [sys.executable, __file__, "--pixels", str(pixels), "--child", stage]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -86,11 +87,11 @@ def write_noise(folder: Path, num_images: int, pixels: int) -> None:
         for first in range(0, number, CHUNK):
             rows = min(CHUNK, number - first)
             file.append(random.integers(0, 256, (rows, pixels, pixels, 3), dtype=np.uint8))
-        artifacts.write_array(labels_file(folder, split), random.integers(NUM_CLASSES, size=number, dtype=np.int32))
+        write_array(labels_file(folder, split), random.integers(NUM_CLASSES, size=number, dtype=np.int32))
     classes = [str(label) for label in range(NUM_CLASSES)]
     description = {"name": "noise", "classes": classes, "digest": "noise", "sha256": {}, "image_size_pixels": pixels}
     description |= {"depth": None, "sides": {str(pixels): num_images}}
-    artifacts.write_json(folder / DESCRIPTION, description)
+    write_json(folder / DESCRIPTION, description)
 
 
 def cell_config(pixels: int) -> CellConfig:

@@ -10,8 +10,9 @@ from typing import Any
 
 import mlflow.tracking  # noqa: F401 - the sweep imports it when it begins; imports are not counted in any arm
 
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.data.file_formats import read_csv
+from backbench.runtime import paths
+from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from bench.rows import Measurement
@@ -36,8 +37,8 @@ class Project:
         """Run the whole study; its trials train together or in turn, so only the study's time is known."""
         assert trial == STUDY
         with TemporaryDirectory(prefix=PLACE, dir=self._folder) as place, contextlib.chdir(place):
-            artifacts.DATASET.parent.mkdir(parents=True)
-            artifacts.DATASET.symlink_to((self._folder / artifacts.DATASET).resolve(), target_is_directory=True)
+            paths.DATASET.parent.mkdir(parents=True)
+            paths.DATASET.symlink_to((self._folder / paths.DATASET).resolve(), target_is_directory=True)
             # By its whole path: MLflow keeps a store open by name, whatever the working folder has become.
             tracking = replace(self._config.tracking, uri=f"sqlite:///{Path.cwd() / 'mlflow.db'}")
             config = replace(self._config, tracking=tracking)
@@ -60,5 +61,5 @@ class Project:
                 val_loss=float(row["val_loss"]),
                 val_accuracy=float(row["val_accuracy"]),
             )
-            for row in artifacts.read_csv(cell.trials, made_by="sweep")
+            for row in read_csv(cell.trials, made_by="sweep")
         ]

@@ -14,7 +14,7 @@ from rich.table import Table
 from backbench.adaptation.interruption import Pause
 from backbench.config.config import OUTPUT, SearchConfig, WorkersConfig
 from backbench.results.records import PRUNED, TrialRecord
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.search.search import Pruning, Space, best_of, proposals, rounds
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.cell_trials import CellTrials
@@ -52,7 +52,7 @@ def main() -> None:
         if inputs.boundaries == (OUTPUT,):
             continue
         space = CellStudy(inputs, WorkersConfig(name="one")).space
-        trials_of = CellTrials(inputs, Pause(artifacts.STATE / "bench", lambda: False))
+        trials_of = CellTrials(inputs, Pause(paths.STATE / "bench", lambda: False))
         plain = replace(config.search, pruner=None)
         swept(space, trials_of, replace(plain, num_trials=1))  # builds, traces, reads
         for name, way in (("none", plain), ("of conf/search", config.search)):

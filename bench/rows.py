@@ -9,7 +9,7 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from backbench.runtime import artifacts
+from backbench.data.file_formats import read_csv, write_csv
 from backbench.runtime.environment import look_around
 
 PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy")
@@ -66,7 +66,7 @@ def read_rows(table: Path) -> list[Row]:
     if not table.is_file():
         return []
     rows = []
-    for line in artifacts.read_csv(table, made_by="bench"):
+    for line in read_csv(table, made_by="bench"):
         numbers = {name: float(line[name]) if line[name] else None for name in NUMBERS}
         texts = {name: line[name] for name in COLUMNS if name not in NUMBERS and name != "repeat"}
         rows.append(Row(repeat=int(line["repeat"]), **texts, **numbers))  # type: ignore[arg-type]
@@ -87,4 +87,4 @@ def append_rows(
         Row(suite=suite, backbone=backbone, arm=arm, repeat=repeat, **vars(measurement), **provenance)
         for measurement in measurements
     ]
-    artifacts.write_csv(table, [vars(row) for row in (*read_rows(table), *new)], COLUMNS)
+    write_csv(table, [vars(row) for row in (*read_rows(table), *new)], COLUMNS)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from backbench.backbones.determinism import limit_threads
 from backbench.backbones.graph import build_graph
+from backbench.data.file_formats import read_csv, write_csv
 from backbench.pretraining.formula import mixture
 from backbench.pretraining.transfer.intervals import t_interval
 from backbench.pretraining.transfer.probes import linear_probe
 from backbench.pretraining.transfer.subsets import few_shot_task
 from backbench.pretraining.transfer_data import features_of, named_backbone, named_data
-from backbench.runtime import artifacts
+from backbench.runtime.locks import only_writer
 
 BACKBONE = "mobilenet_v2_slim"
 STEPS = 600
@@ -69,7 +70,7 @@ def probed(weights: Path) -> dict[str, float]:
 
 def known_rows() -> list[dict[str, str]]:
     """Read what is measured so far."""
-    return artifacts.read_csv(TABLE, made_by="bench/source_ablation.py") if TABLE.is_file() else []
+    return read_csv(TABLE, made_by="bench/source_ablation.py") if TABLE.is_file() else []
 
 
 def main() -> None:
@@ -79,8 +80,8 @@ def main() -> None:
         if variant in {row["variant"] for row in known_rows()} or variant not in (sys.argv[1:] or variants()):
             continue
         row = {"variant": variant, "parts": "+".join(parts), "steps": STEPS, **probed(pretrained(variant, parts))}
-        with artifacts.only_writer("source_ablation"):
-            artifacts.write_csv(TABLE, [*known_rows(), row], COLUMNS)
+        with only_writer("source_ablation"):
+            write_csv(TABLE, [*known_rows(), row], COLUMNS)
         print(row, flush=True)
     print(f"ablation: {TABLE}; docs/formula-weights.md shows it")
 

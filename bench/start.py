@@ -17,7 +17,8 @@ from backbench.backbones.weights import load_backbone, save_weights
 from backbench.config.backbone_config import WeightsConfig
 from backbench.config.config import CellConfig
 from backbench.features.activations import Activations
-from backbench.runtime.artifacts import file_sha256, replacing
+from backbench.runtime.atomic_files import replacing
+from backbench.runtime.digests import file_sha256
 from bench.images import Images, load_images
 from bench.studies import Study
 

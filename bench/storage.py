@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.toy_study import coordinated, coordination_of, many_trials, opened
+from tests.support.toy_study import coordinated, coordination_of, many_trials, opened
 
 from backbench.config.config import Storage, WorkersConfig
 from backbench.search.study_storage import STUDIES
@@ -39,7 +39,7 @@ def measured(storage: Storage, num_workers: int, num_trials: int) -> str:
         folder = Path(temporary)
         study = opened(folder, WorkersConfig(name="bench", storage=storage), creating=True)
         coordination = coordination_of(study)
-        command = [sys.executable, "-m", "tests.toy_study", str(folder), storage, "0"]
+        command = [sys.executable, "-m", "tests.support.toy_study", str(folder), storage, "0"]
         workers = [subprocess.Popen(command, cwd=PROJECT) for _ in range(num_workers)]
         seen: list[tuple[float, int, int]] = []
 

@@ -17,7 +17,7 @@ from backbench.config.config import (
     to_typed,
 )
 from backbench.config.config_files import read_named_yaml
-from backbench.runtime.artifacts import fingerprint
+from backbench.results.fingerprints import fingerprint
 
 CONF = Path(__file__).parents[1] / "conf"
 FEATURE_EXTRACTION, FINE_TUNING = "feature_extraction", "fine_tuning"

@@ -6,7 +6,7 @@ import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench.config.config import BenchmarkConfig, TrackingConfig, to_typed
-from backbench.runtime import artifacts
+from backbench.data.file_formats import read_json
 from backbench.stages.compare import compare
 from backbench.stages.entry import run_stage
 
@@ -14,7 +14,7 @@ from backbench.stages.entry import run_stage
 def stage(composed: DictConfig) -> str:
     benchmark = to_typed(composed.benchmark, BenchmarkConfig, where="conf/benchmark.yaml")
     tracking = to_typed(composed.tracking, TrackingConfig, where="conf/tracking")
-    failed = artifacts.read_json(Path(composed.failed), made_by="embed") if composed.failed else {}
+    failed = read_json(Path(composed.failed), made_by="embed") if composed.failed else {}
     return compare(benchmark, tracking, failed)
 
 

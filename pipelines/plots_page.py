@@ -3,12 +3,13 @@
 import checkout  # noqa: F401
 
 from backbench.report.plots_page import page_template
-from backbench.runtime import artifacts
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import write_text
 
 
 def main() -> None:
-    artifacts.write_text(artifacts.PLOTS_TEMPLATE, page_template())
-    print(f"a page without plots is in {artifacts.PLOTS_TEMPLATE}; next: dvc plots show, as `make plots` calls it")
+    write_text(paths.PLOTS_TEMPLATE, page_template())
+    print(f"a page without plots is in {paths.PLOTS_TEMPLATE}; next: dvc plots show, as `make plots` calls it")
 
 
 if __name__ == "__main__":

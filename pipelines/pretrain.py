@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import TrackingConfig, to_typed
 from backbench.pretraining.pretrain_config import PretrainConfig
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.library_output import kept_in
 from backbench.stages.entry import check_names, quiet_libraries, refusing
 
@@ -21,7 +21,7 @@ def main(config: DictConfig) -> None:
         backbone = to_typed(config.backbone, BackboneConfig, where="conf/backbone")
         recipe = to_typed(config.pretrain, PretrainConfig, where="conf/pretrain")
         tracking = to_typed(config.tracking, TrackingConfig, where="conf/pretrain_entry.yaml: tracking")
-        with kept_in(artifacts.log(f"pretrain-{backbone.name}")):
+        with kept_in(paths.log(f"pretrain-{backbone.name}")):
             # Imported here, so that a mistake in the configuration is told before TensorFlow is imported.
             from backbench.pretraining.pretrain_stage import pretrained
             from backbench.pretraining.pretraining import Folders

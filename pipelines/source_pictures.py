@@ -10,7 +10,7 @@ import checkout  # noqa: F401
 
 from backbench.pretraining.formula import mixture
 from backbench.pretraining.source_pictures import class_sheet, curves_picture, mixture_sheet
-from backbench.runtime.artifacts import write_text
+from backbench.runtime.atomic_files import write_text
 
 PICTURES = Path("docs/pictures")
 CURVES = Path("assets/weights/formula/curves")

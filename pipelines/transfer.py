@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from backbench.config.config import to_typed
 from backbench.pretraining.pretrain_config import TransferConfig
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.library_output import kept_in
 from backbench.stages.entry import quiet_libraries, refusing
 
@@ -17,7 +17,7 @@ from backbench.stages.entry import quiet_libraries, refusing
 def main(config: DictConfig) -> None:
     with refusing():
         typed = to_typed(config, TransferConfig, where="conf/transfer_entry.yaml")
-        with kept_in(artifacts.log("transfer")):
+        with kept_in(paths.log("transfer")):
             print(measured(typed), flush=True)
 
 

@@ -75,7 +75,9 @@ def running_mlflow_server(store: str | None = None) -> Iterator[MlflowServer]:
     """Yield a running server on a store's address; without one, on an SQLite file of its own."""
     with engine_folder() as folder:
         if store is None:
-            from tests.finished_benchmark import fresh_store  # takes a second, which no other test should wait for
+            from tests.support.finished_benchmark import (
+                fresh_store,  # takes a second, which no other test should wait for
+            )
 
             (folder.path / "mlflow.db").write_bytes(fresh_store())
             store = f"sqlite:///{folder.path}/mlflow.db"

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import file_sha256
 from tests.faults.table import write_report
 
 PROJECT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from backbench.runtime.artifacts import write_text
+from backbench.runtime.atomic_files import write_text
 
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 PROPERTY = "fault"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backbench.config.config import CellConfig
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import file_sha256
 from backbench.stages.embed import embed
 from backbench.stages.entry import refusing
 from backbench.stages.sweep import sweep

@@ -17,10 +17,10 @@ from optuna.trial import TrialState
 from backbench.config.config import WorkersConfig
 from backbench.results.records import TrialRecord
 from backbench.search.shared_study import OWNER, RECORD, SharedStudy
-from tests.conftest import PROJECT
 from tests.engines.postgresql import PASSWORD, Postgresql
 from tests.faults.conftest import Tried, differing
-from tests.toy_study import coordinated, coordination_of, many_trials, opened, searched
+from tests.support.configs import PROJECT
+from tests.support.toy_study import coordinated, coordination_of, many_trials, opened, searched
 
 NUM_WORKERS, NUM_TRIALS, NUM_KILLED = 8, 200, 2
 SECONDS_PER_TRIAL = 0.15
@@ -29,7 +29,7 @@ SECONDS_PER_TRIAL = 0.15
 @contextmanager
 def working(folder: Path, storage: str) -> Iterator[None]:
     """Start eight workers, processes of their own; what they print is in a file each."""
-    command = [sys.executable, "-m", "tests.toy_study", str(folder), storage, str(SECONDS_PER_TRIAL)]
+    command = [sys.executable, "-m", "tests.support.toy_study", str(folder), storage, str(SECONDS_PER_TRIAL)]
     logs = [(folder / f"worker-{number}.log").open("w", encoding="utf-8") for number in range(NUM_WORKERS)]
     workers = [subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT, text=True) for log in logs]
     try:

@@ -13,8 +13,8 @@ from backbench.tracking.logbook import Logbook
 from backbench.tracking.runs import cell_parameters
 from tests.engines.mlflow_server import MlflowServer
 from tests.faults.conftest import Tried, differing
-from tests.finished_benchmark import cells, make_finished_benchmark
-from tests.test_tracking import table_of
+from tests.support.finished_benchmark import cells, make_finished_benchmark
+from tests.tracking.test_tracking import table_of
 
 
 @pytest.fixture

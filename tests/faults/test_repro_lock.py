@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from backbench.cli.repro_lock import holders
-from tests.conftest import PROJECT
 from tests.faults.conftest import Tried
+from tests.support.configs import PROJECT
 
 LOCK = Path("work/repro.lock")
 HELD = [sys.executable, "-m", "backbench.cli.repro_lock", str(LOCK)]

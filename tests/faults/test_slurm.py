@@ -17,16 +17,17 @@ from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from backbench.config.config import CellConfig, WorkersConfig, cell_config
-from backbench.runtime.artifacts import STATE, Cell, file_sha256
+from backbench.runtime.digests import file_sha256
+from backbench.runtime.paths import STATE, Cell
 from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
 from backbench.stages.cell import cell_inputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
-from tests.conftest import PROJECT
+from tests.adaptation.test_strategies import BACKBONE
 from tests.engines.slurm import Slurm
 from tests.faults.conftest import Tried, differing
-from tests.test_strategies import BACKBONE
+from tests.support.configs import PROJECT
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
 CELL = Cell("tiny", "fine_tuning")

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from backbench.config.config import TrackingConfig
-from backbench.runtime.artifacts import file_sha256
-from tests.conftest import PROJECT
+from backbench.runtime.digests import file_sha256
 from tests.engines.components import lacking, program
 from tests.faults.conftest import Tried, differing
-from tests.finished_benchmark import fresh_store
 from tests.pipelines.conftest import coloured_squares
+from tests.support.configs import PROJECT
+from tests.support.finished_benchmark import fresh_store
 
 # Letters that Turkish has its own rules for, and that a locale of bytes cannot spell.
 CLASSES = {"class0": "İğne", "class1": "ışık", "class2": "TITLE"}
@@ -59,7 +59,7 @@ def run_cell() -> dict[str, str]:
     from backbench.stages.sweep import sweep
     from backbench.stages.train import train
     from tests.pipelines.test_cell import cell_config_for
-    from tests.test_tracking import table_of
+    from tests.tracking.test_tracking import table_of
 
     tracking = TrackingConfig(uri=f"sqlite:///{Path.cwd()}/mlflow.db", experiment="tests")
     config = replace(cell_config_for("feature_extraction", seeds=[0]), tracking=tracking)

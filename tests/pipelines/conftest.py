@@ -11,7 +11,7 @@ from PIL import Image
 from backbench.config.config import TrackingConfig
 from backbench.stages.prepare import prepare
 from backbench.tracking.tracking import Tracker
-from tests.image_folders import config_for, save
+from tests.support.image_folders import config_for, save
 
 
 def coloured_squares(folder: Path) -> Path:

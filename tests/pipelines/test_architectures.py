@@ -15,7 +15,8 @@ from backbench.backbones.graph import build_graph
 from backbench.backbones.timm_weights import timm_places
 from backbench.config.backbone_config import BackboneConfig, PretrainedConfig, WeightsConfig
 from backbench.results.result_files import read_cell
-from backbench.runtime.artifacts import Cell, file_sha256
+from backbench.runtime.digests import file_sha256
+from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train

@@ -17,16 +17,17 @@ from backbench.config.backbone_config import WeightsConfig
 from backbench.config.config import BenchmarkConfig, CellConfig, PrunerConfig, RangeConfig, SearchConfig, TrackingConfig
 from backbench.evaluation.predictions import read_predictions
 from backbench.results.result_files import read_best, read_cell, read_trials, write_best
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell, file_sha256
+from backbench.runtime import paths
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ArtifactError, DivergedError, MemoryLimitError
+from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from tests.conftest import strategy_config
-from tests.image_folders import config_for
-from tests.limited_memory import limit_memory
-from tests.test_strategies import BACKBONE
+from tests.adaptation.test_strategies import BACKBONE
+from tests.support.configs import strategy_config
+from tests.support.image_folders import config_for
+from tests.support.limited_memory import limit_memory
 
 STRATEGIES = {
     "feature_extraction": strategy_config("feature_extraction", epochs=4, views=2),
@@ -90,7 +91,7 @@ def run(strategy: str, *, seeds: list[int]) -> dict[str, str]:
 
 def forget() -> None:
     """Take away what finished trials and seeds left, or they would be taken up."""
-    shutil.rmtree(artifacts.STATE)
+    shutil.rmtree(paths.STATE)
 
 
 def dying_once_at(call: int) -> Callable[..., object]:
@@ -117,7 +118,7 @@ def test_seed_zero_twice_is_the_same_and_seed_one_differs(strategy: str, workpla
     assert record.metrics.mean["test_accuracy"] > 0.4
     histories = [seed.history for seed in record.seeds]
     assert histories[0] != histories[1]
-    left = {path.relative_to(artifacts.STATE).parts[0] for path in artifacts.STATE.rglob("*") if path.is_file()}
+    left = {path.relative_to(paths.STATE).parts[0] for path in paths.STATE.rglob("*") if path.is_file()}
     assert left == {"trials", "train"}, "no state of a stage under way"
 
 
@@ -148,8 +149,8 @@ def test_the_sweep_never_reads_the_test_split(workplace: Path) -> None:
     sweep(config)
     cell = Cell("tiny", "feature_extraction")
     before = {path.name: file_sha256(path) for path in cell.results.iterdir()}
-    labels = np.load(artifacts.DATASET / "labels-test.npy")
-    np.save(artifacts.DATASET / "labels-test.npy", (labels + 1) % 3)
+    labels = np.load(paths.DATASET / "labels-test.npy")
+    np.save(paths.DATASET / "labels-test.npy", (labels + 1) % 3)
     values = np.load(cell.activations / "output/test.npy")
     np.save(cell.activations / "output/test.npy", np.zeros_like(values))
     forget()
@@ -161,7 +162,7 @@ def test_every_test_image_is_predicted_once_per_seed(workplace: Path) -> None:
     run("feature_extraction", seeds=[0, 1])
     cell = Cell("tiny", "feature_extraction")
     predictions = read_predictions(cell.predictions, made_by="train")
-    labels = np.load(artifacts.DATASET / "labels-test.npy")
+    labels = np.load(paths.DATASET / "labels-test.npy")
     assert predictions.probabilities.shape == (2, len(labels), 3)
     assert np.array_equal(predictions.labels, labels)
     accuracy = float((predictions.probabilities.argmax(axis=2) == labels).mean())
@@ -325,7 +326,7 @@ def test_models_whose_bytes_are_not_those_that_were_kept_are_trained_again(workp
     embed(searching(2))
     first = results_of(searching(2))
     fitted.clear()
-    (kept,) = artifacts.STATE.rglob("seed-1.weights.h5")
+    (kept,) = paths.STATE.rglob("seed-1.weights.h5")
     # In place, as a program might that thinks the models its own: they share the blocks of the disk.
     with kept.open("r+b") as file:
         file.seek(-1, os.SEEK_END)

@@ -12,14 +12,14 @@ from backbench.adaptation.strategies import Adapter
 from backbench.comparison.costs import MeasuredCost, measured_cost
 from backbench.features import activation_store
 from backbench.features.activation_store import StoreWriter
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from backbench.tracking.logbook import Logbook
-from tests.clock import Clock, stopped
 from tests.pipelines.test_cell import Killed, cell_config_for, run
+from tests.support.clock import Clock, stopped
 
 CELL = Cell("tiny", "fine_tuning")
 FIT_SECONDS, ROWS_SECONDS, MLFLOW_SECONDS = 100.0, 10.0, 1e6
@@ -80,7 +80,7 @@ def test_a_cell_took_the_same_whether_it_was_killed_or_not_and_mlflow_adds_nothi
     assert straight.embed_seconds == num_appended * ROWS_SECONDS
     assert (straight.search_seconds, straight.training_seconds) == (3 * FIT_SECONDS, 2 * FIT_SECONDS)
 
-    for folder in (artifacts.STATE, artifacts.COMPUTE, CELL.activations):
+    for folder in (paths.STATE, paths.COMPUTE, CELL.activations):
         shutil.rmtree(folder)
     assert (cost().embed_seconds, cost().search_seconds, cost().training_seconds) == (None, None, None)
     config = cell_config_for("fine_tuning", seeds=[0, 1])

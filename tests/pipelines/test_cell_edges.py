@@ -9,7 +9,7 @@ import pytest
 from backbench.config.config import CellConfig, to_typed
 from backbench.config.value_types import LARGEST, LARGEST_SEED, SMALLEST
 from backbench.results.result_files import read_cell
-from backbench.runtime.artifacts import Cell
+from backbench.runtime.paths import Cell
 from backbench.stages.baseline import baseline
 from backbench.stages.compare import compare
 from backbench.stages.dashboard import dashboard

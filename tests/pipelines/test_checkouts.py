@@ -12,8 +12,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from tests.conftest import PROJECT
-from tests.image_folders import make_folder, picture, save
+from tests.support.configs import PROJECT
+from tests.support.image_folders import make_folder, picture, save
 
 PREPARE = "src/backbench/stages/prepare.py"
 SIZE = "conf/dataset/folder.yaml:image_size_pixels"

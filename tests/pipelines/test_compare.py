@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from backbench.config.config import BenchmarkConfig, TrackingConfig
-from backbench.runtime.artifacts import ALL_EPOCHS, ALL_TRIALS, CONFUSION, LEADERBOARD, REPORT, SCORES, SUMMARY
 from backbench.runtime.errors import ArtifactError, StoreAwayError
+from backbench.runtime.paths import ALL_EPOCHS, ALL_TRIALS, CONFUSION, LEADERBOARD, REPORT, SCORES, SUMMARY
 from backbench.stages.compare import compare
-from tests.finished_benchmark import BACKBONES, STRATEGIES, cells, fresh_store, make_finished_benchmark
+from tests.support.finished_benchmark import BACKBONES, STRATEGIES, cells, fresh_store, make_finished_benchmark
 
 ENTRY = Path(__file__).parents[2] / "pipelines" / "compare.py"
 GRID = f"benchmark.backbones=[{','.join(BACKBONES)}]"

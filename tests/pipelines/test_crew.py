@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from backbench.config.config import WorkersConfig
-from backbench.runtime.artifacts import Cell, workers_folder
+from backbench.runtime.paths import Cell, workers_folder
 from backbench.search.study_storage import StudyError
 from backbench.stages import crew as module
 from backbench.stages.crew import crew, worker_command
-from tests.toy_study import QUASI_RANDOM, opened, worker_of
+from tests.support.toy_study import QUASI_RANDOM, opened, worker_of
 
 CELL = Cell("tiny", "fine_tuning")
 LAUNCHED = WorkersConfig(name="local", num_workers=2, launcher="local")

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from backbench.runtime.source_code import PACKAGE, imported_modules
 from backbench.runtime.versions import versions_here
-from tests.conftest import PROJECT
+from tests.support.configs import PROJECT
 
 STAGES = OmegaConf.to_container(OmegaConf.load(PROJECT / "dvc.yaml"), resolve=False)["stages"]  # type: ignore[index]
 NETWORK_STAGES = ("embed", "sweep", "train")
@@ -39,7 +39,9 @@ NO_RESULT = {
             "config.config_files",
             "config.running_config",
             "runtime.disk",
-            "runtime.durable",
+            "runtime.atomic_files",
+            "runtime.locks",
+            "runtime.paths",
         ),
         *(
             "runtime.file_systems",

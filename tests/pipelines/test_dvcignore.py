@@ -7,8 +7,8 @@ from dvc.repo import Repo
 
 from backbench.data.listing import PASSED_OVER
 from backbench.data.scan import walk
-from tests.conftest import PROJECT
-from tests.image_folders import config_for, make_folder, picture, save
+from tests.support.configs import PROJECT
+from tests.support.image_folders import config_for, make_folder, picture, save
 
 CODE = (
     "src/backbench/config/config.py",

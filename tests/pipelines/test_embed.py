@@ -14,24 +14,26 @@ from backbench.backbones.weights import load_backbone, save_weights
 from backbench.config.backbone_config import WeightsConfig
 from backbench.config.config import NO_AUGMENTATION, CellConfig
 from backbench.data.dataset import SPLITS
+from backbench.data.file_formats import write_json
 from backbench.features import activation_store
 from backbench.features.activation_store import StoredActivations, StorePlan, StoreWriter
 from backbench.features.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
 from backbench.features.freezing import cut
 from backbench.results.result_files import read_cell
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell, file_sha256
+from backbench.runtime import paths
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ActivationError, BoundaryError, MemoryLimitError
+from backbench.runtime.paths import Cell
 from backbench.stages import embed as stage
 from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
-from tests.conftest import PROJECT
-from tests.limited_memory import full, limit_memory
+from tests.adaptation.test_strategies import BACKBONE
 from tests.pipelines.test_cell import Killed, cell_config_for
-from tests.test_strategies import BACKBONE
+from tests.support.configs import PROJECT
+from tests.support.limited_memory import full, limit_memory
 
 # Two of them are the same layer.
 SEVERAL = ["last_stage", "output", "stage_out", "input"]
@@ -84,7 +86,7 @@ def test_what_is_stored_is_described(workplace: Path, capsys: pytest.CaptureFixt
     }  # random weights come from no file
     line = "embed tiny-fine_tuning: 60 images, 96 with views → 98.3 kB of float16 at stage_out"
     assert capsys.readouterr().out.splitlines()[0] == line
-    assert not (artifacts.STATE / "embed" / str(CELL)).exists()
+    assert not (paths.STATE / "embed" / str(CELL)).exists()
 
 
 def test_images_that_the_backbone_sees_enlarged_are_said(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +106,7 @@ def test_what_the_configuration_leaves_open_is_in_a_cells_key_as_prepare_found_i
     found = training_inputs(left_open)
     assert found.configuration["dataset"]["image_size_pixels"] == 16
     assert found.cell_key == training_inputs(config).cell_key
-    artifacts.write_json(artifacts.IMAGE_SIZE, {"wanted_pixels": 8})
+    write_json(paths.IMAGE_SIZE, {"wanted_pixels": 8})
     prepare(left_open.dataset)
     embed(left_open)
     smaller = training_inputs(left_open)
@@ -293,7 +295,7 @@ def test_a_cell_without_stored_training_activations_ends_the_same_twice(
 
 
 def test_what_half_precision_cannot_hold_is_one_line(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.tiny.preprocess_input", lambda images: images * 1e6)
+    monkeypatch.setattr("tests.support.tiny.preprocess_input", lambda images: images * 1e6)
     with pytest.raises(ActivationError, match="set activation_dtype: float32"):
         embed(configured())
     assert not CELL.activations.exists()

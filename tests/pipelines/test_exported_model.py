@@ -10,21 +10,23 @@ from PIL import Image
 
 from backbench.config.dataset_config import Resize
 from backbench.data.deep import scaled
+from backbench.data.file_formats import write_json
 from backbench.data.pixels import PixelRule
 from backbench.evaluation.predictions import read_predictions
 from backbench.export.exported_model import ExportedModel
 from backbench.export.model_folder import DESCRIPTION, FROZEN, read_description, seed_file
 from backbench.results.result_files import read_cell
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import write_text
 from backbench.runtime.errors import DatasetError, WeightsError
+from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from tests.conftest import strategy_config
-from tests.image_folders import deep_png
 from tests.pipelines.test_cell import STRATEGIES, cell_config_for, run
+from tests.support.configs import strategy_config
+from tests.support.image_folders import deep_png
 
 RESIZES: tuple[Resize, ...] = ("crop", "pad", "squash")
 # Activations of `fine_tuning` are stored as float16, whose rounding is 2^-11 of a value.
@@ -38,7 +40,7 @@ def moved_away(cell: Cell, tmp_path: Path) -> Path:
     folder.mkdir()
     for name in (DESCRIPTION, *description.files):
         shutil.copy(cell.models / name, folder)
-    for path in (Path("models"), Path("results"), artifacts.DATASET.parent):
+    for path in (Path("models"), Path("results"), paths.DATASET.parent):
         shutil.rmtree(path)
     return folder
 
@@ -50,7 +52,7 @@ def test_its_probabilities_are_the_predictions_that_were_measured(
     run(strategy, seeds=[0, 1])
     cell = Cell("tiny", strategy)
     predictions = read_predictions(cell.predictions, made_by="train")
-    images = np.array(np.load(artifacts.DATASET / "images-test.npy"))
+    images = np.array(np.load(paths.DATASET / "images-test.npy"))
     seeds = read_cell(cell).seeds
     best = min(seeds, key=lambda record: record.metrics["val_loss"]).seed
     assert read_description(cell.models, made_by="train").seed == best
@@ -67,12 +69,12 @@ def test_where_nothing_is_frozen_what_trained_is_the_whole_model(workplace: Path
     config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
     cell = Cell("tiny", "fine_tuning")
     stale = cell.models / FROZEN
-    artifacts.write_text(stale, "of another boundary")
+    write_text(stale, "of another boundary")
     for stage in (embed, sweep, train):
         stage(config)
     assert not stale.exists()
     predictions = read_predictions(cell.predictions, made_by="train")
-    images = np.array(np.load(artifacts.DATASET / "images-test.npy"))
+    images = np.array(np.load(paths.DATASET / "images-test.npy"))
     found = ExportedModel(moved_away(cell, tmp_path)).probabilities(images)
     np.testing.assert_allclose(found, predictions.probabilities[0], atol=TOLERANCE["fine_tuning"])
 
@@ -89,7 +91,7 @@ def prepared_by(**changes: object) -> Path:
 
 @pytest.mark.parametrize("resize", ["crop", "pad", "squash"])
 def test_images_of_another_size_are_squared_as_prepare_does(resize: Resize, workplace: Path) -> None:
-    artifacts.write_json(artifacts.IMAGE_SIZE, {"wanted_pixels": 12})
+    write_json(paths.IMAGE_SIZE, {"wanted_pixels": 12})
     model = ExportedModel(prepared_by(resize=resize, image_size_pixels=None))
     wide = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
     squares = {

@@ -12,13 +12,13 @@ import pytest
 from backbench.backbones.latency import Patience, Speed
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.hardware import Gpu
 from backbench.stages import measure as stage
 from backbench.stages import speed as speed_module
 from backbench.stages.measure import Measurement, measure
 from backbench.stages.speed import measured
-from tests.test_strategies import BACKBONE
+from tests.adaptation.test_strategies import BACKBONE
 
 OTHER = replace(BACKBONE, name="other", family="else")
 BENCHMARK = BenchmarkConfig(
@@ -57,9 +57,9 @@ def names_measured(
 def test_each_backbone_is_measured_once_on_a_machine() -> None:
     assert names_measured() == ["tiny", "other"]
     assert names_measured(2.0) == []
-    artifacts.cost("other").unlink()
+    paths.cost("other").unlink()
     assert names_measured(3.0) == ["other"]
-    latencies = [json.loads(artifacts.cost(name).read_text())["latency_p50_ms"] for name in ("tiny", "other")]
+    latencies = [json.loads(paths.cost(name).read_text())["latency_p50_ms"] for name in ("tiny", "other")]
     assert latencies == [1.0, 3.0]
 
 
@@ -72,20 +72,20 @@ def test_another_setting_is_measured_anew(monkeypatch: pytest.MonkeyPatch) -> No
     names_measured()
     monkeypatch.setattr(stage, "gpus", lambda: (Gpu("H100", None, None),))
     assert names_measured() == ["tiny", "other"]
-    assert json.loads(artifacts.cost("tiny").read_text())["machine"].endswith(", H100")
+    assert json.loads(paths.cost("tiny").read_text())["machine"].endswith(", H100")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert names_measured() == ["tiny", "other"]
 
 
 def test_what_dvc_hashes_is_the_same_on_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     names_measured(1.0)
-    here = artifacts.MEASURED.read_bytes()
-    artifacts.cost("tiny").unlink()
+    here = paths.MEASURED.read_bytes()
+    paths.cost("tiny").unlink()
     monkeypatch.setattr(stage, "gpus", lambda: (Gpu("H100", None, None),))
     names_measured(2.0)
-    assert artifacts.MEASURED.read_bytes() == here
+    assert paths.MEASURED.read_bytes() == here
     names_measured(backbones=[replace(BACKBONE, input_size_pixels=32), OTHER])
-    assert artifacts.MEASURED.read_bytes() != here
+    assert paths.MEASURED.read_bytes() != here
 
 
 def test_a_backbone_is_built_and_measured() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import PROJECT
+from tests.support.configs import PROJECT
 
 BENCHMARK = """
 dataset: folder

@@ -12,12 +12,12 @@ from PIL import Image
 
 from backbench.config.config import DatasetConfig, to_typed
 from backbench.data.dataset import SPLITS, open_dataset
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError, DatasetError
 from backbench.stages.prepare import prepare
 from backbench.stages.size import size
-from tests.conftest import backbone_config
-from tests.image_folders import config_for, make_folder, picture, save
+from tests.support.configs import backbone_config
+from tests.support.image_folders import config_for, make_folder, picture, save
 
 ROOT = Path(__file__).parents[2]
 # SHA-256 of the stored training images, as commit c1847df wrote them: PNG files of 64 px, which nothing resamples.
@@ -49,7 +49,7 @@ def test_shipped_sets_are_the_pinned_ones(name: str, tmp_path: Path, monkeypatch
     Path("data").symlink_to(ROOT / "assets" / name)
     last_line = prepare(shipped(name))
     assert last_line.startswith(f"{name}: 10 classes, train 200, val 400, test 1197, left out: none; ")
-    dataset = open_dataset(artifacts.DATASET)
+    dataset = open_dataset(paths.DATASET)
     assert dataset.digest == shipped(name).digest
     assert [len(dataset.labels[split]) for split in SPLITS] == [200, 400, 1197]
     assert dataset.images["train"].shape == (200, 64, 64, 3)

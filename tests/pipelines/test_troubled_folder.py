@@ -9,10 +9,10 @@ import pytest
 
 from backbench.data import scan
 from backbench.data.dataset import MANIFEST, open_dataset
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import DatasetError
 from backbench.stages.prepare import prepare
-from tests.image_folders import config_for, make_folder, picture, save
+from tests.support.image_folders import config_for, make_folder, picture, save
 
 SMALL = tuple(f"small{number}" for number in range(10))
 WHOLE = tuple(f"whole{number:02}" for number in range(89))
@@ -62,7 +62,7 @@ def test_one_answer_has_all_of_it_before_an_image_is_decoded(data: Path, monkeyp
     with pytest.raises(DatasetError) as caught:
         prepare(config_for(data))
     assert "\n".join(caught.value.lines) == ANSWER.strip()
-    assert not artifacts.DATASET.exists()
+    assert not paths.DATASET.exists()
 
 
 def test_what_is_usable_is_prepared_once_the_answer_is_followed(data: Path) -> None:
@@ -76,8 +76,8 @@ def test_what_is_usable_is_prepared_once_the_answer_is_followed(data: Path) -> N
         "left out: small0 (1), small1 (2), small2 (1), small3 (2), small4 (1), small5 (2), small6 (1), small7 (2), "
         "small8 (1), small9 (2), text (0); crop to 16 x 16 px; every file's verdict is in work/dataset/manifest.csv"
     )
-    assert open_dataset(artifacts.DATASET).classes == WHOLE
-    with (artifacts.DATASET / MANIFEST).open(encoding="utf-8", newline="") as file:
+    assert open_dataset(paths.DATASET).classes == WHOLE
+    with (paths.DATASET / MANIFEST).open(encoding="utf-8", newline="") as file:
         verdicts = Counter(row["verdict"] for row in csv.DictReader(file))
     assert verdicts["used"] == 445 + 178 + 89
     assert verdicts["skipped by skip_folders"] == 1

@@ -15,8 +15,8 @@ from backbench.config.config import BenchmarkConfig
 from backbench.runtime.download import Limits
 from backbench.runtime.errors import ConfigError, WeightsError
 from backbench.stages.weights import fetch_weights
-from tests.conftest import PROJECT
-from tests.file_server import Answer, FileServer, serving
+from tests.support.configs import PROJECT
+from tests.support.file_server import Answer, FileServer, serving
 
 CONTENT = b"a file of weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -9,8 +9,8 @@ import numpy as np
 
 from backbench.adaptation.schedule import Candidate, Course, Schedule, Weights
 from backbench.features.activations import ActivationSource
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import EpochRecord
-from backbench.runtime import artifacts
 
 
 def values_of(variables: list[keras.Variable]) -> Weights:
@@ -64,7 +64,7 @@ def fit_name(
         digest.update(np.ascontiguousarray(value).tobytes())
     sizes = (train.num_examples, train.num_views, val.num_examples)
     backend = (keras.backend.backend(), keras.__version__, xla)
-    return artifacts.fingerprint(asdict(candidate), asdict(schedule), digest.hexdigest(), sizes, backend)
+    return fingerprint(asdict(candidate), asdict(schedule), digest.hexdigest(), sizes, backend)
 
 
 def _state_variables(model: keras.Model) -> list[keras.Variable]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from backbench.runtime import artifacts
+from backbench.data.file_formats import write_arrays
 
 # What a scheduler sends before it takes a machine away; submitit asks SLURM for SIGUSR2.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -71,7 +71,7 @@ class Pause:
 
     def write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Save what the fit of that name needs to go on, in place of what it saved before."""
-        artifacts.write_arrays(self._file(name), arrays)
+        write_arrays(self._file(name), arrays)
 
     def remove(self, name: str) -> None:
         """Remove what the fit of that name saved, if it did."""

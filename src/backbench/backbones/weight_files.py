@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
-from backbench.runtime.artifacts import file_sha256
-from backbench.runtime.digests import digest_like, spelled
+from backbench.runtime.digests import digest_like, file_sha256, spelled
 from backbench.runtime.errors import WeightsError
 from backbench.runtime.web_address import file_name
 

@@ -18,15 +18,16 @@ from typing import IO
 from backbench.cli.doctor.cells_at_once import MachinePlan, plan_for_this_machine
 from backbench.cli.doctor.plan import Plan, cell_of, read_plan
 from backbench.cli.dvc_stages import FAILED, is_up_to_date
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.data.file_formats import write_json
+from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError
 from backbench.runtime.installation import require_own_code
+from backbench.runtime.paths import Cell
 from backbench.runtime.versions import record_versions
 
 STAGES_OF_A_CELL = ("embed", "sweep", "train")
 REFUSED, INTERRUPTED = 2, 130
-REPORT = artifacts.REPORT / "index.html"
+REPORT = paths.REPORT / "index.html"
 BASELINE = "pixels-logistic_regression"
 PRINTING = threading.Lock()
 
@@ -112,7 +113,7 @@ def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, Failure]
 
 def run_benchmark(plan: Plan, machine: MachinePlan) -> int:
     """Run what DVC finds changed, and return the exit code: 2 where something failed."""
-    artifacts.FAILED.unlink(missing_ok=True)
+    paths.FAILED.unlink(missing_ok=True)
     before = _report_time()
     if run_stages("prepare"):
         return REFUSED
@@ -147,16 +148,16 @@ def _compare_the_others(plan: Plan, failed: dict[str, Failure]) -> None:
         return
     run_stages("measure", alone=True)
     reasons = {name: f"{each.stage}: {each.reason}" for name, each in failed.items()}
-    artifacts.write_json(artifacts.FAILED, reasons)
+    write_json(paths.FAILED, reasons)
     compare_again(plan)
 
 
 def compare_again(plan: Plan) -> int:
     """Compare what the last run left, and return the exit code."""
-    if not artifacts.FAILED.is_file():
+    if not paths.FAILED.is_file():
         return REFUSED if run_stages("compare", alone=True, force=True) else 0
     dataset = f"dataset={plan.one.benchmark.dataset}"
-    command = [sys.executable, "pipelines/compare.py", dataset, f"failed={artifacts.FAILED}"]
+    command = [sys.executable, "pipelines/compare.py", dataset, f"failed={paths.FAILED}"]
     return subprocess.run(command, check=False).returncode
 
 

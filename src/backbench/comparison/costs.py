@@ -7,9 +7,10 @@ the same on every machine (parameters, multiply-accumulates, bytes of a model) i
 from dataclasses import dataclass
 from itertools import chain
 
+from backbench.data.file_formats import known_json
 from backbench.results.compute import EMBED, STAGES, SWEEP, TRAIN, Compute, read_compute
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.paths import Cell
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class MeasuredCost:
 
 def measured_cost(cell: Cell) -> MeasuredCost:
     """Read what was measured of a cell in the working folder; nothing need be there."""
-    speed = artifacts.known_json(artifacts.cost(cell.backbone))
+    speed = known_json(paths.cost(cell.backbone))
     took = {stage: read_compute(stage, cell) for stage in STAGES}
     known = [compute for compute in took.values() if compute is not None]
     machines = [speed.get("machine"), *chain.from_iterable(compute.machines for compute in known)]

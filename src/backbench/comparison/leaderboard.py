@@ -12,7 +12,7 @@ from backbench.data.sizes import Enlarged
 from backbench.evaluation.predictions import Predictions
 from backbench.evaluation.statistics import Interval
 from backbench.results.records import PIXELS, CellRecord, MetricsRecord
-from backbench.runtime.artifacts import Cell
+from backbench.runtime.paths import Cell
 
 ACCURACY = "accuracy"
 

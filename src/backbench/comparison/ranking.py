@@ -13,12 +13,13 @@ from backbench.comparison.leaderboard import ACCURACY, Finished, Leaderboard, Ro
 from backbench.comparison.resampling import Resampled, resample
 from backbench.comparison.uncertainty import compare_with, interval, may_be_best
 from backbench.data.dataset import DESCRIPTION, MADE_BY, sides_of
+from backbench.data.file_formats import read_json
 from backbench.data.sizes import enlarged
 from backbench.evaluation.predictions import Predictions, read_predictions
 from backbench.results.result_files import read_cell, read_metrics
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError
+from backbench.runtime.paths import Cell
 
 
 def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
@@ -27,7 +28,7 @@ def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
     Raises:
         ArtifactError: a cell is missing, or its files do not fit together.
     """
-    described = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
+    described = read_json(paths.DATASET / DESCRIPTION, made_by=MADE_BY)
     ranked = rank([*(_finished_cell(cell) for cell in cells), _finished_pixels()], described["classes"])
     return replace(ranked, rows=tuple(_with_enlarged_and_cost(row, described) for row in ranked.rows))
 
@@ -48,8 +49,8 @@ def _finished_cell(cell: Cell) -> Finished:
 
 
 def _finished_pixels() -> Finished:
-    metrics = read_metrics(artifacts.BASELINE / "metrics.json", made_by="baseline")
-    read = partial(read_predictions, artifacts.BASELINE_PREDICTIONS, made_by="baseline")
+    metrics = read_metrics(paths.BASELINE / "metrics.json", made_by="baseline")
+    read = partial(read_predictions, paths.BASELINE_PREDICTIONS, made_by="baseline")
     return Finished(metrics, None, lambda split: read(split=split))
 
 

@@ -16,8 +16,9 @@ from backbench.comparison.conclusions import rounded, strategy_effects
 from backbench.comparison.leaderboard import ACCURACY, Leaderboard, value_at
 from backbench.comparison.predicted_ranks import transferability
 from backbench.comparison.uncertainty import selection_optimism
+from backbench.data.file_formats import write_csv
 from backbench.results.result_files import EPOCH_COLUMNS, TRIAL_COLUMNS, trial_row
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 
 # The columns of results/leaderboard.csv, and where a row has each. None where the pixels have no such thing, or one
 # seed has no spread. `num_epochs` counts those of all trials together, the pruned ones included; `model_bytes` is what
@@ -94,7 +95,7 @@ class Table:
 def write_tables(leaderboard: Leaderboard) -> None:
     """Write every table."""
     for table in TABLES:
-        artifacts.write_csv(table.path, table.rows(leaderboard), table.columns)
+        write_csv(table.path, table.rows(leaderboard), table.columns)
 
 
 def leaderboard_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
@@ -189,10 +190,10 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
 
 COMPARISON_COLUMNS = ("first", "second", "difference", "low", "high", "p_value", "adjusted_p_value", "is_shown")
 TABLES = (
-    Table(artifacts.LEADERBOARD, tuple(LEADERBOARD), leaderboard_rows),
-    Table(artifacts.COMPARISONS, COMPARISON_COLUMNS, comparison_rows),
-    Table(artifacts.INTERVALS, (*CELL_COLUMNS, "metric", "mean", "low", "high"), interval_rows),
-    Table(artifacts.ALL_TRIALS, (*CELL_COLUMNS, *TRIAL_COLUMNS, "chosen"), trial_rows),
-    Table(artifacts.ALL_EPOCHS, (*CELL_COLUMNS, "seed", *EPOCH_COLUMNS), epoch_rows),
-    Table(artifacts.CONFUSION, (*CELL_COLUMNS, "actual", "predicted", "count"), confusion_rows),
+    Table(paths.LEADERBOARD, tuple(LEADERBOARD), leaderboard_rows),
+    Table(paths.COMPARISONS, COMPARISON_COLUMNS, comparison_rows),
+    Table(paths.INTERVALS, (*CELL_COLUMNS, "metric", "mean", "low", "high"), interval_rows),
+    Table(paths.ALL_TRIALS, (*CELL_COLUMNS, *TRIAL_COLUMNS, "chosen"), trial_rows),
+    Table(paths.ALL_EPOCHS, (*CELL_COLUMNS, "seed", *EPOCH_COLUMNS), epoch_rows),
+    Table(paths.CONFUSION, (*CELL_COLUMNS, "actual", "predicted", "count"), confusion_rows),
 )

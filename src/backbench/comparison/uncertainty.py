@@ -2,7 +2,7 @@
 
 Images are resampled; seeds are few, so what they add is put on top of it at its unbiased size, and the whole interval
 is widened as Student's t is for so few of them. Where nearly every image is right, a share counts what images that are
-not there could show. `tests/test_coverage.py` holds all of it to its nominal rate.
+not there could show. `tests/comparison/test_coverage.py` holds all of it to its nominal rate.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from backbench.runtime.durable import sync
+from backbench.runtime.atomic_files import sync
 from backbench.runtime.errors import ArtifactError
 
 # A file up to this size is read whole at first use: looking up a small row costs more than copying it.

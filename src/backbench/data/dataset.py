@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backbench.config.dataset_config import DatasetConfig
-from backbench.runtime import artifacts
+from backbench.data.file_formats import read_array, read_json
 from backbench.runtime.errors import ArtifactError
 
 SPLITS = ("train", "val", "test")
@@ -71,15 +71,15 @@ def open_dataset(folder: Path) -> Dataset:
     Raises:
         ArtifactError: prepare has not run, or its description is not of this form.
     """
-    described = artifacts.read_json(folder / DESCRIPTION, made_by=MADE_BY)
+    described = read_json(folder / DESCRIPTION, made_by=MADE_BY)
     missing = [key for key in ("sha256", "sides") if key not in described]
     if missing:
         raise ArtifactError(
             f"{folder / DESCRIPTION}: expected the key `{missing[0]}`, found none, as older versions wrote it; "
             f"run `dvc repro {MADE_BY}`"
         )
-    images = {split: artifacts.read_array(images_file(folder, split), made_by=MADE_BY) for split in SPLITS}
-    labels = {split: artifacts.read_array(labels_file(folder, split), made_by=MADE_BY) for split in SPLITS}
+    images = {split: read_array(images_file(folder, split), made_by=MADE_BY) for split in SPLITS}
+    labels = {split: read_array(labels_file(folder, split), made_by=MADE_BY) for split in SPLITS}
     return Dataset(
         name=described["name"],
         classes=tuple(described["classes"]),

@@ -20,7 +20,7 @@ from backbench.data.layout import Layout, find_layout
 from backbench.data.listing import Listing, list_folder, shown
 from backbench.data.pixels import PixelRule
 from backbench.data.sizes import deciding_side
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import DatasetError
 
 NOT_IN_A_CLASS_FOLDER = "not in a class folder"

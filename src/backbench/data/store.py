@@ -15,6 +15,7 @@ from backbench.config.config import DatasetConfig
 from backbench.data.checks import check, kind, litter
 from backbench.data.dataset import DESCRIPTION, MANIFEST, SPLITS, images_file, labels_file
 from backbench.data.deep import Depth, common_depth
+from backbench.data.file_formats import write_array, write_csv, write_json
 from backbench.data.pixels import PixelRule
 from backbench.data.scan import (
     Candidate,
@@ -28,9 +29,9 @@ from backbench.data.scan import (
 )
 from backbench.data.sizes import stored_side
 from backbench.data.split import Kept, assign_splits, without_rare_classes
-from backbench.runtime import artifacts
+from backbench.runtime.atomic_files import put_folder_in_place
 from backbench.runtime.console import progress_bar
-from backbench.runtime.durable import put_folder_in_place
+from backbench.runtime.digests import file_sha256
 
 NOT_DRAWN = "not drawn"
 NEARLY_CONSTANT = "nearly constant"
@@ -76,10 +77,10 @@ def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | No
         _write_splits(members, kept.classes, scanned.rows, side_pixels, folder)
         (folder / POOL).unlink()
         manifest = list(_manifest_rows([*kept.files, *tree.left_out], members, scanned.rule.depth_bits))
-        artifacts.write_csv(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
+        write_csv(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
         description = _description(config, tree, kept, digest, scanned, members, manifest)
         description["sha256"] = _array_digests(folder)
-        artifacts.write_json(folder / DESCRIPTION, description)
+        write_json(folder / DESCRIPTION, description)
     return description
 
 
@@ -175,12 +176,12 @@ def _write_splits(
             images[position] = pool[rows[file.path]]
         images.flush()
         labels = np.array([classes.index(file.label) for file in files], dtype=np.int32)
-        artifacts.write_array(labels_file(folder, split), labels)
+        write_array(labels_file(folder, split), labels)
 
 
 def _array_digests(folder: Path) -> dict[str, str]:
     files = [name(folder, split) for split in SPLITS for name in (images_file, labels_file)]
-    return {file.name: artifacts.file_sha256(file) for file in files}
+    return {file.name: file_sha256(file) for file in files}
 
 
 def _manifest_rows(

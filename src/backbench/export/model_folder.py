@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backbench.runtime import artifacts
+from backbench.data.file_formats import read_yaml, write_yaml
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ArtifactError, WeightsError
 
 DESCRIPTION, FROZEN = "model.yaml", "frozen.weights.h5"
@@ -42,7 +43,7 @@ class ModelDescription:
 
 
 def write_description(folder: Path, description: ModelDescription) -> None:
-    artifacts.write_yaml(folder / DESCRIPTION, asdict(description))
+    write_yaml(folder / DESCRIPTION, asdict(description))
 
 
 def read_description(folder: Path, *, made_by: str) -> ModelDescription:
@@ -51,7 +52,7 @@ def read_description(folder: Path, *, made_by: str) -> ModelDescription:
     Raises:
         ArtifactError: the file is missing, or is not of this form.
     """
-    content = artifacts.read_yaml(folder / DESCRIPTION, made_by=made_by)
+    content = read_yaml(folder / DESCRIPTION, made_by=made_by)
     try:
         return ModelDescription(**content)
     except TypeError as error:
@@ -63,7 +64,7 @@ def read_description(folder: Path, *, made_by: str) -> ModelDescription:
 
 def digests_of(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """Return the SHA-256 of each file that is there."""
-    return {name: artifacts.file_sha256(folder / name) for name in names if (folder / name).is_file()}
+    return {name: file_sha256(folder / name) for name in names if (folder / name).is_file()}
 
 
 def verify_weights(folder: Path, description: ModelDescription) -> None:

@@ -17,11 +17,14 @@ import numpy as np
 from backbench.config.config import CellConfig
 from backbench.data.array_file import ArrayFile, GrowingArrayFile
 from backbench.data.dataset import images_file
+from backbench.data.file_formats import known_json, write_json
 from backbench.features.activations import ActivationSource, PreparedImages
 from backbench.results.compute import NOTHING, Compute, Stopwatch, compute_of
+from backbench.results.fingerprints import fingerprint
 from backbench.results.store_record import DESCRIPTION, StoreRecord
-from backbench.runtime import artifacts
-from backbench.runtime.durable import put_folder_in_place
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import put_folder_in_place
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ActivationError, ArtifactError
 
 GIGABYTE = 10**9
@@ -130,11 +133,11 @@ class StoreWriter:
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of every file, by its path in the store."""
         files = sorted(self._store.rglob("*.npy"))
-        return {file.relative_to(self._store).as_posix(): artifacts.file_sha256(file) for file in files}
+        return {file.relative_to(self._store).as_posix(): file_sha256(file) for file in files}
 
     def finish(self, record: StoreRecord, target: Path) -> None:
         """Move the files to where the next stages look for them."""
-        artifacts.write_json(self._store / DESCRIPTION, asdict(record))
+        write_json(self._store / DESCRIPTION, asdict(record))
         put_folder_in_place(self._store, target)
 
     def _compute(self) -> Compute:
@@ -145,11 +148,11 @@ class StoreWriter:
         for file in self._files.values():
             file.sync()
         self._progress["compute"] = asdict(self._compute() + self._stopwatch.lap())
-        artifacts.write_json(self._progress_file, self._progress)
+        write_json(self._progress_file, self._progress)
         self._noted = time.monotonic()
 
     def _resume(self) -> None:
-        kept = artifacts.known_json(self._progress_file)
+        kept = known_json(self._progress_file)
         if kept and all(file.keep(kept["rows"][split]) for (_, split), file in self._files.items()):
             self._progress = kept
             return
@@ -175,7 +178,7 @@ class StoreWriter:
 
 def state_for(state: Path, *parts: Any) -> Path:
     """Return the folder in `state` that is named by all that decides a store; what others left there is removed."""
-    name = artifacts.fingerprint(*parts)
+    name = fingerprint(*parts)
     for other in state.iterdir() if state.is_dir() else ():
         if other.name != name:
             shutil.rmtree(other)
@@ -226,5 +229,5 @@ def prepared_images(config: CellConfig, split: str) -> PreparedImages:
     Raises:
         ArtifactError: the prepare stage has not run.
     """
-    images = ArrayFile(images_file(artifacts.DATASET, split), made_by="prepare")
+    images = ArrayFile(images_file(paths.DATASET, split), made_by="prepare")
     return PreparedImages(images, config.backbone, config.dataset.augmentation, config.dataset.split_seed)

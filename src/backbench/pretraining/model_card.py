@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from backbench.data.file_formats import write_csv
 from backbench.pretraining.pretraining import Outcome, SourceRecord
-from backbench.runtime import artifacts
+from backbench.runtime.atomic_files import write_text
 
 HEADER = (
     "| backbone | steps | images seen | source val accuracy | wall seconds | sha256 of the weights |",
@@ -26,7 +27,7 @@ def record(card: Path, name: str, outcome: Outcome) -> None:
     if HEADER[1] not in lines:
         lines += ["", *HEADER]
     kept = [line for line in lines if not line.startswith(f"| {name} |")]
-    artifacts.write_text(card, "\n".join([*kept, card_row(name, outcome)]) + "\n")
+    write_text(card, "\n".join([*kept, card_row(name, outcome)]) + "\n")
 
 
 def write_curve(path: Path, curve: Sequence[SourceRecord]) -> None:
@@ -39,4 +40,4 @@ def write_curve(path: Path, curve: Sequence[SourceRecord]) -> None:
         }
         for each in curve
     ]
-    artifacts.write_csv(path, rows, ("step", "train_loss", "val_accuracy"))
+    write_csv(path, rows, ("step", "train_loss", "val_accuracy"))

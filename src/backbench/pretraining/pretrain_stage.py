@@ -8,7 +8,7 @@ from backbench.config.config import TrackingConfig
 from backbench.pretraining.model_card import record, write_curve
 from backbench.pretraining.pretrain_config import PretrainConfig
 from backbench.pretraining.pretraining import Folders, curves_of, pretrain, run_fingerprint
-from backbench.runtime.artifacts import only_writer
+from backbench.runtime.locks import only_writer
 from backbench.tracking.tracking import Tracker
 
 

@@ -19,14 +19,17 @@ from backbench.backbones.graph import build_graph, preprocess
 from backbench.backbones.weights import save_weights
 from backbench.config.backbone_config import BackboneConfig
 from backbench.data.augment import resized
+from backbench.data.file_formats import write_arrays
 from backbench.features.activations import EVALUATION_BATCH_SIZE, outputs
 from backbench.pretraining.formula import mixture
 from backbench.pretraining.formula.cache import SourceImages, source_images
 from backbench.pretraining.pretrain_config import PretrainConfig
 from backbench.pretraining.source_batches import SourceBatches
 from backbench.pretraining.unit_scale import has_batch_norm, scale_to_unit
-from backbench.runtime import artifacts
+from backbench.results.fingerprints import fingerprint
+from backbench.runtime.atomic_files import replacing
 from backbench.runtime.console import progress_bar
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.installation import deciding_versions
 from backbench.runtime.source_code import code_fingerprint, named_modules
 
@@ -105,7 +108,7 @@ class _Run:
     def save(self) -> None:
         rows = [(r.step, r.train_loss, np.nan if r.val_accuracy is None else r.val_accuracy) for r in self.curve]
         own = {"step": np.array(self.step), "seconds": np.array(self.seconds), "curve": np.array(rows)}
-        artifacts.write_arrays(self.checkpoint, {**model_arrays(self.model), **own})
+        write_arrays(self.checkpoint, {**model_arrays(self.model), **own})
 
     def restore(self) -> None:
         if not self.checkpoint.is_file():
@@ -147,7 +150,7 @@ def run_fingerprint(backbone: BackboneConfig, config: PretrainConfig) -> str:
     network = {key: value for key, value in asdict(backbone).items() if key != "formula"}
     recipe = {key: value for key, value in asdict(config).items() if key != "checkpoint_every_steps"}
     code = code_fingerprint(Path(__file__), *named_modules(backbone.constructor, backbone.preprocessor))
-    return artifacts.fingerprint(network, recipe, code, keras.backend.backend(), deciding_versions())
+    return fingerprint(network, recipe, code, keras.backend.backend(), deciding_versions())
 
 
 def _train(
@@ -234,11 +237,11 @@ def pretrain(
     if run.step < config.steps:
         return None
     path = folders.weights / f"{backbone.name}.weights.h5"
-    with artifacts.replacing(path) as temporary:
+    with replacing(path) as temporary:
         save_weights(network, temporary, half=True)
     return Outcome(
         path,
-        artifacts.file_sha256(path),
+        file_sha256(path),
         config.steps,
         config.steps * config.batch_size,
         source_accuracy(model, backbone, val),

@@ -13,13 +13,14 @@ from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import DatasetConfig
 from backbench.config.config_files import read_named
 from backbench.data.augment import resized
+from backbench.data.file_formats import read_array, write_array
 from backbench.data.pixels import PixelRule
 from backbench.data.scan import examine, walk, without_duplicates
 from backbench.data.store import content_digest
 from backbench.features.activations import outputs
 from backbench.pretraining.transfer import far_target
 from backbench.pretraining.transfer.subsets import TargetData
-from backbench.runtime import artifacts
+from backbench.results.fingerprints import fingerprint
 from backbench.runtime.errors import ConfigError, DatasetError
 from backbench.runtime.installation import deciding_versions
 from backbench.runtime.source_code import PACKAGE, code_fingerprint, named_modules
@@ -127,12 +128,12 @@ def kept_features(
     """
     code = code_fingerprint(Path(__file__), LOADING, *named_modules(backbone.constructor, backbone.preprocessor))
     settings = (asdict(backbone), weights, keras.backend.backend(), deciding_versions())
-    key = artifacts.fingerprint(settings, code, [_digest(data.pool_images), _digest(data.test_images)])
+    key = fingerprint(settings, code, [_digest(data.pool_images), _digest(data.test_images)])
     file = folder / f"{backbone.name}-{data.name}-{key}.npy"
     if not file.is_file():
         model = load()
         parts = [features_of(model, backbone, images) for images in (data.pool_images, data.test_images)]
-        artifacts.write_array(file, np.concatenate(parts))
-    values = artifacts.read_array(file, made_by="transfer")
+        write_array(file, np.concatenate(parts))
+    values = read_array(file, made_by="transfer")
     num_pool = len(data.pool_labels)
     return np.asarray(values[:num_pool]), np.asarray(values[num_pool:])

@@ -12,8 +12,8 @@ from backbench.pretraining.transfer.measurements import FINE_TUNING, FORMULA, ME
 from backbench.pretraining.transfer.subsets import TargetData
 from backbench.pretraining.transfer_start import Results, Start
 from backbench.pretraining.transfer_tables import tables, with_tables
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import fingerprint
+from backbench.results.fingerprints import fingerprint
+from backbench.runtime.atomic_files import write_text
 from backbench.runtime.console import progress_bar
 
 
@@ -71,7 +71,7 @@ def transfer(config: TransferConfig, backbones: Mapping[str, BackboneConfig], da
     updated = with_tables(page.read_text(encoding="utf-8"), tables(results.read())) if page.is_file() else None
     if updated is None:
         return f"transfer: measurements are in {results.path}; no tables, for {page} has no place marked for them"
-    artifacts.write_text(page, updated)
+    write_text(page, updated)
     return f"transfer: measurements are in {results.path}, tables in {page}"
 
 

@@ -7,6 +7,7 @@ import keras
 
 from backbench.backbones.weights import load_backbone
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.data.file_formats import read_csv, write_csv
 from backbench.pretraining.pretrain_config import TransferConfig
 from backbench.pretraining.transfer.fine_tuning import FineTuner, recipe_of
 from backbench.pretraining.transfer.measurements import (
@@ -23,8 +24,9 @@ from backbench.pretraining.transfer.measurements import (
 from backbench.pretraining.transfer.probes import linear_probe, nearest_neighbour
 from backbench.pretraining.transfer.subsets import Measurement, TargetData, few_shot_task
 from backbench.pretraining.transfer_data import kept_features
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import ConfigError
+from backbench.runtime.locks import file_lock
 
 
 @dataclass
@@ -34,12 +36,12 @@ class Results:
     path: Path
 
     def read(self) -> Rows:
-        return from_records(artifacts.read_csv(self.path, made_by="transfer")) if self.path.is_file() else {}
+        return from_records(read_csv(self.path, made_by="transfer")) if self.path.is_file() else {}
 
     def add(self, key: Key, measurement: Measurement) -> None:
-        with artifacts.file_lock(artifacts.LOCKS / f"{self.path.name}.lock"):
+        with file_lock(paths.LOCKS / f"{self.path.name}.lock"):
             rows = with_row(self.read(), key, measurement)
-            artifacts.write_csv(self.path, to_records(rows), COLUMNS)
+            write_csv(self.path, to_records(rows), COLUMNS)
 
 
 @dataclass

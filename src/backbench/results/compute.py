@@ -20,10 +20,12 @@ from time import monotonic
 
 from pydantic import TypeAdapter
 
+from backbench.data.file_formats import known_json, write_json
 from backbench.results.store_record import DESCRIPTION
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.hardware import machine_name, peak_memory_bytes
+from backbench.runtime.paths import Cell
 
 STAGES = EMBED, SWEEP, TRAIN = "embed", "sweep", "train"
 
@@ -72,16 +74,16 @@ def this_machine() -> str:
 def write_compute(stage: str, cell: Cell, compute: Compute | None) -> None:
     """Say what the result of a cell's stage took, once it is written; None where a part of it is not known."""
     if compute is None:
-        artifacts.compute(stage, cell).unlink(missing_ok=True)
+        paths.compute(stage, cell).unlink(missing_ok=True)
         return
-    digest = artifacts.file_sha256(_result(stage, cell))
-    artifacts.write_json(artifacts.compute(stage, cell), {**asdict(compute), "result": digest})
+    digest = file_sha256(_result(stage, cell))
+    write_json(paths.compute(stage, cell), {**asdict(compute), "result": digest})
 
 
 def read_compute(stage: str, cell: Cell) -> Compute | None:
     """Return what the result that is there took; None where that is not known here."""
-    stored, result = artifacts.known_json(artifacts.compute(stage, cell)), _result(stage, cell)
-    if not result.is_file() or stored.get("result") != artifacts.file_sha256(result):
+    stored, result = known_json(paths.compute(stage, cell)), _result(stage, cell)
+    if not result.is_file() or stored.get("result") != file_sha256(result):
         return None
     return compute_of(stored)
 

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from pydantic import TypeAdapter
 
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.results.fingerprints import fingerprint
+from backbench.runtime.paths import Cell
 
 Edge = Literal["none", "low", "high"]
 COMPLETE, PRUNED = "COMPLETE", "PRUNED"
@@ -163,4 +163,4 @@ def over_seeds(seeds: Sequence[SeedRecord]) -> OverSeeds:
 
 def results_digest(record: CellRecord) -> str:
     """Name a finished cell by all that it found: equal results have equal digests."""
-    return artifacts.fingerprint(asdict(record))
+    return fingerprint(asdict(record))

@@ -5,6 +5,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from backbench.data.file_formats import read_csv, read_json, read_yaml, write_csv, write_json, write_yaml
 from backbench.results.reading import record_of
 from backbench.results.records import (
     BestRecord,
@@ -16,8 +17,7 @@ from backbench.results.records import (
     TrialRecord,
     trial_of,
 )
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime.paths import Cell
 
 EPOCH_COLUMNS = tuple(each.name for each in fields(EpochRecord))
 TRIAL_COLUMNS = (*(each.name for each in fields(Choice)), "epochs", "accumulation_steps", "state", "reason")
@@ -31,13 +31,13 @@ def trial_row(trial: TrialRecord) -> dict[str, Any]:
 def write_trials(cell: Cell, trials: Sequence[TrialRecord]) -> None:
     """Write `trials.csv` and `trial_history.csv`, ordered by trial."""
     ordered = sorted(trials, key=lambda trial: trial.index)
-    artifacts.write_csv(cell.trials, map(trial_row, ordered), TRIAL_COLUMNS)
+    write_csv(cell.trials, map(trial_row, ordered), TRIAL_COLUMNS)
     _write_histories(cell.trial_history, "trial", {trial.index: trial.history for trial in ordered})
 
 
 def write_best(cell: Cell, best: BestRecord) -> None:
     """Write `best.yaml`: the choice, frozen before the test split is read."""
-    artifacts.write_yaml(cell.best, asdict(best))
+    write_yaml(cell.best, asdict(best))
 
 
 def write_history(cell: Cell, seeds: Sequence[SeedRecord]) -> None:
@@ -49,19 +49,19 @@ def write_history(cell: Cell, seeds: Sequence[SeedRecord]) -> None:
 
 def _write_histories(path: Path, owner: str, histories: Mapping[int, Iterable[EpochRecord]]) -> None:
     rows = ({owner: index, **asdict(epoch)} for index, history in histories.items() for epoch in history)
-    artifacts.write_csv(path, rows, (owner, *EPOCH_COLUMNS))
+    write_csv(path, rows, (owner, *EPOCH_COLUMNS))
 
 
 def _histories(path: Path, owner: str, made_by: str) -> dict[int, list[dict[str, str]]]:
     histories: dict[int, list[dict[str, str]]] = {}
-    for row in artifacts.read_csv(path, made_by=made_by):
+    for row in read_csv(path, made_by=made_by):
         histories.setdefault(int(row.pop(owner)), []).append(row)
     return histories
 
 
 def write_metrics(path: Path, metrics: MetricsRecord) -> None:
     """Write `metrics.json` to `cell.metrics`, or to the baseline's folder."""
-    artifacts.write_json(path, asdict(metrics))
+    write_json(path, asdict(metrics))
 
 
 def read_trials(cell: Cell) -> tuple[TrialRecord, ...]:
@@ -72,7 +72,7 @@ def read_trials(cell: Cell) -> tuple[TrialRecord, ...]:
     """
     made_by = f"sweep@{cell}"
     histories = _histories(cell.trial_history, "trial", made_by)
-    rows = artifacts.read_csv(cell.trials, made_by=made_by)
+    rows = read_csv(cell.trials, made_by=made_by)
     return tuple(
         trial_of({**row, "index": row["trial"], "history": histories.get(int(row["trial"]), ())}) for row in rows
     )
@@ -85,7 +85,7 @@ def read_best(cell: Cell) -> BestRecord:
         ArtifactError: the file is missing, or is not of this form.
     """
     made_by = f"sweep@{cell}"
-    return record_of(BestRecord, artifacts.read_yaml(cell.best, made_by=made_by), cell.best, made_by)
+    return record_of(BestRecord, read_yaml(cell.best, made_by=made_by), cell.best, made_by)
 
 
 def read_metrics(path: Path, *, made_by: str) -> MetricsRecord:
@@ -94,7 +94,7 @@ def read_metrics(path: Path, *, made_by: str) -> MetricsRecord:
     Raises:
         ArtifactError: the file is missing, or is not of this form.
     """
-    return record_of(MetricsRecord, artifacts.read_json(path, made_by=made_by), path, made_by)
+    return record_of(MetricsRecord, read_json(path, made_by=made_by), path, made_by)
 
 
 def read_cell(cell: Cell) -> CellRecord:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from backbench.data.file_formats import read_json
 from backbench.results.reading import record_of
-from backbench.runtime import artifacts
 
 DESCRIPTION = "boundary.json"
 
@@ -49,4 +49,4 @@ def read_store(folder: Path) -> StoreRecord:
         ArtifactError: the embed stage has not run, or its file is not of this form.
     """
     path = folder / DESCRIPTION
-    return record_of(StoreRecord, artifacts.read_json(path, made_by="embed"), path, "embed")
+    return record_of(StoreRecord, read_json(path, made_by="embed"), path, "embed")

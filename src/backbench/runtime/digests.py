@@ -1,10 +1,10 @@
 """Digests as they are pinned, `sha256:…` or `md5:…`, and as people spell them."""
 
+import hashlib
 from pathlib import Path
 
-from backbench.runtime.artifacts import file_digest
-
 ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
+READ_BLOCK_BYTES = 1 << 20
 
 
 def algorithm_of(digest: str) -> str:
@@ -21,3 +21,16 @@ def digest_like(digest: str, path: Path) -> str:
     """Return a file's digest in the algorithm of another digest, and spelled as it is: `sha256:…`."""
     algorithm = digest.partition(":")[0]
     return f"{algorithm}:{file_digest(path, algorithm)}"
+
+
+def file_sha256(path: Path) -> str:
+    return file_digest(path, "sha256")
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """Return the hexadecimal digest of a file's bytes; `algorithm` is `sha256` or `md5`."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(READ_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

@@ -6,14 +6,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import causes
 from backbench.runtime.units import size
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # Of libraries that do not hand on the system's error number: safetensors, SQLite, NumPy.
 WORDS_FOR_NO_ROOM = re.compile(r"No space left on device|database or disk is full|^\d+ requested and \d+ written$")
-WRITTEN = (Path(), Path("work"), Path("models"), artifacts.LEADERBOARD.parent, artifacts.REPORT)
+WRITTEN = (Path(), Path("work"), Path("models"), paths.LEADERBOARD.parent, paths.REPORT)
 
 
 def no_room(error: BaseException) -> str | None:

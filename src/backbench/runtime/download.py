@@ -10,11 +10,11 @@ from pathlib import Path
 
 import requests
 
-from backbench.runtime.artifacts import file_sha256, holding
+from backbench.runtime.atomic_files import sync
 from backbench.runtime.console import Transferred
-from backbench.runtime.digests import digest_like, spelled
-from backbench.runtime.durable import sync
+from backbench.runtime.digests import digest_like, file_sha256, spelled
 from backbench.runtime.errors import DownloadError
+from backbench.runtime.locks import holding
 from backbench.runtime.part_file import PartFile
 from backbench.runtime.ranged_http import OtherVersionError, PassingError, Rest, new_session, rest_of_file
 from backbench.runtime.web_address import public_url

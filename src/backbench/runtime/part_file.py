@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from backbench.runtime.artifacts import write_json
-from backbench.runtime.durable import put_in_place
+from backbench.runtime.atomic_files import put_in_place, write_text
 
 
 class PartFile:
@@ -52,7 +51,7 @@ class PartFile:
         with self.path.open("ab") as file:
             file.truncate(start)
         self.total, self.validator = total, validator
-        write_json(self._note, {"source": self._source, "total": total, "validator": validator})
+        write_text(self._note, json.dumps({"source": self._source, "total": total, "validator": validator}))
 
     def drop(self) -> None:
         """Forget all that has come."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from backbench.runtime import artifacts
+from backbench.runtime.atomic_files import write_text
 from backbench.runtime.errors import ConfigError
 from backbench.runtime.installation import DECIDING_PACKAGES, PACKAGE_OF_BACKEND, backend, installed
 
@@ -33,7 +33,7 @@ def record_versions(file: Path = FILE) -> list[str]:
     here = versions_here()
     changed = [f"{name} {version}" for name, version in here.items() if _recorded(file).get(name, "") != version]
     if changed:
-        artifacts.write_text(file, HEADER + OmegaConf.to_yaml(OmegaConf.create(here)))
+        write_text(file, HEADER + OmegaConf.to_yaml(OmegaConf.create(here)))
     return changed
 
 

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from backbench.config.config import RangeConfig
 from backbench.results.records import BestRecord, TrialRecord
-from backbench.runtime.artifacts import Cell
+from backbench.runtime.paths import Cell
 from backbench.search.search import BOUNDARY, Space, finished_trial
 
 SEARCHED = ("learning_rate", "weight_decay")

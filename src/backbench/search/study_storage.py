@@ -19,8 +19,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from backbench.config.config import WorkersConfig
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError, ConfigError
+from backbench.runtime.locks import file_lock
 from backbench.runtime.web_address import without_secrets
 from backbench.search.database_refusals import is_refused
 
@@ -114,7 +115,7 @@ def open_storage(config: WorkersConfig, folder: Path) -> StudyStorage:
     if config.storage == "sqlite":
         file = folder / "study.db"
         # SQLite lets two processes decide the same trial's state at once.
-        return _database(f"sqlite:///{file}", file.name, config, lambda: artifacts.file_lock(Path(f"{file}.lock")))
+        return _database(f"sqlite:///{file}", file.name, config, lambda: file_lock(Path(f"{file}.lock")))
     url = _postgresql(os.environ.get(STUDIES, ""), config.name)
     return _database(url.render_as_string(hide_password=False), f"{url.host}/{url.database}", config, nullcontext)
 
@@ -168,7 +169,7 @@ def _database(
 
     def opened() -> RDBStorage:
         # Several processes that create the tables at once break each other.
-        with artifacts.file_lock(artifacts.LOCKS / "studies.lock"):
+        with file_lock(paths.LOCKS / "studies.lock"):
             try:
                 return RDBStorage(address, engine_kwargs={"pool_pre_ping": True, "connect_args": options})
             except ImportError as error:

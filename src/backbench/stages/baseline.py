@@ -20,9 +20,10 @@ from backbench.evaluation.baseline import (
 from backbench.evaluation.evaluation import evaluate
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions, write_predictions
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import PIXELS, MetricsRecord, SeedRecord, over_seeds
 from backbench.results.result_files import write_metrics
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 
 STRATEGY = "logistic_regression"
 BOUNDS = (SIDE_PIXELS, MOST_IMAGES, NUM_COMPONENTS)
@@ -36,16 +37,16 @@ def baseline() -> str:
     Raises:
         ArtifactError: prepare has not run.
     """
-    dataset = open_dataset(artifacts.DATASET)
+    dataset = open_dataset(paths.DATASET)
     rows = {split: drawn(dataset.labels[split]) for split in ("train", "val")}
     values = {split: pixel_values(dataset.images[split], rows[split]) for split in rows}
     labels = {split: dataset.labels[split][rows[split]] for split in rows}
     model = fit_pixels(values["train"], labels["train"], val_values=values["val"], val_labels=labels["val"])
     predicted = {split: pixel_probabilities(model, dataset.images[split]) for split in ("val", "test")}
     record = _record(dataset, model, predicted)
-    path = artifacts.BASELINE / "metrics.json"
+    path = paths.BASELINE / "metrics.json"
     write_predictions(
-        artifacts.BASELINE_PREDICTIONS,
+        paths.BASELINE_PREDICTIONS,
         {split: Predictions.of_seeds({SEED: each}, dataset.labels[split]) for split, each in predicted.items()},
     )
     write_metrics(path, record)
@@ -66,7 +67,7 @@ def _record(dataset: Dataset, model: PixelModel, predicted: Mapping[str, np.ndar
     )
     metrics |= {"val_accuracy": on_val["accuracy"], "val_loss": on_val["log_loss"]}
     return MetricsRecord(
-        cell_key=artifacts.fingerprint(PIXELS, dict(dataset.sha256), *BOUNDS, INVERSE_REGULARISATIONS),
+        cell_key=fingerprint(PIXELS, dict(dataset.sha256), *BOUNDS, INVERSE_REGULARISATIONS),
         backbone=PIXELS,
         strategy=STRATEGY,
         boundary="none",

@@ -7,12 +7,13 @@ from typing import Any
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import CellConfig, resolved
 from backbench.data.dataset import Dataset, open_dataset
+from backbench.results.fingerprints import fingerprint
 from backbench.results.store_record import BoundaryRecord, StoreRecord, read_store
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
 from backbench.runtime.errors import BoundaryError
 from backbench.runtime.hardware import machine_name
 from backbench.runtime.installation import backend, deciding_versions
+from backbench.runtime.paths import Cell
 from backbench.runtime.source_code import code_fingerprint, named_modules
 
 
@@ -42,13 +43,13 @@ class CellInputs:
 
     @property
     def cell_key(self) -> str:
-        return artifacts.fingerprint(self.configuration, self.digests)
+        return fingerprint(self.configuration, self.digests)
 
     def state_folder(self, stage: str) -> Path:
         """Return the folder for what a killed stage needs to go on; other inputs or other code, another folder."""
         code = code_of(Path(__file__).with_name(f"{stage}.py"), self.config.backbone)
-        name = artifacts.fingerprint(self.cell_key, self._contents, code, deciding_versions())
-        return artifacts.STATE / stage / str(self.cell) / name
+        name = fingerprint(self.cell_key, self._contents, code, deciding_versions())
+        return paths.STATE / stage / str(self.cell) / name
 
     def fits_name(self, module: str) -> str:
         """Name all that decides a fit but its candidate: not how candidates are proposed, nor how many there are.
@@ -62,7 +63,7 @@ class CellInputs:
         seen = {"augmentation": dataset["augmentation"], "split_seed": dataset["split_seed"]}
         code = code_of(Path(__file__).with_name(f"{module}.py"), self.config.backbone)
         computing = (code, deciding_versions(), machine_name())
-        return artifacts.fingerprint(decides, strategy, seen, search["seed"], self._contents, computing)
+        return fingerprint(decides, strategy, seen, search["seed"], self._contents, computing)
 
     @property
     def _contents(self) -> tuple[dict[str, str], dict[str, Any]]:
@@ -101,6 +102,6 @@ def cell_inputs(config: CellConfig) -> CellInputs:
         ArtifactError: an earlier stage has not run.
     """
     cell = Cell(config.backbone.name, config.strategy.name)
-    dataset = open_dataset(artifacts.DATASET)
+    dataset = open_dataset(paths.DATASET)
     found = replace(config, dataset=dataset.decided(config.dataset))
     return CellInputs(cell, found, dataset, read_store(cell.activations))

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from backbench.adaptation.interruption import Pause
 from backbench.config.config import OUTPUT, WorkersConfig
-from backbench.runtime import artifacts
+from backbench.data.file_formats import read_json, write_json
+from backbench.runtime import paths
 from backbench.search.coordination import Coordination
 from backbench.search.search import Space
 from backbench.search.shared_study import SharedStudy
@@ -51,21 +52,21 @@ class CellStudy:
         name_file = folder / NAME_FILE
         if creating and not name_file.exists():
             # Not named by its inputs alone: two checkouts may share a database.
-            artifacts.write_json(name_file, {"name": f"{self._inputs.cell}-{uuid.uuid4().hex[:12]}"})
-        name = artifacts.read_json(name_file, made_by=f"sweep@{self._inputs.cell}")["name"]
+            write_json(name_file, {"name": f"{self._inputs.cell}-{uuid.uuid4().hex[:12]}"})
+        name = read_json(name_file, made_by=f"sweep@{self._inputs.cell}")["name"]
         return SharedStudy(open_storage(self._workers, folder), name, creating=creating)
 
     def remove(self, study: SharedStudy) -> None:
         """Delete the study and its state, and what other inputs or code left of this cell: the end is in files."""
         states = self._inputs.state_folder("sweep").parent
-        names = [artifacts.read_json(file, made_by="sweep")["name"] for file in states.glob(f"*/{NAME_FILE}")]
+        names = [read_json(file, made_by="sweep")["name"] for file in states.glob(f"*/{NAME_FILE}")]
         study.remove(names)
         # A worker that has not left yet may still hold a file there, which a network's file system does not let go.
         shutil.rmtree(states, ignore_errors=True)
 
     def finished_trials(self, study: SharedStudy) -> FinishedTrials:
         """Open the trials of earlier studies of this cell that this one can take up."""
-        folder = artifacts.STATE / "trials" / str(self._inputs.cell) / self._inputs.fits_name("cell_trials")
+        folder = paths.STATE / "trials" / str(self._inputs.cell) / self._inputs.fits_name("cell_trials")
         return FinishedTrials(
             folder,
             self._inputs.config.search,

@@ -14,12 +14,13 @@ from backbench.comparison.run_notes import findings, verbatim
 from backbench.comparison.tables import scores, summary, write_tables
 from backbench.config.config import BenchmarkConfig, TrackingConfig
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
+from backbench.data.file_formats import read_array, read_csv, read_json, write_json
 from backbench.report.data_card import DataCard
 from backbench.report.page import render_page
 from backbench.report.terminal import print_leaderboard
-from backbench.runtime import artifacts
+from backbench.runtime import paths
+from backbench.runtime.atomic_files import put_folder_in_place, write_text
 from backbench.runtime.console import progress_bar
-from backbench.runtime.durable import put_folder_in_place
 from backbench.runtime.environment import look_around
 from backbench.runtime.errors import TrackingError
 from backbench.tracking.mlflow_outage import patience, until_back
@@ -46,28 +47,28 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mappin
     _write_report(render_page(leaderboard, card, look_around()))
     _publish(leaderboard, card, tracking)
     print_leaderboard(leaderboard, Console())
-    return f"open {artifacts.REPORT / 'index.html'}, or run `make ui` for every trial"
+    return f"open {paths.REPORT / 'index.html'}, or run `make ui` for every trial"
 
 
 def write_results(leaderboard: Leaderboard) -> None:
     """Write the leaderboard, what was found of it, and what DVC's plots and metrics show of all cells at once."""
     write_tables(leaderboard)
-    artifacts.write_json(artifacts.SUMMARY, summary(leaderboard))
-    shutil.rmtree(artifacts.SCORES, ignore_errors=True)
+    write_json(paths.SUMMARY, summary(leaderboard))
+    shutil.rmtree(paths.SCORES, ignore_errors=True)
     for name, content in scores(leaderboard).items():
-        artifacts.write_json(artifacts.SCORES / f"{name}.json", content)
+        write_json(paths.SCORES / f"{name}.json", content)
 
 
 def data_card() -> DataCard:
     """Gather what the page says of the images; those of the test split are read when they are looked at."""
-    content = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by=MADE_BY)
-    images = artifacts.read_array(images_file(artifacts.DATASET, "train"), made_by=MADE_BY)
-    labels = artifacts.read_array(labels_file(artifacts.DATASET, "train"), made_by=MADE_BY)
+    content = read_json(paths.DATASET / DESCRIPTION, made_by=MADE_BY)
+    images = read_array(images_file(paths.DATASET, "train"), made_by=MADE_BY)
+    labels = read_array(labels_file(paths.DATASET, "train"), made_by=MADE_BY)
     return DataCard(
         content,
         samples=_first_of_each_class(images, labels, len(content["classes"])),
-        test_images=artifacts.read_array(images_file(artifacts.DATASET, "test"), made_by=MADE_BY),
-        manifest=artifacts.read_csv(artifacts.DATASET / MANIFEST, made_by=MADE_BY),
+        test_images=read_array(images_file(paths.DATASET, "test"), made_by=MADE_BY),
+        manifest=read_csv(paths.DATASET / MANIFEST, made_by=MADE_BY),
     )
 
 
@@ -77,10 +78,10 @@ def _first_of_each_class(images: np.ndarray, labels: np.ndarray, num_classes: in
 
 def _write_report(page: str) -> None:
     """Put a whole new folder in the old one's place, so that no file of an earlier report stays."""
-    folder = artifacts.STATE / "report"
+    folder = paths.STATE / "report"
     shutil.rmtree(folder, ignore_errors=True)
-    artifacts.write_text(folder / "index.html", page)
-    put_folder_in_place(folder, artifacts.REPORT)
+    write_text(folder / "index.html", page)
+    put_folder_in_place(folder, paths.REPORT)
 
 
 def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from backbench.adaptation.interruption import Interrupted, StopSignals
 from backbench.config.config import WorkersConfig
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
+from backbench.runtime.paths import Cell
 from backbench.runtime.web_address import without_secrets
 from backbench.search.study_storage import StudyError
 from backbench.search.worker import Worker
@@ -72,7 +72,7 @@ def crew(
 def _waiting(
     cell: Cell, workers: WorkersConfig, overrides: Sequence[str], own_worker: Callable[[], Worker]
 ) -> Iterator[Wait]:
-    logs = artifacts.workers_folder(cell)
+    logs = paths.workers_folder(cell)
     if workers.launcher is not None:
         print(f"{cell}: {workers.num_workers} workers by conf/hydra/launcher/{workers.launcher}.yaml", flush=True)
         print(f"{cell}: their logs are in {logs}", flush=True)

@@ -27,10 +27,10 @@ from backbench.features.activations import padded_indices, predicted
 from backbench.features.freezing import cut, resolve_boundary, tapped_prefix
 from backbench.results.compute import EMBED, Stopwatch, write_compute
 from backbench.results.store_record import BoundaryRecord, StoreRecord
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
 from backbench.runtime.installation import backend, deciding_versions
+from backbench.runtime.paths import Cell
 from backbench.runtime.units import size
 from backbench.stages.cell import code_of
 
@@ -49,8 +49,8 @@ def embed(config: CellConfig) -> str:
         BackbenchError: the data set, the weights or a boundary cannot be used, or a value does not fit its type.
     """
     stopwatch, cell = Stopwatch(), Cell(config.backbone.name, config.strategy.name)
-    state = artifacts.STATE / "embed" / str(cell)
-    dataset = open_dataset(artifacts.DATASET)
+    state = paths.STATE / "embed" / str(cell)
+    dataset = open_dataset(paths.DATASET)
     benchmark = config.benchmark
     make_deterministic(config.weights.seed, num_threads=benchmark.threads, memory_growth=benchmark.memory_growth)
     with computing_in(config.benchmark.precision):

@@ -19,11 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from backbench.config.config_files import check_choices
-from backbench.runtime import artifacts, disk
+from backbench.data.file_formats import write_json
+from backbench.runtime import disk, paths
 from backbench.runtime.errors import BackbenchError
 from backbench.runtime.hardware import machine_name, peak_memory_bytes
 from backbench.runtime.installation import CHECKOUT, require_own_code
 from backbench.runtime.library_output import kept_in
+from backbench.runtime.locks import only_writer
 from backbench.runtime.versions import require_recorded_versions
 
 CONF = str(CHECKOUT / "conf")
@@ -81,7 +83,7 @@ def _write_spent(name: str, started: float) -> None:
         "peak_memory_bytes": peak_memory_bytes(),
         "machine": machine_name(),
     }
-    artifacts.write_json(artifacts.timing(name), spent)
+    write_json(paths.timing(name), spent)
 
 
 def _require_what_dvc_records() -> None:
@@ -135,7 +137,7 @@ def run_stage(
         with refusing():
             check_names(config)
             name = lock_name(config)
-        with refusing(), artifacts.only_writer(name), kept_in(artifacts.log(name)):
+        with refusing(), only_writer(name), kept_in(paths.log(name)):
             started = time.monotonic()  # what waited for the lock did not work
             _require_what_dvc_records()
             last_line = stage(config)

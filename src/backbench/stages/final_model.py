@@ -13,10 +13,10 @@ from backbench.evaluation.evaluation import evaluate, probabilities_of
 from backbench.evaluation.transferability import drawn, log_evidence
 from backbench.features.activations import ActivationSource
 from backbench.results.compute import Stopwatch
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import Choice, SeedRecord
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
 from backbench.runtime.errors import DivergedError
+from backbench.runtime.paths import Cell
 from backbench.stages.seeds import FinishedSeeds
 from backbench.stages.training_inputs import TrainingInputs
 
@@ -69,7 +69,7 @@ class FinalModel:
         """Name every seed's model by all that decides it: the fit, and who trains with it."""
         choice, fits = self._choice, self._inputs.fits_name("final_model")
         return {
-            seed: artifacts.fingerprint(fits, choice.boundary, choice.learning_rate, choice.weight_decay, group)
+            seed: fingerprint(fits, choice.boundary, choice.learning_rate, choice.weight_decay, group)
             for group in self.groups(seeds)
             for seed in group
         }

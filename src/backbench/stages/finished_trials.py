@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from backbench.config.config import SearchConfig
+from backbench.data.file_formats import known_json, write_json
 from backbench.results.compute import NOTHING, Compute, compute_of
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import TrialRecord, trial_of
-from backbench.runtime import artifacts
 from backbench.search.search import BOUNDARY, Proposal, batches, rounds
 
 
@@ -70,7 +71,7 @@ class FinishedTrials:
                 return
             compute = self._compute[batch.start] = self._computed().get(batch.start)
             if compute is not None:
-                artifacts.write_json(file, {"trials": trials, "compute": asdict(compute)})
+                write_json(file, {"trials": trials, "compute": asdict(compute)})
 
     @property
     def compute(self) -> Compute | None:
@@ -89,10 +90,10 @@ class FinishedTrials:
         if self._pruner is not None:
             positions, _ = self._places[position]
             seen = asdict(self._pruner), [asdict(self._records[earlier]) for earlier in range(positions.start)]
-        return self._folder / f"{artifacts.fingerprint(parameters, seen)}.json"
+        return self._folder / f"{fingerprint(parameters, seen)}.json"
 
 
 def _kept(file: Path) -> dict[str, Any]:
     """Read the trials of a batch and what they took; nothing where both are not there."""
-    content = artifacts.known_json(file)
+    content = known_json(file)
     return content if {"trials", "compute"} <= content.keys() else {}

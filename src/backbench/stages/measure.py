@@ -13,7 +13,9 @@ from backbench.backbones import latency
 from backbench.backbones.latency import LATENCY_BATCH, Speed
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig
-from backbench.runtime import artifacts
+from backbench.data.file_formats import known_json, write_json
+from backbench.results.fingerprints import fingerprint
+from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
 from backbench.runtime.errors import BackbenchError
 from backbench.runtime.gpu_support import lacking_for_gpu
@@ -75,12 +77,12 @@ def measure(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig], mea
                 refused.append(f"{backbone.name}: {error}")
                 advance(1, f"{backbone.name} refused")
                 continue
-            artifacts.write_json(artifacts.cost(backbone.name), _content(backbone, setting, found))
+            write_json(paths.cost(backbone.name), _content(backbone, setting, found))
             advance(1, f"{backbone.name} {found.speed.latency_p50_ms:.1f} ms")
     if refused:
         raise BackbenchError(" | ".join(refused))
-    artifacts.write_json(artifacts.MEASURED, _marker(benchmark, backbones))
-    return f"latency and throughput are in {artifacts.COSTS}, {len(missing)} newly measured; next: dvc repro compare"
+    write_json(paths.MEASURED, _marker(benchmark, backbones))
+    return f"latency and throughput are in {paths.COSTS}, {len(missing)} newly measured; next: dvc repro compare"
 
 
 def this_setting(benchmark: BenchmarkConfig) -> Setting:
@@ -98,11 +100,11 @@ def this_setting(benchmark: BenchmarkConfig) -> Setting:
 
 def _key(backbone: BackboneConfig, setting: Setting) -> str:
     constructor = code_fingerprint(*named_modules(backbone.constructor))
-    return artifacts.fingerprint(asdict(backbone), asdict(setting), constructor)
+    return fingerprint(asdict(backbone), asdict(setting), constructor)
 
 
 def _is_known(backbone: BackboneConfig, setting: Setting) -> bool:
-    return artifacts.known_json(artifacts.cost(backbone.name)).get("key") == _key(backbone, setting)
+    return known_json(paths.cost(backbone.name)).get("key") == _key(backbone, setting)
 
 
 def _content(backbone: BackboneConfig, setting: Setting, found: Measurement) -> dict[str, object]:
@@ -121,5 +123,5 @@ def _content(backbone: BackboneConfig, setting: Setting, found: Measurement) -> 
 
 def _marker(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig]) -> dict[str, object]:
     """Say what was measured, and nothing of how fast it was or where."""
-    configured = {one.name: artifacts.fingerprint(asdict(one)) for one in backbones}
+    configured = {one.name: fingerprint(asdict(one)) for one in backbones}
     return {"threads": benchmark.threads, "precision": benchmark.precision, "backbones": configured}

@@ -8,7 +8,7 @@ import keras
 from backbench.backbones.weights import save_weights
 from backbench.export.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
 from backbench.results.records import BestRecord, SeedRecord
-from backbench.runtime.artifacts import replacing
+from backbench.runtime.atomic_files import replacing
 from backbench.stages.training_inputs import TrainingInputs
 
 

@@ -5,10 +5,11 @@ from typing import Any
 from backbench.config.config import DatasetConfig
 from backbench.data.dataset import MANIFEST
 from backbench.data.deep import Depth
+from backbench.data.file_formats import read_json
 from backbench.data.scan import tracked_folder
 from backbench.data.store import NEARLY_CONSTANT, prepare_dataset
 from backbench.data.top_folders import listed
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 
 
 def prepare(config: DatasetConfig) -> str:
@@ -21,9 +22,9 @@ def prepare(config: DatasetConfig) -> str:
     tracked_folder(config)
     wanted = None
     if config.image_size_pixels is None:
-        wanted = int(artifacts.read_json(artifacts.IMAGE_SIZE, made_by="size")["wanted_pixels"])
-    description = prepare_dataset(config, artifacts.DATASET, wanted)
-    return f"{_summary(description)}; {_pixels(description)}; every file's verdict is in {artifacts.DATASET / MANIFEST}"
+        wanted = int(read_json(paths.IMAGE_SIZE, made_by="size")["wanted_pixels"])
+    description = prepare_dataset(config, paths.DATASET, wanted)
+    return f"{_summary(description)}; {_pixels(description)}; every file's verdict is in {paths.DATASET / MANIFEST}"
 
 
 def _summary(description: dict[str, Any]) -> str:

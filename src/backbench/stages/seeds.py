@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from backbench.data.file_formats import known_json, read_array, read_json, write_array, write_json
 from backbench.results.compute import Compute, Stopwatch, compute_of
 from backbench.results.records import SeedRecord
-from backbench.runtime import artifacts
+from backbench.runtime.atomic_files import replacing
+from backbench.runtime.digests import file_sha256
 
 
 class FinishedSeeds:
@@ -28,10 +30,10 @@ class FinishedSeeds:
 
     def is_done(self, seed: int) -> bool:
         """Say whether a seed's files are there, with the bytes that were written."""
-        digests = artifacts.known_json(self._record_file(seed)).get("sha256", {})
+        digests = known_json(self._record_file(seed)).get("sha256", {})
         files = {name: self._folder(seed) / name for name in digests}
         return bool(files) and all(
-            file.is_file() and artifacts.file_sha256(file) == digests[name] for name, file in files.items()
+            file.is_file() and file_sha256(file) == digests[name] for name, file in files.items()
         )
 
     def keep(
@@ -46,15 +48,15 @@ class FinishedSeeds:
         With them, what it took: a lap of the stopwatch. Of seeds that train at once, the first has the fit.
         """
         weights = self._weights_file(record.seed)
-        with artifacts.replacing(weights) as temporary:
+        with replacing(weights) as temporary:
             save_weights(temporary)
         files = [weights]
         for split, values in probabilities.items():
             files.append(self._probabilities_file(record.seed, split))
-            artifacts.write_array(files[-1], values)
-        digests = {file.name: artifacts.file_sha256(file) for file in files}
+            write_array(files[-1], values)
+        digests = {file.name: file_sha256(file) for file in files}
         content = {"record": asdict(record), "sha256": digests, "compute": asdict(stopwatch.lap())}
-        artifacts.write_json(self._record_file(record.seed), content)
+        write_json(self._record_file(record.seed), content)
 
     def record(self, seed: int) -> SeedRecord:
         return TypeAdapter(SeedRecord).validate_python(self._content(seed)["record"])
@@ -64,11 +66,11 @@ class FinishedSeeds:
         return compute_of(self._content(seed)["compute"])
 
     def probabilities(self, seed: int, split: str) -> np.ndarray:
-        return artifacts.read_array(self._probabilities_file(seed, split), made_by="train")
+        return read_array(self._probabilities_file(seed, split), made_by="train")
 
     def hand_on_weights(self, seed: int, target: Path) -> None:
         """Put a seed's weights where models lie: the same blocks of the disk where the file system shares them."""
-        with artifacts.replacing(target) as temporary:
+        with replacing(target) as temporary:
             try:
                 temporary.hardlink_to(self._weights_file(seed))
             except OSError:
@@ -81,7 +83,7 @@ class FinishedSeeds:
                 shutil.rmtree(other)
 
     def _content(self, seed: int) -> dict[str, Any]:
-        return artifacts.read_json(self._record_file(seed), made_by="train")
+        return read_json(self._record_file(seed), made_by="train")
 
     def _folder(self, seed: int) -> Path:
         return self._root / self._names[seed]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import DatasetConfig
-from backbench.runtime import artifacts
+from backbench.data.file_formats import write_json
+from backbench.runtime import paths
 
 
 def size(dataset: DatasetConfig, backbones: Sequence[BackboneConfig]) -> str:
@@ -16,5 +17,5 @@ def size(dataset: DatasetConfig, backbones: Sequence[BackboneConfig]) -> str:
     if side is None:
         side = max(backbone.input_size_pixels for backbone in backbones)
         reason = "which the largest backbone of the benchmark takes, where the photographs have it"
-    artifacts.write_json(artifacts.IMAGE_SIZE, {"wanted_pixels": side})
+    write_json(paths.IMAGE_SIZE, {"wanted_pixels": side})
     return f"{dataset.name}: images are wanted of {side} px, {reason}"

@@ -6,8 +6,8 @@ from backbench.config.config import CellConfig, WorkersConfig
 from backbench.results.compute import SWEEP, write_compute
 from backbench.results.records import PRUNED, BestRecord, Choice, TrialRecord
 from backbench.results.result_files import write_best, write_trials
-from backbench.runtime.artifacts import Cell
 from backbench.runtime.console import progress_bar
+from backbench.runtime.paths import Cell
 from backbench.search.search import best_of, position_in_range
 from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.cell_study import CellStudy

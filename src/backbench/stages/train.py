@@ -6,9 +6,9 @@ from backbench.export.model_folder import FROZEN, seed_file
 from backbench.results.compute import TRAIN, Stopwatch, write_compute
 from backbench.results.records import BestRecord, MetricsRecord, over_seeds
 from backbench.results.result_files import read_best, read_cell, write_history, write_metrics
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
+from backbench.runtime.paths import Cell
 from backbench.stages.final_model import PREDICTED_SPLITS, FinalModel
 from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import FinishedSeeds
@@ -26,7 +26,7 @@ def train(config: CellConfig) -> str:
     inputs = training_inputs(config)
     best = read_best(inputs.cell)
     final = FinalModel(inputs, best.choice)
-    state = FinishedSeeds(artifacts.STATE / "train" / str(inputs.cell), final.names(config.benchmark.seeds))
+    state = FinishedSeeds(paths.STATE / "train" / str(inputs.cell), final.names(config.benchmark.seeds))
     with Logbook(config.tracking) as logbook:
         parent = logbook.begin_cell(
             best.cell_key, str(inputs.cell), cell_parameters(best.configuration, best.digests), cell_labels(inputs.cell)

@@ -14,10 +14,9 @@ from backbench.backbones.weight_files import WeightFile, unpinned, verify, weigh
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.config.config import BenchmarkConfig, gathered
 from backbench.config.config_files import read_named
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import file_sha256
+from backbench.data.file_formats import write_yaml
 from backbench.runtime.console import transfer_bar
-from backbench.runtime.digests import algorithm_of
+from backbench.runtime.digests import algorithm_of, file_sha256
 from backbench.runtime.download import Limits, UnpinnedError, fetch
 from backbench.runtime.errors import BackbenchError, ConfigError, WeightsError
 from backbench.runtime.units import size
@@ -77,7 +76,7 @@ def _put_in_place(file: WeightFile, limits: Limits) -> None:
             raise WeightsError(unpinned(file, error.sha256)) from error
     verify(file)
     if file.url is not None and os.access(file.path.parent, os.W_OK):
-        artifacts.write_yaml(file.path.with_name(f"{file.path.name}.yaml"), _record(file))
+        write_yaml(file.path.with_name(f"{file.path.name}.yaml"), _record(file))
 
 
 def _record(file: WeightFile) -> dict[str, str | None]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from backbench.results.records import BestRecord
-from backbench.runtime.artifacts import file_sha256
+from backbench.runtime.digests import file_sha256
 from backbench.tracking.mlflow_connection import Connection, repeated_once
 from backbench.tracking.runs import bounded, cell_parameters, code_tags, dataset_input
 

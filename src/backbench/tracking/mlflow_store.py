@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from backbench.runtime.artifacts import file_lock
-from backbench.runtime.durable import put_in_place
+from backbench.runtime.atomic_files import put_in_place
+from backbench.runtime.locks import file_lock
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -10,11 +10,13 @@ import numpy as np
 
 from backbench.config.config import TrackingConfig
 from backbench.data.dataset import MADE_BY, images_file
+from backbench.data.file_formats import read_array
 from backbench.export import model_folder
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import CellRecord, results_digest
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
 from backbench.runtime.errors import StoreWithholdsError
+from backbench.runtime.paths import Cell
 from backbench.tracking.mlflow_annotations import Annotator
 from backbench.tracking.mlflow_connection import Connection
 from backbench.tracking.mlflow_models import ModelShelf
@@ -67,8 +69,8 @@ def publish_benchmark(
         annotator.forget_tags("tied_with_best", unless=())  # of an older version, which ranked by test accuracy
     for record in records:
         name = str(record.cell)
-        for folder, paths in cell_files(record.cell).items():
-            annotator.attach(run_ids[name], folder, paths)
+        for folder, files in cell_files(record.cell).items():
+            annotator.attach(run_ids[name], folder, files)
         annotator.describe(run_ids[name], findings.notes[name], findings.tags[name])
     with _where_offered("models"):
         for record in records:
@@ -107,8 +109,8 @@ def cell_files(cell: Cell) -> dict[str, list[Path]]:
 
 def comparison_files() -> dict[str, list[Path]]:
     """List what a comparison's run holds, by folder; the report only where there is one."""
-    report = artifacts.REPORT / "index.html"
-    return {"report": [report] if report.is_file() else [], "": [artifacts.LEADERBOARD, artifacts.SUMMARY]}
+    report = paths.REPORT / "index.html"
+    return {"report": [report] if report.is_file() else [], "": [paths.LEADERBOARD, paths.SUMMARY]}
 
 
 def example_images() -> np.ndarray:
@@ -116,17 +118,17 @@ def example_images() -> np.ndarray:
 
     The model takes images of any size, and MLflow spells every number out, twice; so large ones are thinned.
     """
-    images = artifacts.read_array(images_file(artifacts.DATASET, "train"), made_by=MADE_BY)[:NUM_EXAMPLES]
+    images = read_array(images_file(paths.DATASET, "train"), made_by=MADE_BY)[:NUM_EXAMPLES]
     step = -(-images.shape[1] // MAX_EXAMPLE_PIXELS)
     return np.array(images[:, ::step, ::step])
 
 
 def _publish_comparison(annotator: Annotator, records: Sequence[CellRecord], findings: Findings) -> None:
     dataset = records[0].best.configuration["dataset"]
-    digest = artifacts.fingerprint(sorted(map(results_digest, records)), findings.metrics)
+    digest = fingerprint(sorted(map(results_digest, records)), findings.metrics)
     run_id = annotator.log_comparison(digest, f"comparison {dataset['name']}", records[0].best, findings.metrics)
-    for folder, paths in comparison_files().items():
-        annotator.attach(run_id, folder, paths)
+    for folder, files in comparison_files().items():
+        annotator.attach(run_id, folder, files)
     annotator.describe(run_id, findings.overview, {"champion_cell": findings.champion})
     with _where_offered("the note of the MLflow experiment"):
         annotator.describe_experiment(findings.overview)

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import CellRecord, EpochRecord
-from backbench.runtime import artifacts
-from backbench.runtime.artifacts import Cell
+from backbench.runtime import paths
 from backbench.runtime.environment import look_around
+from backbench.runtime.paths import Cell
 from backbench.runtime.web_address import without_secrets
 
 COMMIT = "mlflow.source.git.commit"
@@ -106,7 +107,7 @@ class Child:
         """A digest of what came of it: equal parameters, numbers and curves have equal digests."""
         numbers = {name: float(value) for name, value in self.metrics.items()}
         curves = [[(step, float(value)) for step, value in curve] for curve in epoch_curves(self.history).values()]
-        return artifacts.fingerprint(self.kind, self.index, flattened(self.parameters), numbers, curves)
+        return fingerprint(self.kind, self.index, flattened(self.parameters), numbers, curves)
 
 
 def children_of(record: CellRecord) -> list[Child]:
@@ -150,6 +151,6 @@ def dataset_input(parameters: Mapping[str, Any]) -> dict[str, str] | None:
     name = dataset.get("name") if isinstance(dataset, Mapping) else dataset
     if not name or not digest:
         return None
-    source = json.dumps({"path": artifacts.DATASET.as_posix(), "digest": digest})
+    source = json.dumps({"path": paths.DATASET.as_posix(), "digest": digest})
     short = str(digest)[:MAX_DATASET_DIGEST_CHARACTERS]
     return {"name": str(name), "digest": short, "source_type": "local", "source": source}

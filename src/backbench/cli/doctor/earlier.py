@@ -6,16 +6,18 @@ from pathlib import Path
 from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.plan import cell_of
 from backbench.config.config import CellConfig, resolved
+from backbench.data.file_formats import known_json
+from backbench.results.fingerprints import fingerprint
 from backbench.results.records import BestRecord
 from backbench.results.result_files import read_best, read_metrics
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError
 from backbench.runtime.installation import backend
 
 
 def measured_seconds(stage: str) -> float | None:
     """Return what a stage that is of no cell wrote of its last run here, such as `prepare`."""
-    seconds = artifacts.known_json(artifacts.timing(stage)).get("wall_seconds")
+    seconds = known_json(paths.timing(stage)).get("wall_seconds")
     return float(seconds) if isinstance(seconds, int | float) else None
 
 
@@ -27,7 +29,7 @@ def earlier_choice(config: CellConfig, images: Images) -> BestRecord | None:
         return None
     found = replace(config.dataset, image_size_pixels=images.stored_pixels, depth_bits=images.depth_bits)
     configuration = {**resolved(replace(config, dataset=found)), "backend": backend()}
-    is_same = artifacts.fingerprint(configuration, best.digests) == best.cell_key
+    is_same = fingerprint(configuration, best.digests) == best.cell_key
     return best if is_same and images.digest == best.digests.get("data") else None
 
 

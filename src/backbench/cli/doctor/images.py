@@ -12,11 +12,12 @@ from backbench.config.config import DatasetConfig
 from backbench.config.config_files import read_yaml
 from backbench.data.checks import LEFT_OUT, check, litter
 from backbench.data.dataset import DESCRIPTION, SPLITS, depth_bits_of, sides_of
+from backbench.data.file_formats import read_json
 from backbench.data.scan import deciding_sides, look_at_headers, presumed, tracked_folder, walk
 from backbench.data.sizes import stored_side
 from backbench.data.split import assign_splits
 from backbench.data.top_folders import listed
-from backbench.runtime import artifacts
+from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError, DatasetError
 
 MOST_HEADERS = 2000
@@ -78,7 +79,7 @@ def _finding(line: str) -> Finding:
 def _prepared(config: DatasetConfig, wanted_pixels: int) -> Images | None:
     """Return what prepare wrote, if it was for this configuration as far as its description tells."""
     try:
-        described = artifacts.read_json(artifacts.DATASET / DESCRIPTION, made_by="prepare")
+        described = read_json(paths.DATASET / DESCRIPTION, made_by="prepare")
     except (BackbenchError, ValueError):
         return None
     keys = ("name", "resize", "split_seed", "layout", "skip_folders", "min_per_class")

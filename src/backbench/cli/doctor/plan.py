@@ -12,7 +12,7 @@ from backbench.config import catalog
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig, CellConfig, WorkersConfig, cell_config, gathered, to_typed
 from backbench.config.config_files import read_named_yaml, read_yaml
-from backbench.runtime.artifacts import Cell
+from backbench.runtime.paths import Cell
 
 CONF = Path("conf")
 BENCHMARK = CONF / "benchmark.yaml"

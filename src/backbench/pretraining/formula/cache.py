@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from backbench.data.file_formats import write_array
 from backbench.pretraining.formula import mixture
-from backbench.runtime.artifacts import fingerprint, replacing, write_array
+from backbench.results.fingerprints import fingerprint
+from backbench.runtime.atomic_files import replacing
 from backbench.runtime.installation import deciding_versions
 from backbench.runtime.source_code import code_fingerprint
 

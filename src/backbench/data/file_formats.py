@@ -1,0 +1,106 @@
+"""How a stage's JSON, YAML, tables and arrays are spelled, and read: the bytes of every result."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+from yaml import YAMLError
+
+from backbench.runtime.atomic_files import replacing, write_text
+from backbench.runtime.errors import ArtifactError
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(dict(content))))
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows with a header; floats are spelled so that reading gives the same float again."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write several arrays under their names, as NumPy's npz without pickle."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **dict(arrays))
+
+
+def _existing(path: Path, made_by: str) -> Path:
+    if not path.is_file():
+        raise ArtifactError(f"expected {path}, found nothing there; run `dvc repro {made_by}` first")
+    return path
+
+
+@contextmanager
+def whole_file(path: Path, made_by: str) -> Iterator[Path]:
+    """Yield the path of a file that is read; one that is cut off, or no such file, is refused in one line."""
+    existing = _existing(path, made_by)
+    try:
+        yield existing
+    except (EOFError, ValueError, YAMLError) as error:
+        raise ArtifactError(
+            f"{path}: expected a whole file of its kind, found it cut off or changed ({type(error).__name__}); "
+            f"run `dvc repro --force {made_by}`"
+        ) from error
+
+
+def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
+    with whole_file(path, made_by) as existing:
+        content = json.loads(existing.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("expected an object")
+    return content
+
+
+def known_json(path: Path) -> dict[str, Any]:
+    """Read what may or may not be known: nothing where there is no file, or none that is whole."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_yaml(path: Path, *, made_by: str) -> dict[str, Any]:
+    with whole_file(path, made_by) as existing:
+        content = OmegaConf.to_container(OmegaConf.load(existing))
+        if not isinstance(content, dict) or not content:
+            raise ValueError("expected keys and values")
+    return {str(key): value for key, value in content.items()}
+
+
+def read_csv(path: Path, *, made_by: str) -> list[dict[str, str]]:
+    with whole_file(path, made_by) as existing, existing.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        # A short line is filled with None, and what a long one has more of stands under None.
+        if not reader.fieldnames or any(None in row or None in row.values() for row in rows):
+            raise ValueError("expected a header and lines of its length")
+    return rows
+
+
+def read_array(path: Path, *, made_by: str) -> np.ndarray:
+    """Open an array memory-mapped and read-only."""
+    with whole_file(path, made_by) as existing:
+        array = np.load(existing, mmap_mode="r", allow_pickle=False)
+        assert isinstance(array, np.ndarray)
+    return array

@@ -1,0 +1,177 @@
+"""A fit that leaves at an epoch's end and goes on, here or in another process, ends as one that never left."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import pytest
+
+from backbench.adaptation.interruption import STOP_SIGNALS, Interrupted, Pause, StopSignals
+from backbench.adaptation.schedule import Candidate, Fit, Schedule, Weights
+from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.training import Fitter
+from backbench.backbones.determinism import make_deterministic
+from backbench.results.records import EpochRecord
+from tests.adaptation.test_strategies import BACKBONE, cut_tiny
+from tests.adaptation.test_training import same
+from tests.support.configs import PROJECT, strategy_config
+from tests.support.limited_memory import limit_memory
+from tests.support.tiny import blobs
+
+SCHEDULE = Schedule(epochs=3, batch_size=8, warmup_fraction=0.1, early_stopping_patience=3)
+TRAIN, VAL = blobs(20, (4, 4, 4), num_views=2, seed=0), blobs(15, (4, 4, 4), seed=1)
+CANDIDATE = Candidate(0.05, 0.01, seed=0)
+
+
+def network() -> keras.Model:
+    """Everything whose state a step changes: weights, statistics, and the random states of two dropouts."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    values = keras.Input((4, 4, 4))
+    x = layers.SpatialDropout2D(0.2)(layers.Conv2D(8, 3)(values))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(layers.BatchNormalization(momentum=0.5)(x)))
+    return keras.Model(values, layers.Dense(3)(layers.Dropout(0.3)(x)))
+
+
+def fit(pause: Pause | None = None) -> Fit:
+    """Fit in a new model and a new fitter, as a new process would."""
+    fitter = Fitter(network(), SCHEDULE)
+    return fitter.fit(CANDIDATE, fitter.model.get_weights(), TRAIN, VAL, pause=pause)
+
+
+def once(call: int) -> Callable[[], bool]:
+    """Ask to leave at the end of the n-th epoch that is seen, and not again."""
+    calls = iter(range(1000))
+    return lambda: next(calls) == call
+
+
+@pytest.fixture(scope="module")
+def fitter() -> Fitter:
+    make_deterministic(0)
+    return Fitter(network(), SCHEDULE)
+
+
+@pytest.fixture(scope="module")
+def initial(fitter: Fitter) -> Weights:
+    return network().get_weights()
+
+
+@pytest.fixture(scope="module")
+def straight(fitter: Fitter, initial: Weights) -> Fit:
+    return fitter.fit(CANDIDATE, initial, TRAIN, VAL)
+
+
+def test_a_fit_that_leaves_after_every_epoch_ends_in_the_same_bytes(straight: Fit, tmp_path: Path) -> None:
+    for epoch in range(SCHEDULE.epochs - 1):
+        with pytest.raises(Interrupted, match=f"left after epoch {epoch}, to go on from there"):
+            fit(Pause(tmp_path, lambda: True))
+    assert same(fit(Pause(tmp_path, lambda: True)), straight)
+    assert list(tmp_path.iterdir()) == [], "a fit that is over needs nothing more"
+
+
+def test_a_fit_whose_images_were_halved_goes_on_with_what_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as little:
+        limit_memory(little, "train_on_batch", 4)
+        whole = fit()
+        with pytest.raises(Interrupted):
+            fit(Pause(tmp_path, once(1)))
+    resumed = fit(Pause(tmp_path, once(9)))
+    assert resumed.accumulation_steps == whole.accumulation_steps == 2
+    assert same(resumed, whole)
+
+
+def test_what_no_longer_fits_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Interrupted):
+        fit(Pause(tmp_path, once(1)))
+    limit_memory(monkeypatch, "train_on_batch", 4)
+    assert same(fit(Pause(tmp_path, once(9))), fit())
+
+
+def test_the_pruner_of_a_fit_that_goes_on_sees_the_earlier_epochs(
+    fitter: Fitter, initial: Weights, straight: Fit, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        fitter.fit(CANDIDATE, initial, TRAIN, VAL, pause=Pause(tmp_path, once(0)))
+    seen: list[tuple[EpochRecord, ...]] = []
+
+    def look(history: Sequence[EpochRecord]) -> bool:
+        seen.append(tuple(history))
+        return True
+
+    pruned = fitter.fit(CANDIDATE, initial, TRAIN, VAL, should_stop=look, pause=Pause(tmp_path, once(9)))
+    assert seen == [straight.history[:2]]
+    assert pruned.reason == "worse than others after epoch 1"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("spoil", ["another candidate's", "half of it", "no archive"])
+def test_a_file_that_does_not_fit_is_passed_over(
+    fitter: Fitter, initial: Weights, straight: Fit, tmp_path: Path, spoil: str
+) -> None:
+    candidate = Candidate(0.1, 0.0, 1) if spoil == "another candidate's" else CANDIDATE
+    with pytest.raises(Interrupted):
+        fitter.fit(candidate, initial, TRAIN, VAL, pause=Pause(tmp_path, once(1)))
+    (file,) = tmp_path.iterdir()
+    if spoil == "half of it":
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    elif spoil == "no archive":
+        file.write_bytes(b"nothing")
+    assert same(fitter.fit(CANDIDATE, initial, TRAIN, VAL, pause=Pause(tmp_path, once(9))), straight)
+
+
+def leave_at_a_signal(folder: str) -> None:
+    """Run as a process of its own: fit until SIGTERM, which comes in the second epoch."""
+    make_deterministic(0)
+    with StopSignals() as signals:
+        fitter = Fitter(network(), SCHEDULE)
+
+        def in_the_second(history: Sequence[EpochRecord]) -> bool:
+            if len(history) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return False
+
+        pause = Pause(Path(folder), signals.came)
+        fitter.fit(CANDIDATE, fitter.model.get_weights(), TRAIN, VAL, should_stop=in_the_second, pause=pause)
+
+
+def test_a_process_told_to_end_saves_its_fit_and_another_ends_it_in_the_same_bytes(
+    straight: Fit, tmp_path: Path
+) -> None:
+    path = os.pathsep.join([str(PROJECT), str(PROJECT / "src")])
+    command = f"from tests.adaptation.test_interruption import leave_at_a_signal; leave_at_a_signal({str(tmp_path)!r})"
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=False)
+    assert "Interrupted: left after epoch 1" in done.stderr
+    assert same(fit(Pause(tmp_path, once(9))), straight)
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
+def test_a_signal_asks_to_leave_and_what_it_did_before_comes_back(number: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in STOP_SIGNALS]
+    with StopSignals() as signals:
+        assert not signals.came()
+        signal.raise_signal(number)
+        assert signals.came()
+        assert signals.received == number
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
+
+
+def test_an_adapter_asks_suffixes_by_their_place_and_never_heads(tmp_path: Path) -> None:
+    train, val = blobs(24, (8, 8, 8), seed=0), blobs(15, (8, 8, 8), seed=1)
+    adapter = Adapter(cut_tiny(), BACKBONE, strategy_config("fine_tuning", epochs=2, batch_size=8), num_classes=3)
+    initial = adapter.initial_values(train, val, seed=0)
+    asked: list[int] = []
+
+    def pauses(place: int) -> Pause | None:
+        asked.append(place)
+        return Pause(tmp_path, lambda: True) if place == 1 else None
+
+    with pytest.raises(Interrupted):
+        adapter.fit([CANDIDATE] * 3, [initial] * 3, train, val, pauses=pauses)
+    assert asked == [0, 1]

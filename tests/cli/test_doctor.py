@@ -1,0 +1,605 @@
+import hashlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from backbench.cli.command import main
+from backbench.cli.doctor import arithmetic, cost, earlier, machine, packages
+from backbench.cli.doctor.bookkeeping import bookkeeping_findings
+from backbench.cli.doctor.cost import Cost, estimated
+from backbench.cli.doctor.examination import Examination, examine
+from backbench.cli.doctor.finding import Finding, Verdict
+from backbench.cli.doctor.images import Images, look_at_images
+from backbench.cli.doctor.machine import Machine
+from backbench.cli.doctor.page import print_examination
+from backbench.cli.doctor.plan import BENCHMARK, Plan, read_plan
+from backbench.cli.doctor.weight_files import weight_findings
+from backbench.config.backbone_config import WeightsConfig
+from backbench.config.config import CellConfig, StrategyConfig, TrackingConfig, resolved
+from backbench.data.file_formats import write_json
+from backbench.results.fingerprints import fingerprint
+from backbench.results.records import BestRecord, Choice
+from backbench.results.result_files import write_best
+from backbench.runtime import installation, paths
+from backbench.runtime.hardware import Gpu
+from backbench.runtime.paths import Cell
+from tests.support.clock import computed
+from tests.support.configs import PROJECT, backbone_config, strategy_config
+from tests.support.image_folders import picture, save
+
+IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000, 64, np.full(1797, 64), None)
+TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, {}, 10**11)
+PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "ImageNet-1k"}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project's configuration and weights, with a small folder of images, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.delenv("BACKBENCH_WEIGHTS", raising=False)
+    shutil.copytree(PROJECT / "conf", "conf")
+    shutil.copytree(PROJECT / "assets/weights/formula", "assets/weights/formula")
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(PROJECT / name, name)
+    Path(".dvc").mkdir()
+    for label in ("cat", "dog"):
+        for number in range(10):
+            file = Path(f"data/{label}/{number}.png")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"never opened")
+    edit(BENCHMARK, dataset="folder")
+    return tmp_path
+
+
+def edit(path: Path, **changes: object) -> None:
+    OmegaConf.save(OmegaConf.merge(OmegaConf.load(path), changes), path)
+
+
+def of(findings: Sequence[Finding], what: str) -> Finding:
+    """The last finding on something: a shortage comes after what there is."""
+    return [finding for finding in findings if finding.what == what][-1]
+
+
+def one_cell(strategy: StrategyConfig, **changes: object) -> CellConfig:
+    shipped = read_plan().cells[0]
+    sized = backbone_config("resnet50_slim", num_parameters=1_500_000, num_macs=20_000_000)
+    return replace(shipped, **{"backbone": sized, "strategy": strategy, **changes})
+
+
+def cost_of(strategy: StrategyConfig, images: Images = IMAGES, machine: Machine = TWO_CORES, jobs: int = 1) -> Cost:
+    return estimated(Plan((one_cell(strategy),)), images, machine, jobs=jobs)
+
+
+# What there is
+
+
+def test_a_project_that_lacks_nothing_is_ready(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("ready, ")
+    assert lines[-1].endswith("next: make repro")
+    assert any("10 cells, 35 stages, 80 trials, 30 final fits" in line for line in lines)
+
+
+def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("assets/weights/formula/vgg16_slim.weights.h5").unlink()
+    assert main(["doctor", "--json", "--jobs", "3"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["is_ready"] is False
+    assert told["cost"]["jobs"] == 3
+    assert told["cost"]["num_stages"] == 35
+    assert {finding["verdict"] for finding in told["findings"]} <= set(Verdict)
+
+
+def test_a_missing_weight_file_is_named_and_stops(project: Path) -> None:
+    Path("assets/weights/formula/vgg16_slim.weights.h5").unlink()
+    examination = examine()
+    finding = of(examination.findings, "weights")
+    assert not examination.is_ready
+    assert finding.verdict is Verdict.MISSING
+    assert "vgg16_slim.weights.h5, found nothing there" in finding.found
+    assert examination.last_line.startswith("not ready, 1 missing; first weights: put it there, or correct conf/")
+
+
+def test_another_digest_than_the_pinned_one_stops(project: Path) -> None:
+    Path("assets/weights/formula/vgg16_slim.weights.h5").write_bytes(b"others")
+    finding = of(examine().findings, "weights")
+    assert finding.verdict is Verdict.MISSING
+    assert hashlib.sha256(b"others").hexdigest() in finding.found
+    assert "e72fcf388d345c81" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbones": ["resnet5"]}, "expected conf/backbone/resnet5.yaml, found nothing there"),
+        ({"strategies": []}, "strategies: expected at least one, found []"),
+        ({"seeds": []}, "seeds: expected at least one, found []"),
+        ({"colour": "red"}, "colour: expected only known keys"),
+    ],
+)
+def test_a_broken_benchmark_is_one_finding_beside_the_others(
+    project: Path, changes: dict[str, object], message: str
+) -> None:
+    edit(BENCHMARK, **changes)
+    examination = examine()
+    finding = of(examination.findings, "benchmark")
+    assert finding.verdict is Verdict.MISSING
+    assert message in finding.found
+    assert examination.cost is None
+    assert of(examination.findings, "Python").verdict is Verdict.READY
+
+
+def test_missing_images_stop(project: Path) -> None:
+    shutil.rmtree("data")
+    examination = examine()
+    assert of(examination.findings, "data").verdict is Verdict.MISSING
+    assert "expected images in data/, found no such folder" in of(examination.findings, "data").found
+    assert examination.cost is None
+
+
+# Images
+
+
+def test_images_are_counted_as_prepare_would_split_them(project: Path) -> None:
+    config = read_plan().one.dataset
+    (finding,), images = look_at_images(config, 80)
+    assert finding.verdict is Verdict.READY
+    assert images is not None
+    assert images.counts == {"train": 12, "val": 4, "test": 4}
+    assert (images.num_classes, images.digest) == (2, None)
+
+
+def test_the_doctor_names_what_will_be_left_out(project: Path) -> None:
+    for name in ("data/ape/1.png", "data/cat/@eaDir/1.png"):
+        Path(name).parent.mkdir()
+        Path(name).write_bytes(b"never opened")
+    (finding,), images = look_at_images(replace(read_plan().one.dataset, min_per_class=3), 80)
+    assert images is not None
+    assert images.num_classes == 2
+    assert finding.found.endswith("2 classes; left out: ape, @eaDir")
+
+
+def test_the_doctor_tells_all_that_prepare_would_refuse_a_finding_for_each(project: Path) -> None:
+    for name in ("ape", "bee"):
+        Path(f"data/{name}").mkdir()
+        Path(f"data/{name}/1.png").write_bytes(b"never opened")
+    Path("data/test").mkdir()
+    Path("data/test/1.png").write_bytes(b"opened")
+    findings = [finding for finding in examine().findings if finding.what == "data"]
+    assert [finding.verdict for finding in findings] == [Verdict.MISSING, Verdict.MISSING, Verdict.WARNING]
+    layout, empty, left_out = (finding.found for finding in findings)
+    assert layout.startswith("data/test: expected a class or a split, found 1 images and no class folder")
+    # Once a problem shows, headers are read too: none of these files is an image.
+    assert "4 classes: ape (0 of 1 files), bee (0 of 1 files), cat (0 of 10 files), dog (0 of 10 files)" in empty
+    assert "22 not an image" in left_out
+
+
+def test_images_that_dvc_brings_are_counted_where_they_are(project: Path) -> None:
+    Path("data").rename("origin")
+    Path("data.dvc").write_text("deps:\n- path: origin\nouts:\n- path: data\n", encoding="utf-8")
+    (finding,), images = look_at_images(read_plan().one.dataset, 80)
+    assert images is not None
+    assert images.num_images == 20
+    assert "origin (a run copies it to data/)" in finding.found
+
+
+def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
+    config = read_plan().one.dataset
+    described = {
+        "name": config.name,
+        "classes": ["a", "b"],
+        "digest": "d",
+        "image_size_pixels": 80,
+        "resize": config.resize,
+        "sides": {"50": 3, "100": 10},
+        "depth": {"bits": 12, "is_declared": False, "largest_value": 4000, "num_images": 13},
+        "counts": {"train": {"a": 3, "b": 4}, "val": {"a": 1, "b": 1}, "test": {"a": 2, "b": 2}},
+        "split_seed": config.split_seed,
+    }
+    write_json(paths.DATASET / "dataset.json", described)
+    (finding,), images = look_at_images(config, 80)
+    assert "is prepared: train 7, val 2, test 4; 2 classes" in finding.found
+    assert images is not None
+    assert images.digest == "d"
+    assert (images.stored_pixels, images.depth_bits) == (80, 12)
+    np.testing.assert_array_equal(images.sides, [50] * 3 + [100] * 10)
+    changes: list[dict[str, Any]] = [
+        {"split_seed": 1},
+        {"min_per_class": 2},
+        {"skip_folders": []},
+        {"layout": "classes"},
+        {"resize": "pad"},
+        {"image_size_pixels": 64},
+    ]
+    larger_backbone_of_larger_photographs = (config, 90)
+    for other in [*((replace(config, **change), 80) for change in changes), larger_backbone_of_larger_photographs]:
+        _, others = look_at_images(*other)
+        assert others is not None
+        assert others.digest is None
+
+
+def test_a_prepared_data_set_that_has_no_more_pixels_fits_a_larger_backbone_too(project: Path) -> None:
+    config = read_plan().one.dataset
+    described = {
+        "name": config.name,
+        "classes": ["a", "b"],
+        "digest": "d",
+        "image_size_pixels": 80,
+        "resize": config.resize,
+        "sides": {"80": 3},
+        "depth": None,
+        "counts": {"train": {"a": 1}, "val": {"a": 1}, "test": {"a": 1}},
+        "split_seed": config.split_seed,
+    }
+    write_json(paths.DATASET / "dataset.json", described)
+    for wanted_pixels in (80, 600):
+        _, images = look_at_images(config, wanted_pixels)
+        assert images is not None
+        assert images.digest == "d"
+
+
+def photographs(*sizes: tuple[int, int]) -> None:
+    """Make the project's images real ones of these sizes, in turn."""
+    for number, file in enumerate(sorted(Path("data").glob("*/*.png"))):
+        save(picture(number, size=sizes[number % len(sizes)]), file)
+
+
+@pytest.mark.parametrize(
+    ("image_size_pixels", "size", "found", "advice"),
+    [
+        (None, (90, 100), "stored at 80 px by crop, as far as the headers of 20 photographs tell; no backbone", ""),
+        (
+            None,
+            (64, 100),
+            "inception_v3_slim: all images are enlarged to 80 px, 1.25 times in the median",
+            "the photographs have no more pixels: mind it when these rows are compared with others",
+        ),
+        (
+            40,
+            (90, 100),
+            "inception_v3_slim: all images are enlarged to 80 px, 2.00 times in the median",
+            "set image_size_pixels: null in conf/dataset/folder.yaml: the photographs have more pixels",
+        ),
+    ],
+)
+def test_who_would_see_enlarged_images_is_said_before_a_run(
+    project: Path, image_size_pixels: int | None, size: tuple[int, int], found: str, advice: str
+) -> None:
+    edit(Path("conf/dataset/folder.yaml"), image_size_pixels=image_size_pixels)
+    photographs(size)
+    finding = of(examine().findings, "image size")
+    assert finding.verdict is (Verdict.WARNING if advice else Verdict.READY)
+    assert found in finding.found
+    assert finding.advice == advice
+
+
+def test_the_cost_of_pixels_is_of_the_side_that_will_be_stored(project: Path) -> None:
+    for wanted, expected in ((300, 300), (600, 400)):
+        photographs((400, 500))
+        _, images = look_at_images(read_plan().one.dataset, wanted)
+        assert images is not None
+        assert images.stored_pixels == expected
+        smaller = replace(images, stored_pixels=1)
+        costs = [estimated(read_plan(), each, TWO_CORES, jobs=1).disk_bytes for each in (images, smaller)]
+        assert costs[0] - costs[1] == 2 * images.num_images * 3 * (expected**2 - 1)
+
+
+# Weights
+
+
+def test_published_weights_are_fetched_or_not(project: Path) -> None:
+    vgg16 = backbone_config("vgg16", pretrained={**PUBLISHED, "digest": f"md5:{hashlib.md5(b'good').hexdigest()}"})
+    weights = WeightsConfig(seed=0, name="published", path="cache/{backbone}/{file}")
+    (absent,) = weight_findings([vgg16], weights)
+    assert absent.verdict is Verdict.MISSING
+    assert "CC-BY-4.0" in absent.found
+    assert absent.advice == "run `make weights`; without a network, put it at cache/vgg16/vgg16.h5"
+    file = Path("cache/vgg16/vgg16.h5")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"good")
+    assert [finding.verdict for finding in weight_findings([vgg16], weights)] == [Verdict.READY]
+    file.write_bytes(b"half")
+    (broken,) = weight_findings([vgg16], weights)
+    assert broken.verdict is Verdict.MISSING
+    assert "delete it and fetch it again" in broken.advice
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "message"),
+    [
+        (
+            "vgg16_slim",
+            WeightsConfig(seed=0, name="published", path="{file}"),
+            "nobody publishes weights of vgg16_slim",
+        ),
+        ("vgg16", WeightsConfig(seed=0, name="formula"), "no formula weights are shipped for vgg16"),
+        ("vgg16", WeightsConfig(seed=0, name="file", path="{backbone}.h5"), "expected `path` and `sha256.vgg16`"),
+        (
+            "vgg16",
+            WeightsConfig(seed=0, name="file", path="{backbone}.h5", sha256={"vgg16": "0" * 64}),
+            "expected a weight file at vgg16.h5",
+        ),
+    ],
+)
+def test_weights_that_no_stage_could_load_stop(
+    project: Path, backbone: str, weights: WeightsConfig, message: str
+) -> None:
+    (finding,) = weight_findings([backbone_config(backbone)], weights)
+    assert finding.verdict is Verdict.MISSING
+    assert message in finding.found
+    assert finding.advice
+    assert finding.advice not in finding.found
+
+
+def test_random_weights_need_no_file() -> None:
+    (finding,) = weight_findings([backbone_config("vgg16")], WeightsConfig(seed=0, name="random"))
+    assert finding.verdict is Verdict.READY
+
+
+# Bookkeeping
+
+
+@pytest.mark.parametrize(
+    ("uri", "verdict", "found"),
+    [
+        ("postgresql://me:hunter2@db.example.org/mlflow", Verdict.READY, "postgresql://***@db.example.org/mlflow"),
+        ("https://mlflow.example.org", Verdict.READY, "https://mlflow.example.org (not connected to: "),
+        ("https:///nowhere", Verdict.MISSING, "names no host"),
+        ("sqlite:///mlflow.db", Verdict.READY, "mlflow.db will be made"),
+        ("sqlite:///broken.db", Verdict.MISSING, "broken.db is no readable SQLite file"),
+        ("sqlite:///whole.db", Verdict.READY, "whole.db"),
+        ("databricks", Verdict.READY, "databricks (not connected to: "),
+        ("file:runs", Verdict.MISSING, "the folder runs, which MLflow no longer writes to"),
+        ("gopher://somewhere", Verdict.WARNING, "is of no kind that is known here"),
+    ],
+)
+def test_the_store_is_judged_and_no_password_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, verdict: Verdict, found: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.db").write_bytes(b"no database at all, and long enough to be read as one" * 20)
+    sqlite3.connect("whole.db").close()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    finding = of(list(bookkeeping_findings(TrackingConfig(uri="sqlite:///other.db", experiment="e"))), "MLflow store")
+    assert finding.verdict is verdict
+    assert found in finding.found
+    assert "hunter2" not in finding.found + finding.advice
+
+
+# Packages
+
+
+def test_what_the_lock_does_not_pin_is_a_warning(project: Path) -> None:
+    Path("requirements.lock").write_text("keras==1.0 \\\n    --hash=sha256:0\nnot-here==2 ; python_version < '3'\n")
+    finding = of(list(packages.package_findings()), "lock")
+    assert finding.verdict is Verdict.WARNING
+    assert "1 of 1 differ" in finding.found
+    assert "not 1.0" in finding.found
+
+
+def test_a_package_that_is_too_old_stops(project: Path) -> None:
+    text = '[project]\nrequires-python = ">=3.11"\ndependencies = ["rich>=1000", "pydantic>=2", "of-no-one"]\n'
+    Path("pyproject.toml").write_text(text, encoding="utf-8")
+    finding = of(list(packages.package_findings()), "packages")
+    assert finding.verdict is Verdict.MISSING
+    assert "2 of 3 are not as asked: rich>=1000 (" in finding.found
+    assert "of-no-one (absent)" in finding.found
+
+
+@pytest.mark.parametrize("text", [None, "[tool]", "[["])
+def test_a_folder_that_is_no_clone_stops(project: Path, text: str | None) -> None:
+    Path("pyproject.toml").unlink()
+    if text is not None:
+        Path("pyproject.toml").write_text(text, encoding="utf-8")
+    (finding,) = packages.package_findings()
+    assert finding.verdict is Verdict.MISSING
+    assert "expected a project in pyproject.toml, found none" in finding.found
+
+
+def test_another_python_stops(project: Path) -> None:
+    Path("pyproject.toml").write_text('[project]\nrequires-python = "<3"\ndependencies = []\n', encoding="utf-8")
+    assert of(list(packages.package_findings()), "Python").verdict is Verdict.MISSING
+
+
+@pytest.mark.parametrize(
+    ("backend", "verdict"),
+    [("tensorflow", Verdict.READY), ("theano", Verdict.MISSING), ("openvino", Verdict.MISSING)],
+)
+def test_the_backend_must_be_installed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, backend: str, verdict: Verdict
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    assert of(list(packages.package_findings()), "Keras backend").verdict is verdict
+
+
+def test_keras_own_file_chooses_the_backend_too(project: Path) -> None:
+    assert installation.backend() == "tensorflow"
+    Path("keras").mkdir()
+    Path("keras/keras.json").write_text('{"backend": "theano"}', encoding="utf-8")
+    assert installation.backend() == "theano"
+
+
+def test_a_backbone_of_a_library_that_is_absent_stops() -> None:
+    backbones = [backbone_config("vgg16"), backbone_config("resnet50", constructor="library_of_no_one.ResNet")]
+    (finding,) = packages.constructor_findings(backbones)
+    assert finding.verdict is Verdict.MISSING
+    assert finding.found == "resnet50: built by library_of_no_one, which is not installed"
+
+
+# The machine
+
+
+def test_a_gpu_that_the_backend_cannot_use_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"0": Gpu("Tesla T4", None, None)}
+    monkeypatch.setattr(machine, "lacking_for_gpu", tuple)
+    assert of(machine.machine_findings(replace(TWO_CORES, gpus=shown)), "GPU").found == "Tesla T4"
+    monkeypatch.setattr(machine, "lacking_for_gpu", lambda: ("nvidia-cublas-cu12",))
+    finding = of(machine.machine_findings(replace(TWO_CORES, gpus=shown)), "GPU")
+    assert finding.verdict is Verdict.WARNING
+    assert "tensorflow cannot use it without nvidia-cublas-cu12: runs on the CPU" in finding.found
+    assert finding.advice == "run `make repro GPU=yes`, which installs them"
+
+
+def test_no_gpu_and_a_hidden_one_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert of(machine.machine_findings(TWO_CORES), "GPU").found == "none: runs on the CPU"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert (
+        of(machine.machine_findings(TWO_CORES), "GPU").found == "none that CUDA_VISIBLE_DEVICES shows: runs on the CPU"
+    )
+
+
+def test_the_speed_is_measured_in_less_than_a_second() -> None:
+    assert machine.flops_per_second() > 10**8
+
+
+# Arithmetic
+
+
+@pytest.mark.parametrize(
+    ("boundary", "macs"),
+    [
+        ({"boundary": "output"}, 0),
+        ({"boundary": "input"}, 20_000_000),
+        ({"boundary": "last_stage"}, 0.6 * 1_500_000 * 2**2),
+        ({"boundary": "stage_4"}, 0.6 * 1_500_000 * 2**2),
+        ({"boundary": "stage_3"}, 20_000_000),
+        ({"boundary": "conv3_block1_out"}, 20_000_000),
+        ({"boundary": None, "unfreeze": 0.25}, 5_000_000),
+        ({"boundary": ["output", "last_stage"]}, 0.6 * 1_500_000 * 2**2),
+    ],
+)
+def test_what_lies_above_a_boundary(project: Path, boundary: dict[str, object], macs: float) -> None:
+    assert arithmetic.suffix_macs(one_cell(strategy_config("fine_tuning", **boundary))) == pytest.approx(macs)
+
+
+def test_work_counts_views_trials_epochs_and_seeds(project: Path) -> None:
+    strategy = strategy_config("fine_tuning", boundary="input", head_start=None, epochs=2, batch_size=64, views=3)
+    config = one_cell(strategy)
+    macs = 20_000_000
+    assert arithmetic.embed_work(config, IMAGES).macs == (3 * 200 + 400 + 1197) * macs
+    sweep = arithmetic.sweep_work(config, IMAGES)
+    assert sweep.macs == 8 * 2 * (3 * 200 + 400) * macs
+    assert sweep.suffix_steps == 8 * 2 * 4
+    assert arithmetic.train_work(config, IMAGES).macs == 3 * (2 * (3 * 200 + 400) + 1197) * macs
+
+
+def test_views_made_on_the_fly_pass_the_frozen_part_every_epoch(project: Path) -> None:
+    heads = one_cell(strategy_config("feature_extraction", views="on_the_fly", epochs=5))
+    assert arithmetic.embed_work(heads, IMAGES).macs == (400 + 1197) * 20_000_000
+    assert arithmetic.sweep_work(heads, IMAGES).macs == 5 * 200 * 20_000_000
+
+
+def test_stored_features_are_counted_to_the_byte(project: Path) -> None:
+    config = one_cell(strategy_config("feature_extraction"))
+    assert arithmetic.activation_bytes(config, IMAGES) == (4 * 200 + 400 + 1197) * 512 * 4
+
+
+def test_no_more_is_stored_than_the_strategy_allows(project: Path) -> None:
+    strategy = strategy_config("fine_tuning", boundary="input", activation_limit_gigabytes=0.001)
+    assert arithmetic.activation_bytes(one_cell(strategy), IMAGES) == 10**6
+
+
+# Cost
+
+
+def test_the_estimate_grows_with_images_trials_and_slower_machines(project: Path) -> None:
+    strategy = strategy_config("fine_tuning")
+    many = replace(IMAGES, counts={split: 100 * count for split, count in IMAGES.counts.items()}, num_bytes=7 * 10**8)
+    once, more = cost_of(strategy), cost_of(strategy, many)
+    for stage in ("embed", "sweep", "train"):
+        fixed = cost.START_SECONDS[stage] + (stage != "embed") * cost.SUFFIX_SECONDS
+        ratio = (more.stages[stage].seconds - fixed) / (once.stages[stage].seconds - fixed)
+        assert ratio == pytest.approx(100, rel=0.1)
+    assert more.disk_bytes > 50 * once.disk_bytes
+    assert cost_of(strategy, machine=replace(TWO_CORES, flops_per_second=10**9)).wall_seconds > once.wall_seconds
+    assert cost_of(strategy_config("fine_tuning", epochs=40)).wall_seconds > once.wall_seconds
+
+
+def test_cells_side_by_side_take_less_time_and_more_memory(project: Path) -> None:
+    plan = read_plan()
+    alone, together = (estimated(plan, IMAGES, TWO_CORES, jobs=jobs) for jobs in (1, 2))
+    assert together.wall_seconds < 0.7 * alone.wall_seconds
+    assert 1.5 * alone.memory_bytes < together.memory_bytes <= 2 * alone.memory_bytes
+
+
+def test_the_default_benchmark_takes_minutes_not_hours(project: Path) -> None:
+    """docs/performance.md: 215 s on 2 cores."""
+    edit(BENCHMARK, dataset="photodigits")
+    assert 215 / 3 < estimated(read_plan(), IMAGES, TWO_CORES, jobs=2).wall_seconds < 215 * 3
+
+
+def earlier_run(config: CellConfig, *, data: str) -> None:
+    """What sweep leaves of a cell, and what embed and sweep took to compute."""
+    cell, digests = Cell(config.backbone.name, config.strategy.name), {"data": data, "weights": "w"}
+    prepared = replace(config.dataset, image_size_pixels=IMAGES.stored_pixels)
+    configuration = {**resolved(replace(config, dataset=prepared)), "backend": "tensorflow"}
+    key = fingerprint(configuration, digests)
+    choice = Choice(0, "output", 0.1, 0.1, 1.0, 0.5)
+    record = BestRecord(key, cell.backbone, cell.strategy, 8, 0, 80, choice, "none", digests, configuration)
+    write_best(cell, record)
+    for stage, seconds in (("embed", 111.0), ("sweep", 222.0), ("train", 333.0)):
+        computed(stage, cell, seconds)
+
+
+def test_what_the_same_cell_took_before_goes_before_an_estimate(project: Path) -> None:
+    config = one_cell(strategy_config("feature_extraction"))
+    prepared = replace(IMAGES, digest="d")
+    earlier_run(config, data="d")
+    found = estimated(Plan((config,)), prepared, TWO_CORES, jobs=1).stages
+    for stage, seconds in (("embed", 111.0), ("sweep", 222.0)):
+        assert (found[stage].seconds, found[stage].num_measured) == (cost.START_SECONDS[stage] + seconds, 1)
+    # No final model is there.
+    assert found["train"].num_measured == 0
+
+
+@pytest.mark.parametrize("difference", ["images", "size", "strategy", "not prepared"])
+def test_what_another_cell_took_is_no_measurement(project: Path, difference: str) -> None:
+    config = one_cell(strategy_config("feature_extraction"))
+    earlier_run(config, data="d")
+    if difference == "strategy":
+        config = replace(config, strategy=strategy_config("feature_extraction", epochs=31))
+    digest = {"images": "e", "not prepared": None}.get(difference, "d")
+    images = replace(IMAGES, digest=digest, stored_pixels=65 if difference == "size" else IMAGES.stored_pixels)
+    assert earlier.earlier_choice(config, images) is None
+    found = estimated(Plan((config,)), images, TWO_CORES, jobs=1).stages
+    assert all(found[stage].num_measured == 0 for stage in ("embed", "sweep", "train"))
+
+
+def test_too_little_memory_and_disk_are_warnings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(TWO_CORES, free_memory_bytes=10**9, free_disk_bytes=10**6)
+    monkeypatch.setattr("backbench.cli.doctor.examination.this_machine", lambda: small)
+    examination = examine(jobs=2)
+    assert of(examination.findings, "memory").verdict is Verdict.WARNING
+    assert "make repro JOBS=1" in of(examination.findings, "memory").advice
+    assert of(examination.findings, "disk").verdict is Verdict.WARNING
+    assert examination.is_ready
+
+
+def test_sizes_that_are_not_known_are_a_warning(project: Path) -> None:
+    edit(Path("conf/backbone/vgg16_slim.yaml"), num_macs=None)
+    finding = of(examine().findings, "benchmark")
+    assert finding.verdict is Verdict.WARNING
+    assert "vgg16_slim" in finding.found
+
+
+def test_a_terminal_shows_every_finding_in_colour() -> None:
+    findings = (Finding("disk", Verdict.WARNING, "[full]", "make room"), Finding("GPU", Verdict.MISSING, "x", "y"))
+    console = Console(force_terminal=True, width=40, record=True, no_color=False)
+    print_examination(Examination(findings, None, None), console)
+    text = console.export_text()
+    assert "warning disk              [full]" in text
+    assert "→ make room" in text
+    assert text.splitlines()[-1] == "not ready, 1 missing; first GPU: y"

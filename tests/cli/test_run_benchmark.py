@@ -1,0 +1,100 @@
+"""What `make repro` does around DVC's stages: which cell gets which GPU, and the report that a clone lacks."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from backbench.cli import run_benchmark
+from backbench.cli.doctor.cells_at_once import MachinePlan
+from backbench.cli.doctor.plan import read_plan
+from backbench.cli.run_benchmark import FAILED, Failure, failure
+from backbench.runtime.paths import Cell
+from tests.support.configs import PROJECT
+
+CELLS = [Cell("one", "any"), Cell("two", "any"), Cell("three", "any")]
+
+
+@pytest.fixture
+def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """A folder with the configuration alone, where no stage runs; filled where a comparison is asked for."""
+    (tmp_path / "conf").symlink_to(PROJECT / "conf")
+    monkeypatch.chdir(tmp_path)
+    asked: list[bool] = []
+    monkeypatch.setattr(run_benchmark, "compare_again", lambda plan: asked.append(True) or 0)
+    monkeypatch.setattr(run_benchmark, "run_stages", lambda *stages, **options: None)
+    return asked
+
+
+def test_a_report_that_is_not_there_is_written_though_no_stage_has_to_run(compared: list[bool]) -> None:
+    machine = MachinePlan(1, (), (), ())
+    assert run_benchmark.run_benchmark(read_plan(), machine) == 0
+    assert compared == [True]
+
+
+def test_a_report_that_is_there_is_named_last(compared: list[bool], capsys: pytest.CaptureFixture[str]) -> None:
+    run_benchmark.REPORT.parent.mkdir()
+    run_benchmark.REPORT.touch()
+    assert run_benchmark.run_benchmark(read_plan(), MachinePlan(1, (), (), ())) == 0
+    assert compared == []
+    assert capsys.readouterr().out.splitlines()[-1] == "open report/index.html"
+
+
+def test_cells_that_run_at_once_have_a_gpu_each_and_a_failed_one_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, str | None] = {}
+
+    def run_stages(*stages: str, gpu: str | None, **options: bool) -> Failure | None:
+        seen[stages[0]] = gpu
+        return Failure(stages[0], "it is broken") if "two" in stages[0] else None
+
+    monkeypatch.setattr(run_benchmark, "run_stages", run_stages)
+    failed = run_benchmark.run_cells(CELLS, MachinePlan(2, ("0", "5"), (), ()))
+    assert failed == {"two-any": Failure("embed@two-any", "it is broken")}
+    assert seen.keys() == {"baseline", "embed@one-any", "embed@two-any", "embed@three-any"}
+    assert set(seen.values()) <= {"0", "5"}
+    assert run_benchmark.run_cells(CELLS, MachinePlan(1, (), (), ())).keys() == {"two-any"}
+    assert set(seen.values()) == {None}
+
+
+def test_all_that_a_stage_says_of_its_failure_is_the_reason() -> None:
+    told = ["error: conf/weights/a.yaml: expected b", "error: conf/backbone/c.yaml: expected d"]
+    assert failure(["warming up", *told, f"{FAILED}embed@one-any"]) == Failure(
+        "embed@one-any", "conf/weights/a.yaml: expected b; conf/backbone/c.yaml: expected d"
+    )
+    assert failure(["Traceback", "KeyError: 1", f"{FAILED}embed@one-any"]).reason == "KeyError: 1"
+    assert failure([f"{FAILED}embed@one-any killed by SIGKILL"]) == Failure("embed@one-any", "killed by SIGKILL")
+    assert failure([]) == Failure("dvc.yaml", "it left no word")
+
+
+def test_an_interruption_begins_no_further_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def run_stages(*stages: str, **options: object) -> None:
+        seen.append(stages[0])
+        if stages[0] == "baseline":
+            raise KeyboardInterrupt
+        time.sleep(0.5)  # what has begun ends by the same signal
+
+    monkeypatch.setattr(run_benchmark, "run_stages", run_stages)
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark.run_cells(CELLS, MachinePlan(1, (), (), ()))
+    assert len(seen) <= 2
+
+
+def test_where_no_cell_works_nothing_is_compared(
+    compared: list[bool], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        run_benchmark, "run_cells", lambda cells, machine: {str(cell): Failure("embed", "no") for cell in cells}
+    )
+    assert run_benchmark.run_benchmark(read_plan(), MachinePlan(1, (), (), ())) == 2
+    assert compared == []
+    assert "expected a cell that works, found that all failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1"])
+def test_fewer_cells_than_one_at_once_are_refused(jobs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_benchmark.main(["--jobs", jobs]) == 2
+    assert capsys.readouterr().err.startswith(f"error: expected JOBS of at least 1, found {jobs}")
