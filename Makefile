@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor weights repro report test test-all faults check ui dashboard plots bench times lock FORCE
+.PHONY: help doctor weights repro report test test-all faults check ui dashboard plots bench times pretrain transfer lock FORCE
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -75,6 +75,13 @@ bench: .venv/ready ## time this project beside a Keras loop and KerasTuner; hour
 
 times: .venv/ready ## where the time of the last `make repro` went
 	python bench/times.py
+
+BACKBONE ?= mobilenet_v2_slim
+pretrain: .venv/ready ## make the formula weights of BACKBONE=… again: half an hour to two hours; resumes
+	python -m pretraining backbone=$(BACKBONE)
+
+transfer: .venv/ready ## measure what formula weights are worth against random ones, what the table lacks of it
+	python -m pretraining.transfer
 
 LOCKING = uv pip compile pyproject.toml --extra dev --extra hub --extra jax --extra dashboard --extra cluster \
   --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

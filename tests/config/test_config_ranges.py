@@ -10,12 +10,12 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from pretraining.config import PretrainConfig, TransferConfig
 
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.config.config import BenchmarkConfig, CellConfig, StrategyConfig, TrackingConfig, WorkersConfig, to_typed
 from backbench.config.dataset_config import DatasetConfig
 from backbench.config.search_config import SearchConfig
-from backbench.pretraining.pretrain_config import PretrainConfig, TransferConfig
 from backbench.runtime.errors import ConfigError
 from tests.support.configs import PROJECT
 
@@ -44,8 +44,8 @@ def _composed(name: str, *overrides: str) -> dict[str, Any]:
 def _shipped() -> dict[str, Any]:
     with initialize_config_dir(str(PROJECT / "conf"), version_base=None):
         cell = _composed("config", "strategy=fine_tuning", "workers=slurm", "dataset=folder")
-        transfer = _composed("transfer_entry")
-        return {**cell, "pretrain": _composed("pretrain_entry")["pretrain"], "transfer": transfer}
+    with initialize_config_dir(str(PROJECT / "pretraining/conf"), version_base=None):
+        return {**cell, "pretrain": _composed("pretrain")["pretrain"], "transfer": _composed("transfer")}
 
 
 SHIPPED = _shipped()

@@ -6,12 +6,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from pretraining.formula import textures
+from pretraining.transfer import far_target, materials
+from pretraining.transfer.probes import linear_probe
+from pretraining.transfer.subsets import FewShotTask
 
 from backbench.evaluation.baseline import pixel_values
-from backbench.pretraining.formula import textures
-from backbench.pretraining.transfer import far_target, materials
-from backbench.pretraining.transfer.probes import linear_probe
-from backbench.pretraining.transfer.subsets import FewShotTask
 
 NUM_TRAIN, NUM_VAL, NUM_IMAGES = 300, 100, 700
 
@@ -79,7 +79,5 @@ def imported_modules(module: ModuleType) -> set[str]:
 def test_no_class_is_drawn_by_code_of_the_source() -> None:
     assert not set(materials.MATERIALS) & set(textures.TEXTURES)
     own = imported_modules(materials) | imported_modules(far_target)
-    assert {name for name in own if name.startswith("backbench.pretraining.formula")} == {
-        "backbench.pretraining.formula.warping"
-    }
+    assert {name for name in own if name.startswith("pretraining.formula")} == {"pretraining.formula.warping"}
     assert all(material.__module__ == materials.__name__ for material in materials.MATERIALS)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from backbench.pretraining.formula import glyphs, mixture
-from backbench.pretraining.formula.ink import thinned
-from backbench.pretraining.formula.warping import resampler
+from pretraining.formula import glyphs, mixture
+from pretraining.formula.ink import thinned
+from pretraining.formula.warping import resampler
 
 FORMULA = Path(mixture.__file__).parent
 

@@ -6,19 +6,23 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from mlflow import MlflowClient
+from pretraining.config import PretrainConfig, SourceAugmentationConfig
+from pretraining.formula import mixture, scenes
+from pretraining.formula.cache import SourceImages, source_images
+from pretraining.model_card import record, write_curve
+from pretraining.runs import SourceRun
+from pretraining.source_batches import SourceBatches, labels_of
+from pretraining.source_training import Folders, Outcome, SourceRecord, pretrain, run_fingerprint
+from pretraining.unit_scale import has_batch_norm, scale_to_unit
 
 from backbench.backbones.graph import build_graph
 from backbench.config.backbone_config import BackboneConfig
-from backbench.pretraining import pretraining
-from backbench.pretraining.formula import mixture, scenes
-from backbench.pretraining.formula.cache import SourceImages, source_images
-from backbench.pretraining.model_card import record, write_curve
-from backbench.pretraining.pretrain_config import PretrainConfig, SourceAugmentationConfig
-from backbench.pretraining.pretraining import Folders, Outcome, SourceRecord, curves_of, pretrain, run_fingerprint
-from backbench.pretraining.source_batches import SourceBatches, labels_of
-from backbench.pretraining.unit_scale import has_batch_norm, scale_to_unit
+from backbench.config.config import TrackingConfig
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ConfigError
+from backbench.runtime.source_code import imported_modules
+from pretraining import source_training
 
 STILL = SourceAugmentationConfig(shift_pixels=0, permute_channels=False, invert_share=0.0)
 RECIPE = PretrainConfig(
@@ -105,7 +109,7 @@ def test_a_run_of_other_code_or_versions_is_another_run(
     monkeypatch: pytest.MonkeyPatch, backbone: BackboneConfig, part: str
 ) -> None:
     key = run_fingerprint(backbone, RECIPE)
-    monkeypatch.setattr(pretraining, part, lambda *modules: "other")
+    monkeypatch.setattr(source_training, part, lambda *modules: "other")
     assert run_fingerprint(backbone, RECIPE) != key
 
 
@@ -117,7 +121,7 @@ def test_the_curve_survives_a_kill(cache: Path, tmp_path: Path, backbone: Backbo
     assert resumed is not None
     assert [record.step for record in whole.curve] == [3, 4]
     assert resumed.curve == whole.curve
-    assert curves_of(whole.curve)["source_val_accuracy"][-1] == (4, whole.val_accuracy)
+    assert (whole.curve[-1].step, whole.curve[-1].val_accuracy) == (4, whole.val_accuracy)
 
 
 def test_drawn_images_are_resized_to_the_input(cache: Path, tmp_path: Path, backbone: BackboneConfig) -> None:
@@ -191,9 +195,9 @@ def test_a_network_without_normalization_starts_at_unit_scale() -> None:
 def test_a_card_keeps_one_row_per_backbone(tmp_path: Path) -> None:
     card = tmp_path / "README.md"
     outcome = Outcome(Path("x"), "ab", 4, 32, 0.5, 2.0)
-    record(card, "one", outcome)
-    record(card, "two", outcome)
-    record(card, "one", replace(outcome, steps=5))
+    record(card, "one", RECIPE, outcome)
+    record(card, "two", RECIPE, outcome)
+    record(card, "one", RECIPE, replace(outcome, steps=5))
     rows = [line for line in card.read_text(encoding="utf-8").splitlines() if line.startswith(("| one", "| two"))]
     assert [row.split("|")[2].strip() for row in rows] == ["4", "5"]
 
@@ -201,3 +205,26 @@ def test_a_card_keeps_one_row_per_backbone(tmp_path: Path) -> None:
 def test_a_curve_is_written_as_it_was_measured(tmp_path: Path) -> None:
     write_curve(tmp_path / "curve.csv", [SourceRecord(50, 4.25, None), SourceRecord(100, 3.5, 0.25)])
     assert (tmp_path / "curve.csv").read_text(encoding="utf-8").splitlines()[1:] == ["50,4.2500,", "100,3.5000,0.250"]
+
+
+def test_a_run_is_named_by_the_code_of_its_recipe_and_of_what_it_trains_with() -> None:
+    own = imported_modules(Path(source_training.__file__), source_training.OWN)
+    assert {"mixture", "ink", "source_batches"} <= {file.stem for file in own}
+    product = frozenset[Path]().union(*(imported_modules(file) for file in own))
+    assert {"graph", "schedule", "augment"} <= {file.stem for file in product}
+
+
+def test_a_curve_that_is_logged_again_adds_the_points_that_are_new(tmp_path: Path) -> None:
+    tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db", experiment="tests")
+    first = [SourceRecord(1, 4.0, None), SourceRecord(2, 3.0, 0.5)]
+    SourceRun(tracking, "a1", "tiny", {"steps": 3, "augmentation": {"shift": 1}}).log(first)
+    curve = (*first, SourceRecord(3, 2.0, 0.75))
+    SourceRun(tracking, "a1", "tiny", {"steps": 3, "augmentation": {"shift": 1}}).finish(
+        Outcome(Path("tiny.h5"), "ab" * 32, 3, 24, 0.75, 1.5, curve)
+    )
+    client = MlflowClient(tracking.uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
+    assert run.data.params == {"steps": "3", "augmentation.shift": "1"}
+    assert [point.value for point in client.get_metric_history(run.info.run_id, "source_train_loss")] == [4.0, 3.0, 2.0]
+    assert run.data.metrics["source_val_accuracy"] == 0.75
+    assert (run.data.tags["backbench.weights_sha256"], run.info.status) == ("ab" * 32, "FINISHED")

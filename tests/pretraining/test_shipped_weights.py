@@ -4,13 +4,14 @@ import csv
 
 import pytest
 from hydra import compose, initialize_config_dir
+from pretraining.config import PretrainConfig
+from pretraining.model_card import recipe_digest
+from pretraining.transfer.measurements import from_records
+from pretraining.transfer.tables import tables, with_tables
 
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import to_typed
 from backbench.data.file_formats import read_csv
-from backbench.pretraining.pretrain_config import PretrainConfig
-from backbench.pretraining.transfer.measurements import from_records
-from backbench.pretraining.transfer_tables import tables, with_tables
 from tests.support.configs import PROJECT, backbone_config
 
 SHIPPED = PROJECT / "assets/weights/formula"
@@ -26,16 +27,16 @@ def test_five_slim_backbones_are_shipped() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_composes_and_its_card_names_the_pinned_digest(name: str) -> None:
-    with initialize_config_dir(str(PROJECT / "conf"), version_base=None):
-        config = compose("pretrain_entry", overrides=[f"backbone={name}"])
-    recipe = to_typed(config.pretrain, PretrainConfig, where="conf/pretrain")
+    with initialize_config_dir(str(PROJECT / "pretraining/conf"), version_base=None):
+        config = compose("pretrain", overrides=[f"backbone={name}"])
+    recipe = to_typed(config.pretrain, PretrainConfig, where="pretraining/conf/pretrain")
     backbone = to_typed(config.backbone, BackboneConfig, where="conf/backbone")
     assert backbone.formula is not None
     card = (SHIPPED / "README.md").read_text(encoding="utf-8")
     row = next(line for line in card.splitlines() if line.startswith(f"| {name} |"))
     cells = [cell.strip(" `") for cell in row.split("|")]
     assert cells[2:4] == [str(recipe.steps), str(recipe.steps * recipe.batch_size)]
-    assert cells[6] == backbone.formula.sha256
+    assert cells[6:8] == [backbone.formula.sha256, recipe_digest(recipe)]
     with (SHIPPED / "curves" / f"{name}.csv").open(encoding="utf-8") as file:
         assert int(list(csv.DictReader(file))[-1]["step"]) == recipe.steps
 

@@ -7,21 +7,22 @@ import keras
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
+from pretraining.config import FineTuningConfig, TransferConfig
+from pretraining.transfer import data as transfer_data
+from pretraining.transfer import start as transfer_start
+from pretraining.transfer.data import kept_features, named_backbone, named_data
+from pretraining.transfer.fine_tuning import FineTuner, prepared_views, ready_from_scratch
+from pretraining.transfer.measurements import Key, chosen_rates, from_records, to_records, with_row
+from pretraining.transfer.probes import linear_probe, nearest_neighbour
+from pretraining.transfer.start import Results
+from pretraining.transfer.study import keys_of, starts, transfer
+from pretraining.transfer.subsets import FewShotTask, Measurement, TargetData, drawn, few_shot_task
+from pretraining.transfer.tables import BEGIN, END
 
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import save_weights
 from backbench.config.backbone_config import BackboneConfig, FormulaWeights
 from backbench.config.config import to_typed
-from backbench.pretraining import transfer_data, transfer_start
-from backbench.pretraining.pretrain_config import FineTuningConfig, TransferConfig
-from backbench.pretraining.transfer.fine_tuning import FineTuner, prepared_views, ready_from_scratch
-from backbench.pretraining.transfer.measurements import Key, chosen_rates, from_records, to_records, with_row
-from backbench.pretraining.transfer.probes import linear_probe, nearest_neighbour
-from backbench.pretraining.transfer.subsets import FewShotTask, Measurement, TargetData, drawn, few_shot_task
-from backbench.pretraining.transfer_data import kept_features, named_backbone, named_data
-from backbench.pretraining.transfer_stage import keys_of, starts, transfer
-from backbench.pretraining.transfer_start import Results
-from backbench.pretraining.transfer_tables import BEGIN, END
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ConfigError, DatasetError
 from tests.support.configs import PROJECT
@@ -32,10 +33,10 @@ ROW = Measurement(0.003, 0.5, 0.25)
 
 
 def shipped_config(**changes: object) -> TransferConfig:
-    node = OmegaConf.merge(OmegaConf.load(PROJECT / "conf/transfer_entry.yaml"), changes)
+    node = OmegaConf.merge(OmegaConf.load(PROJECT / "pretraining/conf/transfer.yaml"), changes)
     for key in ("defaults", "hydra"):
         node.pop(key)
-    return to_typed(node, TransferConfig, where="conf/transfer_entry.yaml")
+    return to_typed(node, TransferConfig, where="pretraining/conf/transfer.yaml")
 
 
 @pytest.fixture

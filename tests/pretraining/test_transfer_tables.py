@@ -1,11 +1,10 @@
 """The transfer tables say what the rows say."""
 
 import pytest
-
-from backbench.pretraining.transfer.intervals import paired_t_interval, t_interval
-from backbench.pretraining.transfer.measurements import Key, Rows
-from backbench.pretraining.transfer.subsets import Measurement
-from backbench.pretraining.transfer_tables import BEGIN, END, headline, mean_text, tables, with_tables
+from pretraining.transfer.intervals import paired_t_interval, t_interval
+from pretraining.transfer.measurements import Key, Rows
+from pretraining.transfer.subsets import Measurement
+from pretraining.transfer.tables import BEGIN, END, headline, mean_text, tables, with_tables
 
 
 def rows_of(method: str, weights: str, accuracies: list[float], *, per_class: int = 20, **changes: str) -> Rows:

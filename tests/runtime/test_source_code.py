@@ -14,9 +14,6 @@ STARTS = {
     "train": "stages/train.py",
     "trials": "stages/cell_trials.py",
     "seeds": "stages/final_model.py",
-    "pretraining": "pretraining/pretraining.py",
-    "drawing": "pretraining/formula/mixture.py",
-    "features": "pretraining/transfer_data.py",
 }
 SOURCES = {
     "__init__.py": "",
@@ -112,8 +109,6 @@ def test_a_statement_changes_the_keys_of_all_that_run_it(key_of: Callable[..., d
     assert changed_by("tracking/tracking.py") == {"sweep", "train"}, "what was finished is not trained again"
     assert changed_by("search/search.py") == {"sweep", "trials"}
     assert changed_by("evaluation/evaluation.py") == {"train", "seeds"}
-    assert changed_by("adaptation/schedule.py") == {"sweep", "train", "trials", "seeds", "pretraining"}
-    assert changed_by("backbones/graph.py") == set(STARTS) - {"drawing"}
-    assert changed_by("data/augment.py") == set(STARTS) - {"drawing"}
-    assert changed_by("pretraining/source_batches.py") == {"pretraining"}
-    assert changed_by("pretraining/formula/ink.py") == {"pretraining", "drawing"}
+    assert changed_by("adaptation/schedule.py") == {"sweep", "train", "trials", "seeds"}
+    assert changed_by("backbones/graph.py") == set(STARTS)
+    assert changed_by("data/augment.py") == set(STARTS)
