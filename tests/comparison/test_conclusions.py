@@ -1,80 +1,95 @@
-"""What is said of a leaderboard follows from its numbers."""
+"""The answer is chosen by validation, says what test says beside it, and hides no class."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from backbench.comparison.conclusions import strategy_effects
-from backbench.comparison.predicted_ranks import transferability
-from backbench.comparison.tables import comparison_rows, interval_rows, summary
+from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
+from backbench.comparison.conclusions import answer, class_warning, rule
+from backbench.comparison.ranking import read_leaderboard
+from backbench.comparison.resampling import Resampled, image_counts
+from backbench.comparison.uncertainty import selection_optimism
+from tests.support.finished_benchmark import make_uneven_benchmark
 from tests.support.rows import finished, leaderboard
 
+LOCAL = (
+    "finds the class <local> in only 1.7 % of its 100 test images, less often than chance would "
+    "(balanced accuracy 0.668)"
+)
 
-def test_a_strategy_that_is_better_gains_and_one_that_is_not_is_said_to_be_equal() -> None:
-    found = leaderboard(
-        finished("a", "feature_extraction", 0.7),
-        finished("a", "fine_tuning", 0.9),
-        finished("b", "feature_extraction", 0.8),
-        finished("b", "fine_tuning", 0.8),
-        finished("c", "feature_extraction", 0.9),
-        finished("c", "fine_tuning", 0.6),
+
+def test_the_answer_names_what_does_not_differ_and_no_more_than_three() -> None:
+    said = answer(leaderboard(*(finished(name, "fine_tuning", 0.8) for name in "abcde")))
+    assert said == (
+        "a with fine_tuning is chosen by validation. "
+        "Its test accuracy is 0.800 ± 0.000 (sd, 3 seeds), against 0.500 from raw pixels. It is the best on test too. "
+        "On test the chosen does not differ significantly from b with fine_tuning, c with fine_tuning and 2 more."
     )
-    effects = {effect.backbone: effect for effect in strategy_effects(found)}
-    assert set(effects) == {"a", "b", "c"}
-    assert effects["a"].words.startswith("fine_tuning gains 20.0 points (+")
-    assert (
-        effects["b"].words == "no difference between fine_tuning and feature_extraction is shown (-0.7 to +0.7 points)"
+
+
+def test_the_answer_says_that_another_is_better_on_test() -> None:
+    said = answer(leaderboard(finished("a", "x", 0.8, on_val=0.9), finished("b", "x", 0.9, on_val=0.7)))
+    assert said.startswith("a with x is chosen by validation. Its test accuracy is 0.800 ")
+    assert "On test b with x is significantly better, by 10.0 points (+" in said
+    assert "best on test too" not in said
+
+
+def test_the_answer_says_that_another_is_higher_on_test_and_that_this_shows_nothing() -> None:
+    said = answer(leaderboard(finished("a", "x", 0.8, on_val=0.9), finished("b", "x", 0.8025, on_val=0.7)))
+    assert said.startswith("a with x is chosen by validation.")
+    assert "The best on test is b with x, by 0.2 points (" in said
+    assert said.endswith("On test the chosen does not differ significantly from b with x.")
+
+
+def test_a_clear_choice_is_ahead_of_every_other() -> None:
+    said = answer(leaderboard(finished("a", "x", 0.9), finished("b", "x", 0.7)))
+    assert "It is significantly ahead of every other there: of b with x by 20.0 points (+" in said
+
+
+def test_the_rule_is_said_with_what_the_best_on_test_flatters() -> None:
+    found = leaderboard(*(finished(name, "x", 0.8) for name in "abcde"))
+    optimism = selection_optimism({row.name: row.resampled for row in found.rows})
+    assert rule(found) == (
+        "Chosen by the lowest validation loss, mean over the seeds of the final models: "
+        f"{found.chosen.val_loss:.3f}. Test images choose nothing: of 6 rows the best on test looks about "
+        f"{100 * optimism:.1f} points better than it is."
     )
-    assert effects["c"].words.startswith("fine_tuning loses 30.0 points (-")
-    assert effects["c"].gain.low < effects["c"].gain.estimate < effects["c"].gain.high < 0
 
 
-def test_what_one_question_would_show_and_three_do_not_is_said() -> None:
-    (effect,) = strategy_effects(
-        leaderboard(finished("a", "feature_extraction", 0.7), finished("a", "fine_tuning", 0.9))
+def test_the_first_sentence_says_which_class_the_accuracy_hides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = read_leaderboard(make_uneven_benchmark())
+    assert answer(found).startswith(f"vgg16_slim with fine_tuning is chosen by validation, but it {LOCAL}. Its test")
+    assert "test accuracy is 0.748 " in answer(found)
+    assert "the class `<local>` in" in answer(found, lambda name: f"`{name}`")
+    assert found.may_hide_a_class
+
+
+def test_uneven_classes_are_said_where_all_are_found_well() -> None:
+    (row, *_) = leaderboard(finished("a", "x", 0.9)).rows
+    uneven = replace(row, recalls=ClassRecalls((ClassRecall("few", 20, 0.85), ClassRecall("many", 380, 0.91))))
+    assert class_warning(uneven) == (
+        "finds the class few, the worst of uneven classes, in 85.0 % of its 20 test images (balanced accuracy 0.900)"
     )
-    doubtful = replace(effect, p_value=0.09, num_questions=3)
-    assert doubtful.words.startswith("fine_tuning seems to gain 20.0 points (+")
-    assert doubtful.words.endswith(" over feature_extraction, too little for 3 at once")
+    assert class_warning(row) == ""
 
 
-def test_log_evidence_is_held_against_feature_extraction() -> None:
-    rows = [
-        finished("a", "feature_extraction", 0.9, 0.3),
-        finished("a", "fine_tuning", 0.6, 0.3),
-        finished("b", "feature_extraction", 0.8, 0.2),
-        finished("c", "feature_extraction", 0.7, -0.1),
-    ]
-    found = transferability(leaderboard(*rows).rows)
-    assert [(each.backbone, each.test_accuracy) for each in found.backbones] == [
-        ("a", pytest.approx(0.9)),
-        ("b", pytest.approx(0.8)),
-        ("c", pytest.approx(0.7)),
-    ]
-    assert (found.spearman, found.kendall) == (1.0, 1.0)
+def test_more_classes_below_chance_are_counted() -> None:
+    (row, *_) = leaderboard(finished("a", "x", 0.9)).rows
+    recalls = [ClassRecall(name, 5, recall) for name, recall in (("a", 0.0), ("b", 0.2), ("c", 1.0), ("d", 1.0))]
+    said = class_warning(replace(row, recalls=ClassRecalls(tuple(recalls))))
+    assert said.startswith("finds the class a in only 0.0 % of its 5 test images, less often than chance would (as it ")
+    assert "(as it does 1 more)" in said
 
 
-def test_two_backbones_have_no_rank_correlation() -> None:
-    found = transferability(leaderboard(finished("a", "x", 0.9, 0.3), finished("b", "x", 0.8, 0.2)).rows)
-    assert (found.spearman, found.kendall) == (None, None)
-
-
-def test_tables_have_the_chosen_against_every_other_and_every_headline_number() -> None:
-    found = leaderboard(finished("a", "x", 0.9), finished("b", "x", 0.8), finished("c", "x", 0.95, on_val=0.7))
-    assert [(row["first"], row["second"]) for row in comparison_rows(found)] == [
-        ("a-x", "b-x"),
-        ("a-x", "c-x"),
-        ("a-x", "pixels-logistic_regression"),
-    ]
-    metrics = [row["metric"] for row in interval_rows(found) if row["backbone"] == "a"]
-    assert metrics == ["test_accuracy", "test_balanced_accuracy", "test_log_loss", "test_macro_f1"]
-    content = summary(found)
-    assert content["not_significantly_different"] == []
-    assert content["significantly_better_on_test"] == ["c-x"]
-    assert content["chosen"]["backbone"] == "a"
-
-
-def test_strategies_are_compared_where_neither_is_chosen_and_for_these_questions_alone() -> None:
-    rows = [finished(name, strategy, 0.8) for name in "ab" for strategy in ("feature_extraction", "fine_tuning")]
-    found = leaderboard(finished("best", "fine_tuning", 0.9), *rows)
-    assert [(each.backbone, each.num_questions) for each in strategy_effects(found)] == [("a", 2), ("b", 2)]
+def test_the_best_of_many_equal_rows_flatters_itself_and_a_single_one_does_not() -> None:
+    random = np.random.default_rng(0)
+    tables = [(random.uniform(size=(3, 400)) < 0.8).astype(float) for _ in range(20)]
+    counts = np.concatenate(list(image_counts(400, 500)))
+    numbers = {str(n): Resampled(t.mean(axis=1), counts @ t.T / 400, 400) for n, t in enumerate(tables)}
+    assert 0.005 < selection_optimism(numbers) < 0.03
+    assert selection_optimism({"0": numbers["0"]}) == pytest.approx(0.0, abs=0.002)

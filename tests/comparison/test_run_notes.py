@@ -8,9 +8,9 @@ import pytest
 from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.ranking import rank, read_leaderboard
-from backbench.comparison.run_notes import cell_note, cell_tags, findings, model_card, overview, recalls
+from backbench.comparison.run_notes import cell_note, cell_tags, model_card, overview, recalls, run_notes
 from backbench.tracking.runs import MAX_NOTE_CHARACTERS, bounded
-from tests.comparison.test_answering import LOCAL
+from tests.comparison.test_conclusions import LOCAL
 from tests.support.finished_benchmark import (
     CLASSES,
     cells,
@@ -60,7 +60,7 @@ def test_what_does_not_differ_significantly_is_said(leaderboard: Leaderboard) ->
 def test_a_cell_above_the_chosen_on_test_is_no_champion(leaderboard: Leaderboard) -> None:
     write_cell(cells()[0], 1.0, seed=0, val_accuracy=0.5)
     won = read_leaderboard(cells())
-    said = findings(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
+    said = run_notes(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
     assert said is not None
     assert said.champion == "vgg16_slim-fine_tuning"
     assert said.tags["resnet50_slim-feature_extraction"]["test_rank"] == "1"
@@ -78,12 +78,12 @@ def test_the_champion_is_the_chosen_cell_even_behind_the_pixels(leaderboard: Lea
     write_pixels(1.0)
     won = read_leaderboard(cells())
     assert won.chosen.is_baseline
-    said = findings(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
+    said = run_notes(won, "So.", dataset=DESCRIPTION, model_name="backbench-synthetic")
     assert said is not None
     assert said.champion == "vgg16_slim-fine_tuning"
     assert said.tags["vgg16_slim-fine_tuning"]["champion"] == "true"
     only_pixels = replace(leaderboard, rows=(leaderboard.baseline,))
-    assert findings(only_pixels, "So.", dataset=DESCRIPTION, model_name="x") is None
+    assert run_notes(only_pixels, "So.", dataset=DESCRIPTION, model_name="x") is None
 
 
 def test_note_card_and_table_say_first_which_class_the_accuracy_hides(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from backbench.comparison.answering import answer
+from backbench.comparison.conclusions import answer
 from backbench.comparison.leaderboard import Leaderboard, value_at
 from backbench.comparison.predicted_ranks import transferability
 from backbench.comparison.ranking import read_leaderboard

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.ranking import read_leaderboard
-from backbench.comparison.run_notes import findings
+from backbench.comparison.run_notes import run_notes
 from backbench.config.config import TrackingConfig
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text
@@ -91,7 +91,7 @@ def client(store: str = "first") -> MlflowClient:
 
 def publish(tracking: TrackingConfig) -> Leaderboard:
     leaderboard = read_leaderboard(cells())
-    said = findings(leaderboard, "It is so.", dataset=DESCRIPTION, model_name="synthetic")
+    said = run_notes(leaderboard, "It is so.", dataset=DESCRIPTION, model_name="synthetic")
     assert said is not None
     publish_benchmark(tracking, [record for _, record in leaderboard.cells], said)
     return leaderboard

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from backbench.comparison.answering import class_warning
+from backbench.comparison.conclusions import class_warning
 from backbench.comparison.leaderboard import Row, value_at
 from backbench.runtime.units import duration, size
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backbench.comparison.answering import RULE, class_warning, rule, spelt_rows
 from backbench.comparison.class_recalls import ClassRecalls
+from backbench.comparison.conclusions import RULE, class_warning, rule, spelt_rows
 from backbench.comparison.leaderboard import Leaderboard, Row
 from backbench.runtime.markdown import markdown_table
 from backbench.tracking.publishing import Findings
@@ -14,7 +14,7 @@ MAX_ROWS = 20
 MAX_CLASSES = 20
 
 
-def findings(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any], model_name: str) -> Findings | None:
+def run_notes(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any], model_name: str) -> Findings | None:
     """Gather what MLflow is told of a comparison; None where nothing but the pixels was compared.
 
     Args:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from backbench.comparison.conclusions import StrategyEffect
 from backbench.comparison.leaderboard import Leaderboard
+from backbench.comparison.strategy_effects import StrategyEffect
 from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, static_svg
 
 MAX_DRAWN_ROWS = 30

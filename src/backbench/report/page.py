@@ -9,12 +9,12 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from omegaconf import OmegaConf
 
-from backbench.comparison.answering import answer, called, rule
 from backbench.comparison.choosing import recommendations
 from backbench.comparison.class_recalls import UNEVEN
-from backbench.comparison.conclusions import strategy_effects
+from backbench.comparison.conclusions import answer, called, rule
 from backbench.comparison.leaderboard import Leaderboard, Row
 from backbench.comparison.predicted_ranks import transferability
+from backbench.comparison.strategy_effects import strategy_effects
 from backbench.report import mistakes
 from backbench.report.cell_charts import (
     MAX_CLASSES,

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from backbench.comparison.answering import answer, rule, spelt_rows
+from backbench.comparison.conclusions import answer, rule, spelt_rows
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.runtime.console import print_table
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from backbench.comparison.answering import answer
+from backbench.comparison.conclusions import answer
 from backbench.comparison.leaderboard import Leaderboard, cells_of
 from backbench.comparison.ranking import read_leaderboard
-from backbench.comparison.run_notes import findings, verbatim
+from backbench.comparison.run_notes import run_notes, verbatim
 from backbench.comparison.tables import scores, summary, write_tables
 from backbench.config.config import BenchmarkConfig, TrackingConfig
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
@@ -87,7 +87,7 @@ def _write_report(page: str) -> None:
 def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig) -> None:
     records = [record for _, record in leaderboard.cells]
     model_name = registered_name(tracking.experiment)
-    said = findings(leaderboard, answer(leaderboard, verbatim), dataset=card.content, model_name=model_name)
+    said = run_notes(leaderboard, answer(leaderboard, verbatim), dataset=card.content, model_name=model_name)
     if said is None:
         return
 
