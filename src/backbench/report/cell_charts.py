@@ -1,46 +1,66 @@
 """A cell's search, training and mistakes as Vega-Lite: one specification each for all cells, and compact data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from backbench.comparison.leaderboard import Leaderboard
 from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, digits, static_svg
 from backbench.results.records import PRUNED, CellRecord
 
 SWEEP_FIELDS = ("trial", "learning rate", "weight decay", "val accuracy", "val loss", "epochs", "state")
+# A picture per cell of more classes could not be read, and many of them would make the page heavy.
+MAX_CLASSES = 20
+# Of the chosen alone there may be more, and few are numbered.
+MAX_CHOSEN_CLASSES, MAX_NUMBERED_CLASSES = 60, 12
+SMALLEST_SHARE = 0.005
 
 
-def sweep_spec() -> Spec:
-    """Specify a cell's trials: validation accuracy by learning rate; the chosen one is ringed. Data is put in later."""
-    rate = {
-        "field": "learning rate",
-        "type": "quantitative",
-        "scale": {"type": "log", "padding": 12},
-        "axis": {"format": "~e", "tickCount": 3, "title": "learning rate"},
+def cell_charts(leaderboard: Leaderboard, confusions: Mapping[str, NDArray[np.float64]]) -> Spec:
+    """Spell what the page's script draws of every cell: specifications, and data that is put in later.
+
+    Args:
+        leaderboard: Ranked.
+        confusions: By the row's name, as `mistakes.mean_confusion` has them.
+    """
+    classes = leaderboard.classes
+    return {
+        "cells": [cell_data(record, confusions[row.name]) for row, record in leaderboard.cells],
+        "specs": {"sweep": _sweep(), "curves": _curves(), "confusion": _confusion(classes)},
+        "fields": SWEEP_FIELDS,
+        "classes": classes,
     }
-    y = {
-        "field": "val accuracy",
-        "type": "quantitative",
-        "scale": {"zero": False, "padding": 12},
-        "axis": {"tickCount": 4, "title": "val accuracy"},
-    }
-    states = {
-        "field": "state",
-        "scale": {"domain": ["COMPLETE", PRUNED], "range": ["circle", "triangle-down"]},
-        "legend": None,
-    }
-    tooltip = [{"field": name, "type": "nominal"} for name in SWEEP_FIELDS]
+
+
+def _quantitative(field: str, *, title: str | None = None, scale: Spec | None = None, **axis: Any) -> Spec:
+    return {"field": field, "type": "quantitative", "scale": scale or {}, "axis": {"title": title or field, **axis}}
+
+
+def _tooltip(*fields: str) -> list[Spec]:
+    return [{"field": name, "type": "nominal"} for name in fields]
+
+
+def _sweep() -> Spec:
+    """Specify a cell's trials: validation accuracy by learning rate; the chosen one is ringed."""
+    states = {"domain": ["COMPLETE", PRUNED], "range": ["circle", "triangle-down"]}
     return {
         "config": CONFIG,
         "width": "container",
         "height": 150,
-        "encoding": {"x": rate, "y": y},
+        "encoding": {
+            "x": _quantitative("learning rate", scale={"type": "log", "padding": 12}, format="~e", tickCount=3),
+            "y": _quantitative("val accuracy", scale={"zero": False, "padding": 12}, tickCount=4),
+        },
         "layer": [
             {
                 "mark": {"type": "point", "filled": True, "size": 50, "color": ACCENT, "opacity": 0.85},
-                "encoding": {"shape": states, "tooltip": tooltip},
+                "encoding": {
+                    "shape": {"field": "state", "scale": states, "legend": None},
+                    "tooltip": _tooltip(*SWEEP_FIELDS),
+                },
             },
             {
                 "transform": [{"filter": "datum.chosen"}],
@@ -50,39 +70,28 @@ def sweep_spec() -> Spec:
     }
 
 
-# Between whole epochs stands nothing.
-EPOCHS = {"tickMinStep": 1, "format": "d", "labelExpr": "datum.value % 1 ? '' : datum.label"}
-
-
-def curves_spec() -> Spec:
-    """Specify a cell's final models: loss by epoch, a line per seed and split. Data is put in later."""
-    split = {"field": "split", "legend": None}
-    sides = ["validation", "training"]
-    tooltip = [{"field": name, "type": "nominal"} for name in ("seed", "split", "epoch", "loss")]
+def _curves() -> Spec:
+    """Specify a cell's final models: loss by epoch, a line per seed and split."""
+    split, sides = {"field": "split", "legend": None}, ["validation", "training"]
+    # Between whole epochs stands nothing.
+    whole: Spec = {"tickMinStep": 1, "format": "d", "labelExpr": "datum.value % 1 ? '' : datum.label"}
     return {
         "config": CONFIG,
         "width": "container",
         "height": 150,
         "mark": {"type": "line", "strokeWidth": 1.4, "point": {"size": 14}},
         "encoding": {
-            "x": {"field": "epoch", "type": "quantitative", "axis": EPOCHS},
-            "y": {"field": "loss", "type": "quantitative", "axis": {"tickCount": 4, "title": "loss, nats"}},
+            "x": _quantitative("epoch", **whole),
+            "y": _quantitative("loss", title="loss, nats", tickCount=4),
             "color": {**split, "scale": {"domain": sides, "range": [ACCENT, SECOND]}},
             "strokeDash": {**split, "scale": {"domain": sides, "range": [[1, 0], [4, 3]]}},
             "detail": {"field": "seed"},
-            "tooltip": tooltip,
+            "tooltip": _tooltip("seed", "split", "epoch", "loss"),
         },
     }
 
 
-# A picture per cell of more classes could not be read, and many of them would make the page heavy.
-MAX_CLASSES = 20
-# Of the chosen alone there may be more, and few are numbered.
-MAX_CHOSEN_CLASSES, MAX_NUMBERED_CLASSES = 60, 12
-SMALLEST_SHARE = 0.005
-
-
-def confusion_spec(classes: Sequence[str]) -> Spec:
+def _confusion(classes: Sequence[str]) -> Spec:
     """Specify what a cell takes for what: the share of each class, by row, that is predicted as each class."""
 
     def axis(name: str) -> Spec:
@@ -100,7 +109,7 @@ def confusion_spec(classes: Sequence[str]) -> Spec:
             "x": axis("predicted"),
             "y": axis("true"),
             "opacity": {**opacity, "legend": None},
-            "tooltip": [{"field": name, "type": "nominal"} for name in ("true", "predicted", "share")],
+            "tooltip": _tooltip("true", "predicted", "share"),
         },
     }
 
@@ -117,7 +126,7 @@ def confusion_picture(share: NDArray[np.float64], classes: Sequence[str]) -> Mar
     """
     if len(classes) > MAX_CHOSEN_CLASSES:
         return None
-    spec = confusion_spec(classes)
+    spec = _confusion(classes)
     encoding = spec.pop("encoding")
     layers = [{"mark": {**spec.pop("mark"), "aria": False}, "encoding": encoding}]
     if len(classes) <= MAX_NUMBERED_CLASSES:
