@@ -107,7 +107,6 @@ def _beside_others(leaderboard: Leaderboard) -> list[str]:
 
 
 def _ahead(row: Row) -> str:
-    assert row.beside_chosen is not None
     return f"by {points(row.beside_chosen.estimate)}{spread(row.beside_chosen)}"
 
 

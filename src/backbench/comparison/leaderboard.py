@@ -126,16 +126,10 @@ class Row(Finished):
         return self.read("test")
 
     @property
-    def beside_chosen(self) -> Interval | None:
-        """What it has more of test accuracy than the chosen, below 0 where less; None for the chosen itself."""
-        if self.on_test is None:
-            return None
-        gap = self.on_test.difference
+    def beside_chosen(self) -> Interval:
+        """What it has more of test accuracy than the chosen, below 0 where less; 0 for the chosen itself."""
+        gap = Interval(0.0, 0.0, 0.0) if self.on_test is None else self.on_test.difference
         return Interval(0.0 - gap.estimate, 0.0 - gap.high, 0.0 - gap.low)
-
-    @property
-    def gain_on_chosen(self) -> float:
-        return 0.0 if self.beside_chosen is None else self.beside_chosen.estimate
 
     @property
     def differs_from_chosen(self) -> bool:

@@ -1,7 +1,11 @@
 """What MLflow's UI says of a comparison, of every cell and of the chosen one's model: pure text, in Markdown."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment as Templates
+from jinja2 import FileSystemLoader
 
 from backbench.comparison.class_recalls import ClassRecalls
 from backbench.comparison.conclusions import RULE, class_warning, rule, spelt_rows
@@ -12,6 +16,7 @@ from backbench.tracking.runs import cell_parameters, weights_tags
 
 MAX_ROWS = 20
 MAX_CLASSES = 20
+TEMPLATES = Templates(loader=FileSystemLoader(Path(__file__).parent))
 
 
 def run_notes(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any], model_name: str) -> Findings | None:
@@ -68,55 +73,39 @@ def overview(answer: str, leaderboard: Leaderboard) -> str:
 
 def cell_note(row: Row, leaderboard: Leaderboard) -> str:
     """Say what a cell is and what it may hide, what it chose, what came of it, and where that ranks."""
-    record = row.record
-    assert record is not None
-    best, choice = record.best, record.best.choice
-    pruned = f", {best.num_pruned} of them pruned" if best.num_pruned else ""
-    at_edge = f" (at the {row.edge} edge of its range: widen it)" if row.edge else ""
-    return "\n".join(
-        [
-            f"**{row.backbone}** by **{row.strategy}**, {row.weights} weights{_but(row)}.",
-            "",
-            f"- Choice of {best.num_trials} trials{pruned}: learning rate {choice.learning_rate:.2e}{at_edge}, weight "
-            f"decay {choice.weight_decay:.2e}, frozen up to `{choice.boundary}`, by validation loss "
-            f"{choice.val_loss:.4f}.",
-            f"- Validation loss {row.val_loss:.4f} over {row.metrics.num_seeds} seeds; by it cells are ranked.",
-            f"- Test accuracy {_measured(row)}.",
-            f"- {_standing(row, leaderboard)}",
-            f"- {row.metrics.num_trainable_parameters:,} of {row.metrics.num_parameters:,} parameters train.",
-        ]
-    )
+    return _filled("cell_note.md.jinja", row, leaderboard)
 
 
 def model_card(row: Row, leaderboard: Leaderboard, *, dataset: Mapping[str, Any], model_name: str) -> str:
     """Say what the chosen model is and may hide, what it was measured at, what its limits are, and how to load it."""
-    record = row.record
-    assert record is not None
-    best = record.best
-    weights = weights_tags(cell_parameters(best.configuration, best.digests))
-    counts = {split: sum(of_class.values()) for split, of_class in dataset["counts"].items()}
-    classes = [str(name) for name in dataset["classes"]]
-    return "\n".join(
-        [
-            f"# {row.name} on {dataset['name']}",
-            "",
-            f"Classifies RGB images into {len(classes)} classes{_but(row)}: {_listed(classes)}. A {row.backbone} "
-            f"adapted by {row.strategy}, chosen for the {RULE}; of its seeds, the one of the lowest loss.",
-            "",
-            f"- **Data**: {dataset['name']}, {counts['train']:,} images to train, {counts['val']:,} to validate, "
-            f"{counts['test']:,} to test; SHA-256 `{best.digests.get('data')}`.",
-            f"- **Test accuracy**: {_measured(row)}. {_standing(row, leaderboard)}",
-            f"- **Recall by class**: {recalls(row.recalls)}.",
-            f"- **Pretrained weights**: {row.weights}, from {weights.get('backbench.weights_source', 'unknown')}; "
-            f"licence {weights.get('backbench.weights_licence', 'not stated')}; SHA-256 of the values "
-            f"`{best.digests.get('weights')}`.",
-            "- **Limits**: measured on images like those it was trained on, and on no others; the interval covers the "
-            "sampling of test images and seeds, not of training sets; its probabilities are not calibrated; an image "
-            "of no class gets one all the same.",
-            f'- **To load**: `mlflow.pyfunc.load_model("models:/{model_name}@champion").predict(images)`, with uint8 '
-            f"RGB images `(n, height, width, 3)`; float32 probabilities `(n, {len(classes)})` come back, in the order "
-            "of the classes above.",
-        ]
+    assert row.record is not None
+    best = row.record.best
+    return _filled(
+        "model_card.md.jinja",
+        row,
+        leaderboard,
+        dataset=dataset,
+        model_name=model_name,
+        weights=weights_tags(cell_parameters(best.configuration, best.digests)),
+        counts={split: sum(of_class.values()) for split, of_class in dataset["counts"].items()},
+        classes=_listed([str(name) for name in dataset["classes"]]),
+        recalls=recalls(row.recalls),
+        rule=RULE,
+    )
+
+
+def _filled(template: str, row: Row, leaderboard: Leaderboard, **more: Any) -> str:
+    """Fill in Markdown, in which nothing is escaped: names of classes come in `verbatim`."""
+    assert row.record is not None
+    warning = class_warning(row, verbatim)
+    return TEMPLATES.get_template(template).render(
+        row=row,
+        best=row.record.best,
+        choice=row.record.best.choice,
+        but=f", but it {warning}" if warning else "",
+        measured=f"{row.accuracy_text} over {row.metrics.num_seeds} seeds, 95 % interval {row.interval_text}",
+        standing=_standing(row, leaderboard),
+        **more,
     )
 
 
@@ -125,15 +114,6 @@ def recalls(found: ClassRecalls) -> str:
     measured = [(each.name, each.recall) for each in found.classes if each.recall is not None]
     shown = ", ".join(f"{verbatim(name)} {recall:.3f}" for name, recall in measured[:MAX_CLASSES])
     return shown if len(measured) <= MAX_CLASSES else f"{shown}, {len(measured) - MAX_CLASSES} more above"
-
-
-def _measured(row: Row) -> str:
-    return f"{row.accuracy_text} over {row.metrics.num_seeds} seeds, 95 % interval {row.interval_text}"
-
-
-def _but(row: Row) -> str:
-    warning = class_warning(row, verbatim)
-    return f", but it {warning}" if warning else ""
 
 
 def _listed(classes: Sequence[str]) -> str:
@@ -150,7 +130,7 @@ def _standing(row: Row, leaderboard: Leaderboard) -> str:
     chosen, num_rows = leaderboard.chosen.name, len(leaderboard.rows)
     place = f"Rank {row.rank} of {num_rows} by validation loss, {row.test_rank} by test accuracy"
     gap = row.beside_chosen
-    if gap is None:
+    if row is leaderboard.chosen:
         return f"{place}: chosen."
     verdict = "a significant difference" if row.differs_from_chosen else "no significant difference"
     return (

@@ -77,7 +77,7 @@ def missing(leaderboard: Leaderboard) -> list[str]:
 
 def _beside_chosen(row: Row) -> str:
     gap = row.beside_chosen
-    if gap is None:
+    if row.on_test is None:
         return "chosen"
     equal = "" if row.differs_from_chosen else "≈ "
     return f"{equal}{gap.estimate:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
@@ -104,7 +104,7 @@ COLUMNS = (
     Column("strategy", "strategy", is_core=True, is_text=True, high_first=False),
     Column(WORST_CLASS, "recalls.worst.recall", text=lambda row: row.recalls.worst.text()),
     Column("95 % interval", "interval.low", is_core=True, text=lambda row: row.interval_text),
-    Column("beside the chosen", "gain_on_chosen", is_core=True, text=_beside_chosen),
+    Column("beside the chosen", "beside_chosen.estimate", is_core=True, text=_beside_chosen),
     Column("latency", LATENCY, milliseconds, is_core=True, high_first=False),
     Column("model size", SIZE, size, is_core=True, high_first=False),
     Column("search + training", SECONDS, duration, is_core=True, high_first=False),

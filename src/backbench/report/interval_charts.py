@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.strategy_effects import StrategyEffect
+from backbench.evaluation.statistics import Interval
 from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, static_svg
 
 MAX_DRAWN_ROWS = 30
@@ -20,22 +21,12 @@ def accuracy_picture(leaderboard: Leaderboard) -> Markup:
     rows = leaderboard.by_test[:MAX_DRAWN_ROWS]
     shown = "; ".join(f"{row.name} {row.test_accuracy:.3f}" for row in rows)
     spec = _intervals("test accuracy, with 95 % interval", {"domain": [0, 1]}, f"Test accuracy by row: {shown}")
-    return static_svg(
-        spec,
-        [
-            {
-                "place": place,
-                "name": f"{row.backbone} · {row.strategy}",
-                "estimate": row.test_accuracy,
-                "low": row.interval.low,
-                "high": row.interval.high,
-                "text": f"{row.test_accuracy:.3f}",
-                "colour": SECOND if row.is_baseline else ACCENT,
-                "strength": 1.0,
-            }
-            for place, row in enumerate(rows)
-        ],
-    )
+    lines = [
+        _line(f"{row.backbone} · {row.strategy}", row.interval, SECOND if row.is_baseline else ACCENT)
+        | {"text": f"{row.test_accuracy:.3f}"}
+        for row in rows
+    ]
+    return static_svg(spec, [{**line, "place": place} for place, line in enumerate(lines)])
 
 
 def effects_picture(effects: Sequence[StrategyEffect]) -> Markup:
@@ -43,22 +34,18 @@ def effects_picture(effects: Sequence[StrategyEffect]) -> Markup:
     effects = effects[:MAX_DRAWN_ROWS]
     shown = "; ".join(f"{effect.backbone}: {effect.words}" for effect in effects)
     spec = _intervals("gain in test accuracy, points, with 95 % interval", {"padding": 12}, shown)
-    return static_svg(
-        spec,
-        [
-            {
-                "place": place,
-                "name": f"{effect.backbone}: {effect.strategy} over {effect.over}",
-                "estimate": 100 * effect.gain.estimate,
-                "low": 100 * effect.gain.low,
-                "high": 100 * effect.gain.high,
-                "text": "",
-                "colour": ACCENT,
-                "strength": 1.0 if effect.is_significant else 0.45,
-            }
-            for place, effect in enumerate(effects)
-        ],
-    )
+    lines = [
+        _line(f"{each.backbone}: {each.strategy} over {each.over}", each.gain, factor=100)
+        | {"strength": 1.0 if each.is_significant else 0.45}
+        for each in effects
+    ]
+    return static_svg(spec, [{**line, "place": place} for place, line in enumerate(lines)])
+
+
+def _line(name: str, interval: Interval, colour: str = ACCENT, *, factor: int = 1) -> Spec:
+    low, high, estimate = factor * interval.low, factor * interval.high, factor * interval.estimate
+    ends = {"low": low, "high": high, "estimate": estimate}
+    return {"name": name, **ends, "colour": colour, "strength": 1.0, "text": ""}
 
 
 def _intervals(title: str, scale: Spec, description: str) -> Spec:
