@@ -112,7 +112,7 @@ def peak_bytes(call: Callable[[], object]) -> int:
         pa.set_memory_pool(usual)
 
 
-def test_comparing_takes_what_is_foretold_and_of_another_cell_only_what_is_kept(
+def test_comparing_takes_what_is_predicted_and_of_another_cell_only_what_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     num_images, num_classes = 20_000, 20
@@ -136,8 +136,8 @@ def test_comparing_takes_what_is_foretold_and_of_another_cell_only_what_is_kept(
         )
         for number in (2, 12)
     }
-    foretold = {number: compared_bytes(number, num_images, num_classes) for number in peaks}
-    assert 0.5 * foretold[12] < peaks[12] < 1.5 * foretold[12]
+    predicted = {number: compared_bytes(number, num_images, num_classes) for number in peaks}
+    assert 0.5 * predicted[12] < peaks[12] < 1.5 * predicted[12]
     grown = (peaks[12] - peaks[2]) / 10
     assert 0.5 * kept_bytes(num_images, num_classes) < grown < 1.5 * kept_bytes(num_images, num_classes)
 
@@ -154,16 +154,16 @@ def test_pooled_features_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = wide_adapter(512)
     adapter.frozen_features(blobs(128, (4,)))  # traces
     data = blobs(3000, (4,), num_views=4)
-    foretold = feature_bytes(4, 3000, 512)
-    assert foretold <= peak_bytes(lambda: adapter.frozen_features(data)) < 1.3 * foretold
+    predicted = feature_bytes(4, 3000, 512)
+    assert predicted <= peak_bytes(lambda: adapter.frozen_features(data)) < 1.3 * predicted
     adapter.forget_features()
     tracemalloc.start()
     adapter.frozen_features(data)
-    assert tracemalloc.get_traced_memory()[0] >= foretold
+    assert tracemalloc.get_traced_memory()[0] >= predicted
     adapter.forget_features()
-    assert tracemalloc.get_traced_memory()[0] < 0.1 * foretold
+    assert tracemalloc.get_traced_memory()[0] < 0.1 * predicted
     tracemalloc.stop()
-    monkeypatch.setattr(strategies, "free_memory_bytes", lambda: foretold - 1)
+    monkeypatch.setattr(strategies, "free_memory_bytes", lambda: predicted - 1)
     with pytest.raises(MemoryLimitError, match=r"pooled features of all views, 24\.6 MB, .* lower views in"):
         adapter.frozen_features(data)
 
