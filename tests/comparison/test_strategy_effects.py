@@ -23,7 +23,7 @@ def test_a_strategy_that_is_better_gains_and_one_that_is_not_is_said_to_be_equal
     assert set(effects) == {"a", "b", "c"}
     assert effects["a"].words.startswith("fine_tuning gains 20.0 points (+")
     assert (
-        effects["b"].words == "no difference between fine_tuning and feature_extraction is shown (-0.7 to +0.7 points)"
+        effects["b"].words == "fine_tuning and feature_extraction are not significantly different (-0.7 to +0.7 points)"
     )
     assert effects["c"].words.startswith("fine_tuning loses 30.0 points (-")
     assert effects["c"].gain.low < effects["c"].gain.estimate < effects["c"].gain.high < 0

@@ -18,7 +18,7 @@ def test_perfect_predictions() -> None:
     labels = np.array([0, 1, 2], dtype=np.int32)
     metrics = classification_metrics(certain([0, 1, 2], 3), labels)
     right = {"accuracy": 1, "log_loss": 0, "balanced_accuracy": 1, "macro_f1": 1, "macro_auroc": 1}
-    assert metrics == pytest.approx({**right, "expected_calibration_error": 0})
+    assert metrics == pytest.approx({**right, "ece": 0})
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -226,7 +226,7 @@ def test_logme_is_not_praised_for_what_chance_would_do() -> None:
 
     def found(*accuracies: float) -> str:
         metrics = [
-            replace(row.metrics, backbone=str(place), log_evidence=-place, mean={"test_accuracy": accuracy})
+            replace(row.metrics, backbone=str(place), logme=-place, mean={"test_accuracy": accuracy})
             for place, accuracy in enumerate(accuracies)
         ]
         return transferability([replace(row, metrics=each) for each in metrics]).words

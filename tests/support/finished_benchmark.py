@@ -170,7 +170,7 @@ def write_pixels(accuracy: float, classes: Sequence[str] = CLASSES, *, predicted
         boundary="input",
         num_parameters=579,
         num_trainable_parameters=579,
-        log_evidence=None,
+        logme=None,
         model_bytes=None,
         **over_seeds([seed_record(rng, 0, predicted, predicted, classes)]),
     )
@@ -245,7 +245,7 @@ def write_cell(
         boundary="output",
         num_parameters=1_234_567,
         num_trainable_parameters=1_539,
-        log_evidence=0.1 * BACKBONES.index(cell.backbone) if cell.backbone in BACKBONES else 0.01 * seed,
+        logme=0.1 * BACKBONES.index(cell.backbone) if cell.backbone in BACKBONES else 0.01 * seed,
         model_bytes=5_000_000 + 1_000_000 * seed,
         **over_seeds(seeds),
     )

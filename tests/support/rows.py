@@ -20,7 +20,7 @@ def right_about(accuracy: float) -> Predictions:
 
 
 def finished(
-    backbone: str, strategy: str, accuracy: float, log_evidence: float | None = None, *, on_val: float | None = None
+    backbone: str, strategy: str, accuracy: float, logme: float | None = None, *, on_val: float | None = None
 ) -> Finished:
     """A row of this test accuracy, and of the same on val unless said."""
     predictions = {"test": right_about(accuracy), "val": right_about(accuracy if on_val is None else on_val)}
@@ -30,7 +30,7 @@ def finished(
             for split, each in predictions.items()
             for name, value in classification_metrics(each.probabilities[seed], each.labels).items()
         }
-        | {"test_scaled_calibration_error": 0.0}
+        | {"test_ece_after_temperature_scaling": 0.0}
         for seed in range(len(SEEDS))
     ]
     for each in per_seed:
@@ -42,7 +42,7 @@ def finished(
         boundary="output",
         num_parameters=1,
         num_trainable_parameters=1,
-        log_evidence=log_evidence,
+        logme=logme,
         model_bytes=1,
         **over_seeds([SeedRecord(seed, each, 1, ()) for seed, each in zip(SEEDS, per_seed, strict=True)]),
     )

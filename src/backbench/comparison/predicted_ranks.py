@@ -16,7 +16,7 @@ class PredictedRank:
     """A backbone's LogME beside the test accuracy of feature extraction; rank 1 is the best, equals share a rank."""
 
     backbone: str
-    log_evidence: float
+    logme: float
     test_accuracy: float
     predicted_rank: int
     measured_rank: int
@@ -61,8 +61,8 @@ def transferability(rows: Sequence[Row]) -> Transferability:
     """
     found: dict[str, tuple[float, float]] = {}
     for row in sorted(rows, key=lambda row: row.strategy != FEATURE_EXTRACTION):
-        if row.metrics.log_evidence is not None:
-            found.setdefault(row.backbone, (row.metrics.log_evidence, row.test_accuracy))
+        if row.metrics.logme is not None:
+            found.setdefault(row.backbone, (row.metrics.logme, row.test_accuracy))
     ordered = sorted(found.items(), key=lambda item: -item[1][0])
     predicted, measured = [each for _, (each, _) in ordered], [each for _, (_, each) in ordered]
     ranks = [stats.rankdata([-each for each in of_each], method="min") for of_each in (predicted, measured)]

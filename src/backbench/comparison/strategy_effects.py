@@ -38,7 +38,7 @@ class StrategyEffect:
         if self.is_significant:
             return f"{self.strategy} {'gains' if self.gain.estimate > 0 else 'loses'} {by} over {self.over}"
         if self.gain.includes_zero:
-            return f"no difference between {self.strategy} and {self.over} is shown{spread(self.gain)}"
+            return f"{self.strategy} and {self.over} are not significantly different{spread(self.gain)}"
         seems = "gain" if self.gain.estimate > 0 else "lose"
         return f"{self.strategy} seems to {seems} {by} over {self.over}, too little for {self.num_questions} at once"
 

@@ -42,8 +42,8 @@ LEADERBOARD = {
     "test_top_5_accuracy_mean": "metrics.mean.test_top_5_accuracy",
     "test_macro_auroc_mean": "metrics.mean.test_macro_auroc",
     "test_log_loss_mean": "metrics.mean.test_log_loss",
-    "test_calibration_error_mean": "metrics.mean.test_expected_calibration_error",
-    "test_scaled_calibration_error_mean": "metrics.mean.test_scaled_calibration_error",
+    "test_ece_mean": "metrics.mean.test_ece",
+    "test_ece_after_temperature_scaling_mean": "metrics.mean.test_ece_after_temperature_scaling",
     "worst_class": "recalls.worst.name",
     "worst_class_recall": "recalls.worst.recall",
     "worst_class_num_images": "recalls.worst.num_images",
@@ -67,7 +67,7 @@ CHOSEN = (
     *("backbone", "strategy", "val_loss_mean", "test_accuracy_mean", "test_accuracy_sd"),
     *("test_balanced_accuracy_mean", "test_rank", "worst_class", "worst_class_recall"),
 )
-PREDICTED = ("backbone", "log_evidence", "test_accuracy")
+PREDICTED = ("backbone", "logme", "test_accuracy")
 # DVC's metrics show a file as a line and a key as a column: a few of the leaderboard's, by their short names.
 SCORES = {
     "rank": "rank",
@@ -113,7 +113,7 @@ def comparison_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
     for pair in (row.on_test for row in leaderboard.rows if row.on_test is not None):
         p_values = {"p_value": rounded(pair.p_value), "adjusted_p_value": rounded(pair.adjusted_p_value)}
         gap = {"difference": pair.difference.estimate, "low": pair.difference.low, "high": pair.difference.high}
-        yield {"first": pair.first, "second": pair.second, **gap, **p_values, "is_shown": pair.is_significant}
+        yield {"first": pair.first, "second": pair.second, **gap, **p_values, "is_significant": pair.is_significant}
 
 
 def interval_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
@@ -173,7 +173,7 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
         },
         "baseline": leaderboard.baseline.test_accuracy,
         "strategies": [
-            {**asdict(each), "is_shown": each.is_significant, "words": each.words}
+            {**asdict(each), "is_significant": each.is_significant, "words": each.words}
             for each in strategy_effects(leaderboard)
         ],
         "transferability": {
@@ -188,7 +188,7 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
     }
 
 
-COMPARISON_COLUMNS = ("first", "second", "difference", "low", "high", "p_value", "adjusted_p_value", "is_shown")
+COMPARISON_COLUMNS = ("first", "second", "difference", "low", "high", "p_value", "adjusted_p_value", "is_significant")
 TABLES = (
     Table(paths.LEADERBOARD, tuple(LEADERBOARD), leaderboard_rows),
     Table(paths.COMPARISONS, COMPARISON_COLUMNS, comparison_rows),

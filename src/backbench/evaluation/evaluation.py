@@ -24,9 +24,11 @@ def evaluate(
         val_labels: int32 `(num_val,)`.
 
     Returns:
-        `test_accuracy` and so on, `temperature`, and `test_scaled_calibration_error`.
+        `test_accuracy` and so on, `temperature`, and `test_ece_after_temperature_scaling`.
     """
     temperature = fit_temperature(val_probabilities, val_labels)
     metrics = {f"test_{name}": value for name, value in classification_metrics(probabilities, labels).items()}
-    metrics["test_scaled_calibration_error"] = expected_calibration_error(scaled(probabilities, temperature), labels)
+    metrics["test_ece_after_temperature_scaling"] = expected_calibration_error(
+        scaled(probabilities, temperature), labels
+    )
     return {**metrics, "temperature": temperature}

@@ -52,8 +52,8 @@ def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, flo
 
     Returns:
         `accuracy`, `log_loss` (nats), `balanced_accuracy` (mean recall), `macro_f1`, `macro_auroc` (each class against
-        the rest; not there where all images are of one class), `expected_calibration_error`, and `top_5_accuracy` of
-        more than five classes, ties ranked as in `places`.
+        the rest; not there where all images are of one class), `ece` (expected calibration error), and
+        `top_5_accuracy` of more than five classes, ties ranked as in `places`.
 
     Raises:
         ValueError: shapes or labels do not fit, or a probability is not finite.
@@ -72,7 +72,7 @@ def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, flo
         "log_loss": float(log_loss(labels, exact, labels=classes)),
         "balanced_accuracy": float(recall),
         "macro_f1": float(f1),
-        "expected_calibration_error": expected_calibration_error(exact, labels),
+        "ece": expected_calibration_error(exact, labels),
     }
     auroc = _class_aurocs(exact, labels)
     if auroc:

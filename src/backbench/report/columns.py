@@ -85,7 +85,7 @@ def _beside_chosen(row: Row) -> str:
 
 def _calibration(row: Row) -> str:
     mean = row.metrics.mean
-    return f"{mean['test_expected_calibration_error']:.3f} → {mean['test_scaled_calibration_error']:.3f}"
+    return f"{mean['test_ece']:.3f} → {mean['test_ece_after_temperature_scaling']:.3f}"
 
 
 def _trials(row: Row) -> str:
@@ -113,7 +113,7 @@ COLUMNS = (
     Column("top-5 accuracy", "metrics.mean.test_top_5_accuracy", share),
     Column("macro AUROC", "metrics.mean.test_macro_auroc", share),
     Column("log loss", "metrics.mean.test_log_loss", share, high_first=False),
-    Column("calibration error", "metrics.mean.test_expected_calibration_error", high_first=False, text=_calibration),
+    Column("calibration error", "metrics.mean.test_ece", high_first=False, text=_calibration),
     Column("rank on test", "test_rank", high_first=False),
     Column("val accuracy", "val_accuracy", share),
     Column("weight decay", "record.best.choice.weight_decay", rate),

@@ -111,7 +111,7 @@ class BestRecord:
 class MetricsRecord:
     """What training measured: `metrics.json`, of a cell or of the pixels.
 
-    `sd` is None for one seed. `log_evidence` is LogME of the pretrained features, and `model_bytes` what the files of
+    `sd` is None for one seed. `logme` is LogME of the pretrained features, and `model_bytes` what the files of
     one model take; the pixels have neither.
     """
 
@@ -122,7 +122,7 @@ class MetricsRecord:
     num_seeds: int
     num_parameters: int
     num_trainable_parameters: int
-    log_evidence: float | None
+    logme: float | None
     model_bytes: int | None
     mean: dict[str, float]
     sd: dict[str, float | None]

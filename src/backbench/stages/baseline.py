@@ -73,7 +73,7 @@ def _record(dataset: Dataset, model: PixelModel, predicted: Mapping[str, np.ndar
         boundary="none",
         num_parameters=model.num_parameters,
         num_trainable_parameters=model.num_parameters,
-        log_evidence=None,
+        logme=None,
         model_bytes=None,
         **over_seeds([SeedRecord(seed=SEED, metrics=metrics, epochs=model.num_iterations, history=())]),
     )

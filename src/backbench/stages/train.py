@@ -73,7 +73,7 @@ def _write_results(inputs: TrainingInputs, cell_key: str, final: FinalModel, sta
         boundary=final.boundary,
         num_parameters=final.num_parameters,
         num_trainable_parameters=final.num_trainable_parameters,
-        log_evidence=final.log_evidence,
+        logme=final.logme,
         model_bytes=_model_bytes(cell),
         **over_seeds(records),
     )
