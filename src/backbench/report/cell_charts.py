@@ -1,6 +1,6 @@
 """A cell's search, training and mistakes as Vega-Lite: one specification each for all cells, and compact data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from backbench.comparison.leaderboard import Leaderboard
+from backbench.report.mistakes import mean_confusion
 from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, digits, static_svg
 from backbench.results.records import PRUNED, CellRecord
 
@@ -19,16 +20,11 @@ MAX_CHOSEN_CLASSES, MAX_NUMBERED_CLASSES = 60, 12
 SMALLEST_SHARE = 0.005
 
 
-def cell_charts(leaderboard: Leaderboard, confusions: Mapping[str, NDArray[np.float64]]) -> Spec:
-    """Spell what the page's script draws of every cell: specifications, and data that is put in later.
-
-    Args:
-        leaderboard: Ranked.
-        confusions: By the row's name, as `mistakes.mean_confusion` has them.
-    """
+def cell_charts(leaderboard: Leaderboard) -> Spec:
+    """Spell what the page's script draws of every cell: specifications, and data that is put in later."""
     classes = leaderboard.classes
     return {
-        "cells": [cell_data(record, confusions[row.name]) for row, record in leaderboard.cells],
+        "cells": [_cell(record, mean_confusion(row.predictions)) for row, record in leaderboard.cells],
         "specs": {"sweep": _sweep(), "curves": _curves(), "confusion": _confusion(classes)},
         "fields": SWEEP_FIELDS,
         "classes": classes,
@@ -146,7 +142,7 @@ def confusion_picture(share: NDArray[np.float64], classes: Sequence[str]) -> Mar
     return static_svg({**spec, "description": text, "width": side, "height": side, "layer": layers}, values)
 
 
-def cell_data(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:
+def _cell(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:
     """Spell what a cell's charts show compactly.
 
     Args:
@@ -163,15 +159,12 @@ def cell_data(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:
         "chosen": record.best.choice.trial,
         "trials": [
             [
-                trial.index,
-                digits(trial.learning_rate),
-                digits(trial.weight_decay),
-                digits(trial.val_accuracy),
-                digits(trial.val_loss),
-                trial.epochs,
-                trial.state,
+                each.index,
+                *map(digits, (each.learning_rate, each.weight_decay, each.val_accuracy, each.val_loss)),
+                each.epochs,
+                each.state,
             ]
-            for trial in record.trials
+            for each in record.trials
         ],
         "seeds": [
             {

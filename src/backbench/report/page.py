@@ -42,10 +42,10 @@ def render_page(leaderboard: Leaderboard, data: DataCard, environment: Environme
         data: The images that it was measured on.
         environment: What this process runs with.
     """
-    axes, confusions = axes_of(leaderboard), {row.name: mean_confusion(row.predictions) for row in leaderboard.rows}
+    axes = axes_of(leaderboard)
     points = pareto_points(leaderboard, axes)
     specs = {axis.key: pareto_spec(points, axis) for axis in axes}
-    charts = {"pareto": {"specs": specs, "points": points}, **cell_charts(leaderboard, confusions)}
+    charts = {"pareto": {"specs": specs, "points": points}, **cell_charts(leaderboard)}
     return (
         _templates()
         .get_template(TEMPLATE)
@@ -57,7 +57,7 @@ def render_page(leaderboard: Leaderboard, data: DataCard, environment: Environme
             axes=axes,
             pareto=static_svg(specs[axes[0].key], points) if axes else None,
             effects=strategy_effects(leaderboard),
-            confusion=confusions[leaderboard.chosen.name],
+            confusion=mean_confusion(leaderboard.chosen.predictions),
             charts=json_in_html(charts),
             vega=Markup(vega_bundle()),
             environment=environment,
