@@ -40,6 +40,7 @@ NO_RESULT = {
             "config.running_config",
             "runtime.disk",
             "runtime.atomic_files",
+            "runtime.known_files",
             "runtime.locks",
             "runtime.paths",
         ),

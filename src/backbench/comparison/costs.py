@@ -7,9 +7,9 @@ the same on every machine (parameters, multiply-accumulates, bytes of a model) i
 from dataclasses import dataclass
 from itertools import chain
 
-from backbench.data.file_formats import known_json
 from backbench.results.compute import EMBED, STAGES, SWEEP, TRAIN, Compute, read_compute
 from backbench.runtime import paths
+from backbench.runtime.known_files import known_json
 from backbench.runtime.paths import Cell
 
 

@@ -20,11 +20,12 @@ from time import monotonic
 
 from pydantic import TypeAdapter
 
-from backbench.data.file_formats import known_json, write_json
+from backbench.data.file_formats import write_json
 from backbench.results.store_record import DESCRIPTION
 from backbench.runtime import paths
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.hardware import machine_name, peak_memory_bytes
+from backbench.runtime.known_files import known_json
 from backbench.runtime.paths import Cell
 
 STAGES = EMBED, SWEEP, TRAIN = "embed", "sweep", "train"

@@ -214,7 +214,9 @@ class Coordination:
             if batch in silent or any(map(partial(is_gone, own=self._study.owner), owners)):
                 print(f"trial {batch}: its worker is gone; it is run again", flush=True)
                 # Whoever ends the first decides: where its worker just told it, all of them count.
-                all(self._study.fail(trial._trial_id, LOST) for trial in trials)
+                for trial in trials:
+                    if not self._study.fail(trial._trial_id, LOST):
+                        break
 
 
 def _is_told(trial: FrozenTrial) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from backbench.data.file_formats import known_json, read_array, read_json, write_array, write_json
+from backbench.data.file_formats import read_array, read_json, write_array, write_json
 from backbench.results.compute import Compute, Stopwatch, compute_of
 from backbench.results.records import SeedRecord
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.digests import file_sha256
+from backbench.runtime.known_files import known_json
 
 
 class FinishedSeeds:
