@@ -38,7 +38,7 @@ def test_what_one_question_would_show_and_three_do_not_is_said() -> None:
     assert doubtful.words.endswith(" over feature_extraction, too little for 3 at once")
 
 
-def test_log_evidence_is_held_against_feature_extraction() -> None:
+def test_logme_is_held_against_feature_extraction() -> None:
     rows = [
         finished("a", "feature_extraction", 0.9, 0.3),
         finished("a", "fine_tuning", 0.6, 0.3),

@@ -20,19 +20,11 @@ MEASURED = {
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A cell of the table: its text, and what it sorts by; None is neither high nor low and sorts last."""
-
-    text: str
-    value: float | str | None
-
-
-@dataclass(frozen=True)
 class Column:
     """A column: where a row has its value, and how that is spelt; a dash where there is none.
 
-    `spell` spells the value, and `text` the row, of which more may be said. Columns that are not `is_core` are shown on
-    demand. `high_first` where more is better.
+    `spell` spells the value, and `spell_row` the row, of which more may be said. Columns that are not `is_core` are
+    shown on demand. `high_first` where more is better.
     """
 
     heading: str
@@ -41,33 +33,27 @@ class Column:
     is_core: bool = False
     is_text: bool = False
     high_first: bool = True
-    text: Callable[[Row], str] | None = None
+    spell_row: Callable[[Row], str] | None = None
 
-    def show(self, row: Row) -> Shown:
-        value = value_at(row, self.path)
+    def value(self, row: Row) -> Any:
+        """Return what a row sorts by; None is neither high nor low and sorts last."""
+        return value_at(row, self.path)
+
+    def text(self, row: Row) -> str:
+        value = self.value(row)
         if value is None:
-            return Shown(UNKNOWN, None)
-        return Shown(self.spell(value) if self.text is None else self.text(row), value)
+            return UNKNOWN
+        return self.spell(value) if self.spell_row is None else self.spell_row(row)
 
 
-@dataclass(frozen=True)
-class Table:
-    """Columns, and rows with a cell per column; columns that no row has a value of are left out."""
-
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Row, tuple[Shown, ...]], ...]
-
-
-def leaderboard_table(leaderboard: Leaderboard) -> Table:
-    """Lay the leaderboard out; where an accuracy may hide a class, what would show that stands beside it."""
+def leaderboard_columns(leaderboard: Leaderboard) -> list[Column]:
+    """Choose the columns that some row has a value of; where an accuracy may hide a class, what shows it is core."""
     beside = {BALANCED, WORST_CLASS} if leaderboard.may_hide_a_class else set()
-    kept = [
+    return [
         replace(each, is_core=True) if each.heading in beside else each
         for each in COLUMNS
-        if any(value_at(row, each.path) is not None for row in leaderboard.rows)
+        if any(each.value(row) is not None for row in leaderboard.rows)
     ]
-    rows = ((row, tuple(column.show(row) for column in kept)) for row in leaderboard.rows)
-    return Table(tuple(kept), tuple(rows))
 
 
 def missing(leaderboard: Leaderboard) -> list[str]:
@@ -98,22 +84,24 @@ share, count, rate, milliseconds = "{:.3f}".format, "{:,}".format, "{:.2e}".form
 COLUMNS = (
     Column("#", "rank", is_core=True, high_first=False),
     Column("val loss", "val_loss", share, is_core=True, high_first=False),
-    Column("test accuracy", "test_accuracy", is_core=True, text=lambda row: row.accuracy_text),
+    Column("test accuracy", "test_accuracy", is_core=True, spell_row=lambda row: row.accuracy_text),
     Column(BALANCED, "balanced_accuracy", share),
     Column("backbone", "backbone", is_core=True, is_text=True, high_first=False),
     Column("strategy", "strategy", is_core=True, is_text=True, high_first=False),
-    Column(WORST_CLASS, "recalls.worst.recall", text=lambda row: row.recalls.worst.text()),
-    Column("95 % interval", "interval.low", is_core=True, text=lambda row: row.interval_text),
-    Column("beside the chosen", "beside_chosen.estimate", is_core=True, text=_beside_chosen),
+    Column(WORST_CLASS, "recalls.worst.recall", spell_row=lambda row: row.recalls.worst.text()),
+    Column("95 % interval", "interval.low", is_core=True, spell_row=lambda row: row.interval_text),
+    Column("beside the chosen", "beside_chosen.estimate", is_core=True, spell_row=_beside_chosen),
     Column("latency", LATENCY, milliseconds, is_core=True, high_first=False),
     Column("model size", SIZE, size, is_core=True, high_first=False),
     Column("search + training", SECONDS, duration, is_core=True, high_first=False),
-    Column("learning rate", "record.best.choice.learning_rate", is_core=True, text=lambda row: row.learning_rate_text),
+    Column(
+        "learning rate", "record.best.choice.learning_rate", is_core=True, spell_row=lambda row: row.learning_rate_text
+    ),
     Column("macro F1", "metrics.mean.test_macro_f1", share),
     Column("top-5 accuracy", "metrics.mean.test_top_5_accuracy", share),
     Column("macro AUROC", "metrics.mean.test_macro_auroc", share),
     Column("log loss", "metrics.mean.test_log_loss", share, high_first=False),
-    Column("calibration error", "metrics.mean.test_ece", high_first=False, text=_calibration),
+    Column("calibration error", "metrics.mean.test_ece", high_first=False, spell_row=_calibration),
     Column("rank on test", "test_rank", high_first=False),
     Column("val accuracy", "val_accuracy", share),
     Column("weight decay", "record.best.choice.weight_decay", rate),
@@ -124,7 +112,7 @@ COLUMNS = (
     Column("multiply-adds", "record.best.configuration.backbone.num_macs", short_count, high_first=False),
     Column("parameters", "metrics.num_parameters", count, high_first=False),
     Column("of them trained", "metrics.num_trainable_parameters", count, high_first=False),
-    Column("trials", "record.best.num_trials", text=_trials),
+    Column("trials", "record.best.num_trials", spell_row=_trials),
     Column("epochs", "record.best.num_epochs", count),
     Column("seeds", "metrics.num_seeds", count),
     Column("enlarged images", "enlarged.share", "{:.0%}".format, high_first=False),

@@ -15,7 +15,7 @@ from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.predicted_ranks import transferability
 from backbench.comparison.strategy_effects import strategy_effects
 from backbench.report.cell_charts import MAX_CLASSES, cell_charts, confusion_picture
-from backbench.report.columns import leaderboard_table, missing
+from backbench.report.columns import leaderboard_columns, missing
 from backbench.report.data_card import MAX_REJECTED, DataCard
 from backbench.report.images import data_uri
 from backbench.report.interval_charts import MAX_DRAWN_ROWS, accuracy_picture, effects_picture
@@ -29,7 +29,7 @@ TEMPLATE = "page.html.jinja"
 MAX_RECALLS = 12
 # What the templates ask for what they show; they compute nothing themselves.
 ASKED = (
-    *(answer, called, rule, recommendations, leaderboard_table, missing, accuracy_picture, effects_picture),
+    *(answer, called, rule, recommendations, leaderboard_columns, missing, accuracy_picture, effects_picture),
     *(transferability, confusion_picture, confused_pairs, worst_mistakes, data_uri),
 )
 
