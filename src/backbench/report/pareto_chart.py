@@ -7,12 +7,11 @@ from backbench.comparison.choosing import LATENCY, SECONDS, SIZE, pareto_front
 from backbench.comparison.leaderboard import Leaderboard, value_at
 from backbench.report.vega import CONFIG, SERIES, SHAPES, SOFT, Spec, digits
 
-PARAMETERS = "metrics.num_parameters"
 COSTS = {
     "latency": ("latency of one image, ms", LATENCY),
     "size": ("model size, bytes", SIZE),
     "seconds": ("search and training, seconds", SECONDS),
-    "parameters": ("parameters", PARAMETERS),
+    "parameters": ("parameters", "metrics.num_parameters"),
 }
 
 
@@ -66,12 +65,11 @@ def pareto_spec(points: Sequence[Spec], axis: Axis) -> Spec:
     }
     colour = {"field": "strategy", "scale": _scale(strategies, SERIES), "legend": {"orient": "top", "title": None}}
     shape = {**colour, "scale": _scale(strategies, SHAPES)}
-    y_axis = {"title": "test accuracy", "format": ".2~f"}
     y = {
         "field": "accuracy",
         "type": "quantitative",
         "scale": {"zero": False, "nice": False, "padding": 10},
-        "axis": y_axis,
+        "axis": {"title": "test accuracy", "format": ".2~f"},
     }
     return {
         "description": f"Test accuracy against {axis.title}. On the front: {', '.join(axis.front)}",
