@@ -11,8 +11,8 @@ from backbench.runtime.errors import ArtifactError
 Record = TypeVar("Record")
 
 
-def record_of(kind: type[Record], content: Mapping[str, Any], path: Path, made_by: str) -> Record:
-    """Read a record, and those within it, from what a file holds.
+def record_of(kind: type[Record], content: Mapping[str, Any], path: Path, stage: str) -> Record:
+    """Read a record, and those within it, from what a file holds; `stage` is what `dvc repro` is to be told.
 
     Raises:
         ArtifactError: the file is not of this form.
@@ -22,5 +22,5 @@ def record_of(kind: type[Record], content: Mapping[str, Any], path: Path, made_b
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise ArtifactError(
-            f"{path}: expected the keys of {kind.__name__}, found others ({wrong}); run `dvc repro -f {made_by}`"
+            f"{path}: expected the keys of {kind.__name__}, found others ({wrong}); run `dvc repro {stage}`"
         ) from error

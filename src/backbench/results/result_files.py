@@ -85,7 +85,7 @@ def read_best(cell: Cell) -> BestRecord:
         ArtifactError: the file is missing, or is not of this form.
     """
     made_by = f"sweep@{cell}"
-    return record_of(BestRecord, read_yaml(cell.best, made_by=made_by), cell.best, made_by)
+    return record_of(BestRecord, read_yaml(cell.best, made_by=made_by), cell.best, f"-f {made_by}")
 
 
 def read_metrics(path: Path, *, made_by: str) -> MetricsRecord:
@@ -94,7 +94,7 @@ def read_metrics(path: Path, *, made_by: str) -> MetricsRecord:
     Raises:
         ArtifactError: the file is missing, or is not of this form.
     """
-    return record_of(MetricsRecord, read_json(path, made_by=made_by), path, made_by)
+    return record_of(MetricsRecord, read_json(path, made_by=made_by), path, f"-f {made_by}")
 
 
 def read_cell(cell: Cell) -> CellRecord:
@@ -110,5 +110,5 @@ def read_cell(cell: Cell) -> CellRecord:
     for seed, values in metrics.seeds.items():
         found = {name: value for name, value in values.items() if name != "epochs"}
         content = {"seed": seed, "metrics": found, "epochs": values["epochs"], "history": histories.get(int(seed), ())}
-        seeds.append(record_of(SeedRecord, content, cell.metrics, made_by))
+        seeds.append(record_of(SeedRecord, content, cell.metrics, f"-f {made_by}"))
     return CellRecord(cell, read_best(cell), metrics, read_trials(cell), tuple(seeds))
