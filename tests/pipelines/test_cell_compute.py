@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backbench.adaptation.strategies import Adapter
-from backbench.comparison.costs import MeasuredCost, read_costs
+from backbench.comparison.costs import MeasuredCost, measured_cost
 from backbench.features import activation_store
 from backbench.features.activation_store import StoreWriter
 from backbench.runtime import paths
@@ -70,7 +70,7 @@ def _waiting(method: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
 
 
 def cost() -> MeasuredCost:
-    return read_costs([CELL])[CELL]
+    return measured_cost(CELL)
 
 
 def test_a_cell_took_the_same_whether_it_was_killed_or_not_and_mlflow_adds_nothing(costly: Costly) -> None:

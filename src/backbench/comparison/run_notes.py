@@ -1,16 +1,22 @@
 """What MLflow's UI says of a comparison, of every cell and of the chosen one's model: pure text, in Markdown."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from backbench.comparison.answering import RULE, class_warning, rule
+from jinja2 import Environment as Templates
+from jinja2 import FileSystemLoader
+
 from backbench.comparison.class_recalls import ClassRecalls
-from backbench.comparison.leaderboard import Entry, Leaderboard, Row
+from backbench.comparison.conclusions import RULE, class_warning, rule, spelt_rows
+from backbench.comparison.leaderboard import Leaderboard, Row
+from backbench.runtime.markdown import markdown_table
 from backbench.tracking.publishing import CHAMPION, DIFFERS_FROM_CHOSEN, RANK, TEST_RANK, RunNotes
 from backbench.tracking.runs import finished_cell, note_tag
 
 MAX_ROWS = 20
 MAX_CLASSES = 20
+TEMPLATES = Templates(loader=FileSystemLoader(Path(__file__).parent))
 
 
 def run_notes(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, Any], model_name: str) -> RunNotes | None:
@@ -25,103 +31,82 @@ def run_notes(leaderboard: Leaderboard, answer: str, *, dataset: Mapping[str, An
     champion = chosen_cell(leaderboard)
     if champion is None:
         return None
-    cells = [entry for entry in leaderboard.entries if entry.record is not None]
+    cells = [row for row, _ in leaderboard.cells]
     return RunNotes(
         overview=overview(answer, leaderboard),
         tags={
-            entry.row.name: {
-                **cell_tags(entry, is_champion=entry is champion),
-                **note_tag(cell_note(entry, leaderboard)),
-            }
-            for entry in cells
+            row.name: {**cell_tags(row, is_champion=row is champion), **note_tag(cell_note(row, leaderboard))}
+            for row in cells
         },
         metrics={
-            "chosen_val_loss_mean": champion.row.val_loss_mean,
-            "chosen_test_accuracy_mean": champion.row.test_accuracy_mean,
+            "chosen_val_loss_mean": champion.val_loss,
+            "chosen_test_accuracy_mean": champion.test_accuracy,
             "num_cells": len(cells),
         },
-        champion=champion.row.name,
+        champion=champion.name,
         model_card=model_card(champion, leaderboard, dataset=dataset, model_name=model_name),
     )
 
 
-def chosen_cell(leaderboard: Leaderboard) -> Entry | None:
+def chosen_cell(leaderboard: Leaderboard) -> Row | None:
     """Return the cell of the lowest validation loss: pixels have no model."""
-    return next((entry for entry in leaderboard.entries if entry.record is not None), None)
+    return next((row for row, _ in leaderboard.cells), None)
 
 
-def cell_tags(entry: Entry, *, is_champion: bool) -> dict[str, str]:
+def cell_tags(row: Row, *, is_champion: bool) -> dict[str, str]:
     """Name what runs are searched by, beside backbone and strategy, which they carry from their beginning."""
     return {
-        RANK: str(entry.row.rank),
-        TEST_RANK: str(entry.row.test_rank),
+        RANK: str(row.rank),
+        TEST_RANK: str(row.test_rank),
         CHAMPION: str(is_champion).lower(),
-        DIFFERS_FROM_CHOSEN: str(entry.row.differs_from_chosen).lower(),
+        DIFFERS_FROM_CHOSEN: str(row.differs_from_chosen).lower(),
     }
 
 
 def overview(answer: str, leaderboard: Leaderboard) -> str:
     """Spell the answer, by what rule it was chosen, and the first rows as a table."""
-    num_more = len(leaderboard.entries) - MAX_ROWS
-    lines = [answer, "", rule(leaderboard), "", *_table(leaderboard)]
+    rows, num_more = spelt_rows(leaderboard, verbatim)[:MAX_ROWS], len(leaderboard.rows) - MAX_ROWS
+    table = markdown_table(list(rows[0]), [list(row.values()) for row in rows])
+    lines = [answer, "", rule(leaderboard), "", table]
     if num_more > 0:
         lines += ["", f"{num_more} more are in `leaderboard.csv`."]
     return "\n".join(lines)
 
 
-def cell_note(entry: Entry, leaderboard: Leaderboard) -> str:
+def cell_note(row: Row, leaderboard: Leaderboard) -> str:
     """Say what a cell is and what it may hide, what it chose, what came of it, and where that ranks."""
-    row, record = entry.row, entry.record
-    assert record is not None
-    choice = record.best.choice
-    pruned = f", {row.num_pruned} of them pruned" if row.num_pruned else ""
-    edge = row.learning_rate_at_edge
-    at_edge = f" (at the {edge} edge of its range: widen it)" if edge in ("low", "high") else ""
-    return "\n".join(
-        [
-            f"**{row.backbone}** by **{row.strategy}**, {row.weights} weights{_but(entry)}.",
-            "",
-            f"- Choice of {row.num_trials} trials{pruned}: learning rate {choice.learning_rate:.2e}{at_edge}, weight "
-            f"decay {choice.weight_decay:.2e}, frozen up to `{choice.boundary}`, by validation loss "
-            f"{choice.val_loss:.4f}.",
-            f"- Validation loss {row.val_loss_mean:.4f} over {row.num_seeds} seeds; by it cells are ranked.",
-            f"- Test accuracy {row.accuracy_text} over {row.num_seeds} seeds, 95 % interval {row.interval_text}.",
-            f"- {_standing(entry, leaderboard)}",
-            f"- {row.num_trainable_parameters:,} of {row.num_parameters:,} parameters train.",
-        ]
+    return _filled("cell_note.md.jinja", row, leaderboard)
+
+
+def model_card(row: Row, leaderboard: Leaderboard, *, dataset: Mapping[str, Any], model_name: str) -> str:
+    """Say what the chosen model is and may hide, what it was measured at, what its limits are, and how to load it."""
+    assert row.record is not None
+    return _filled(
+        "model_card.md.jinja",
+        row,
+        leaderboard,
+        dataset=dataset,
+        model_name=model_name,
+        weights=finished_cell(row.record).tags,
+        counts={split: sum(of_class.values()) for split, of_class in dataset["counts"].items()},
+        classes=_listed([str(name) for name in dataset["classes"]]),
+        recalls=recalls(row.recalls),
+        rule=RULE,
     )
 
 
-def model_card(entry: Entry, leaderboard: Leaderboard, *, dataset: Mapping[str, Any], model_name: str) -> str:
-    """Say what the chosen model is and may hide, what it was measured at, what its limits are, and how to load it."""
-    row, record = entry.row, entry.record
-    assert record is not None
-    best = record.best
-    tags = finished_cell(record).tags
-    counts = {split: sum(of_class.values()) for split, of_class in dataset["counts"].items()}
-    classes = [str(name) for name in dataset["classes"]]
-    return "\n".join(
-        [
-            f"# {row.name} on {dataset['name']}",
-            "",
-            f"Classifies RGB images into {len(classes)} classes{_but(entry)}: {_listed(classes)}. A {row.backbone} "
-            f"adapted by {row.strategy}, chosen for the {RULE}; of its seeds, the one of the lowest loss.",
-            "",
-            f"- **Data**: {dataset['name']}, {counts['train']:,} images to train, {counts['val']:,} to validate, "
-            f"{counts['test']:,} to test; SHA-256 `{best.digests.get('data')}`.",
-            f"- **Test accuracy**: {row.accuracy_text} over {row.num_seeds} seeds, 95 % interval {row.interval_text}. "
-            f"{_standing(entry, leaderboard)}",
-            f"- **Recall by class**: {recalls(entry.recalls)}.",
-            f"- **Pretrained weights**: {row.weights}, from {tags.get('backbench.weights_source', 'unknown')}; "
-            f"licence {tags.get('backbench.weights_licence', 'not stated')}; SHA-256 of the values "
-            f"`{best.digests.get('weights')}`.",
-            "- **Limits**: measured on images like those it was trained on, and on no others; the interval covers the "
-            "sampling of test images and seeds, not of training sets; its probabilities are not calibrated; an image "
-            "of no class gets one all the same.",
-            f'- **To load**: `mlflow.pyfunc.load_model("models:/{model_name}@champion").predict(images)`, with uint8 '
-            f"RGB images `(n, height, width, 3)`; float32 probabilities `(n, {len(classes)})` come back, in the order "
-            "of the classes above.",
-        ]
+def _filled(template: str, row: Row, leaderboard: Leaderboard, **more: Any) -> str:
+    """Fill in Markdown, in which nothing is escaped: names of classes come in `verbatim`."""
+    assert row.record is not None
+    warning = class_warning(row, verbatim)
+    return TEMPLATES.get_template(template).render(
+        row=row,
+        best=row.record.best,
+        choice=row.record.best.choice,
+        but=f", but it {warning}" if warning else "",
+        measured=f"{row.accuracy_text} over {row.metrics.num_seeds} seeds, 95 % interval {row.interval_text}",
+        standing=_standing(row, leaderboard),
+        **more,
     )
 
 
@@ -130,11 +115,6 @@ def recalls(found: ClassRecalls) -> str:
     measured = [(each.name, each.recall) for each in found.classes if each.recall is not None]
     shown = ", ".join(f"{verbatim(name)} {recall:.3f}" for name, recall in measured[:MAX_CLASSES])
     return shown if len(measured) <= MAX_CLASSES else f"{shown}, {len(measured) - MAX_CLASSES} more above"
-
-
-def _but(entry: Entry) -> str:
-    warning = class_warning(entry, verbatim)
-    return f", but it {warning}" if warning else ""
 
 
 def _listed(classes: Sequence[str]) -> str:
@@ -147,41 +127,14 @@ def verbatim(name: str) -> str:
     return f"`{name.replace('`', chr(39))}`"
 
 
-def _standing(entry: Entry, leaderboard: Leaderboard) -> str:
-    row, chosen, num_rows = entry.row, leaderboard.chosen.row.name, len(leaderboard.entries)
+def _standing(row: Row, leaderboard: Leaderboard) -> str:
+    chosen, num_rows = leaderboard.chosen.name, len(leaderboard.rows)
     place = f"Rank {row.rank} of {num_rows} by validation loss, {row.test_rank} by test accuracy"
-    gap = entry.beside_chosen
-    if gap is None:
+    gap = row.beside_chosen
+    if row is leaderboard.chosen:
         return f"{place}: chosen."
     verdict = "a significant difference" if row.differs_from_chosen else "no significant difference"
     return (
         f"{place}; {gap.estimate:+.3f} in test accuracy beside the chosen, {chosen}: {verdict} "
         f"(95 % interval {gap.low:+.3f} to {gap.high:+.3f})."
     )
-
-
-def _table(leaderboard: Leaderboard) -> list[str]:
-    lines = [_cells(row, with_classes=leaderboard.may_hide_a_class) for row in leaderboard.rows[:MAX_ROWS]]
-    head = list(lines[0])
-    return [_line(head), "|" + "---|" * len(head), *(_line(list(line.values())) for line in lines)]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cells(row: Row, *, with_classes: bool) -> dict[str, str]:
-    classes = {
-        "balanced accuracy": f"{row.test_balanced_accuracy_mean:.3f}",
-        "worst class": f"{verbatim(row.worst_class)} {row.worst_class_recall:.3f} of {row.worst_class_num_images:,}",
-    }
-    return {
-        "": str(row.rank),
-        "backbone": row.backbone,
-        "strategy": row.strategy,
-        "val loss": f"{row.val_loss_mean:.3f}",
-        "test accuracy": row.accuracy_text,
-        **(classes if with_classes else {}),
-        "95 % interval": row.interval_text,
-        "learning rate": "–" if row.learning_rate is None else f"{row.learning_rate:.1e}",
-    }

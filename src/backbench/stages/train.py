@@ -4,7 +4,7 @@ from backbench.config.config import CellConfig
 from backbench.evaluation.predictions import Predictions, write_predictions
 from backbench.export.model_folder import FROZEN, seed_file
 from backbench.results.compute import TRAIN, Stopwatch, write_compute
-from backbench.results.records import BestRecord, summarise
+from backbench.results.records import BestRecord, MetricsRecord, over_seeds
 from backbench.results.result_files import read_best, read_cell, write_history, write_metrics
 from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
@@ -64,18 +64,18 @@ def _write_results(inputs: TrainingInputs, cell_key: str, final: FinalModel, sta
     write_predictions(cell.predictions, predictions)
     records = [state.record(seed) for seed in seeds]
     write_history(cell, records)
-    summary = summarise(
-        records,
+    metrics = MetricsRecord(
         cell_key=cell_key,
         backbone=cell.backbone,
         strategy=cell.strategy,
         boundary=final.boundary,
         num_parameters=final.num_parameters,
         num_trainable_parameters=final.num_trainable_parameters,
-        log_evidence=final.log_evidence,
+        logme=final.logme,
         model_bytes=_model_bytes(cell),
+        **over_seeds(records),
     )
-    write_metrics(cell.metrics, summary)
+    write_metrics(cell.metrics, metrics)
 
 
 def _model_bytes(cell: Cell) -> int:
