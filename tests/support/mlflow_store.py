@@ -11,7 +11,6 @@ from mlflow.tracking import MlflowClient
 
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.ranking import read_leaderboard
-from backbench.comparison.run_notes import run_notes
 from backbench.config.config import TrackingConfig
 from backbench.results.records import CellRecord
 from backbench.runtime import paths
@@ -20,6 +19,7 @@ from backbench.tracking.cell_writer import CellWriter
 from backbench.tracking.connection import Connection
 from backbench.tracking.patience import twice
 from backbench.tracking.publishing import publish_benchmark
+from backbench.tracking.run_notes import run_notes
 from backbench.tracking.runs import CellRun, begun_cell, child_of
 from backbench.tracking.store_address import store_shown
 from tests.support.finished_benchmark import cells, make_finished_benchmark

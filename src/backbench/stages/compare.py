@@ -10,7 +10,6 @@ from rich.console import Console
 from backbench.comparison.conclusions import answer
 from backbench.comparison.leaderboard import Leaderboard, cells_of
 from backbench.comparison.ranking import read_leaderboard
-from backbench.comparison.run_notes import run_notes, verbatim
 from backbench.comparison.tables import scores, summary, write_tables
 from backbench.config.config import BenchmarkConfig, TrackingConfig
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
@@ -26,6 +25,7 @@ from backbench.runtime.errors import TrackingError
 from backbench.tracking.patience import until_back
 from backbench.tracking.publishing import publish_benchmark
 from backbench.tracking.registry import registered_name
+from backbench.tracking.run_notes import run_notes, verbatim
 from backbench.tracking.store_address import store_shown
 
 
