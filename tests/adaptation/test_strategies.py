@@ -6,7 +6,7 @@ from backbench.adaptation.schedule import Candidate, loss_and_accuracy
 from backbench.adaptation.strategies import Adapter
 from backbench.config.backbone_config import BackboneConfig
 from backbench.features.activations import Activations
-from backbench.features.freezing import CutModel, cut, cut_for
+from backbench.features.freezing import CutModel, cut, resolve_boundary
 from backbench.runtime.errors import DivergedError
 from tests.support.configs import strategy_config
 from tests.support.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR, TinyNet, blobs
@@ -32,7 +32,7 @@ FINE_TUNING = strategy_config(
 def cut_tiny() -> CutModel:
     keras.utils.set_random_seed(3)
     model = TinyNet(weights=None, include_top=False, pooling="avg", input_shape=(16, 16, 3))
-    return cut_for(model, BACKBONE, FINE_TUNING)
+    return cut(model, resolve_boundary(model, BACKBONE, *FINE_TUNING.boundaries))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pytest
 
 from backbench.backbones.articulation import articulations
 from backbench.config.config import OUTPUT
-from backbench.features.freezing import articulation_points, cut, tapped_prefix
+from backbench.features.freezing import cut, tapped_prefix
+from tests.support.graphs import articulation_points
 
 SPREAD = ["EfficientNetV2B0", "InceptionV3", "NASNetMobile", "ResNet50V2", "VGG16"]
 SMALLEST_PIXELS = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}

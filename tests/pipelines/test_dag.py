@@ -86,7 +86,8 @@ NO_RESULT = {
         ),
     ),
     "shares trials out, whose outcome depends on no worker": (
-        *("search.database_refusals", "search.owners", "search.shared_study", "stages.crew", "search.study_storage"),
+        *("compat.optuna_trials", "search.database_refusals", "search.owners", "search.shared_study"),
+        *("stages.crew", "search.study_storage"),
     ),
 }
 # Imported by all that name its constants; it decides what these stages do and no more.

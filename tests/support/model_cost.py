@@ -1,21 +1,16 @@
-"""What a model costs: its parameters, and the multiply-accumulates for one image.
+"""What a model costs, as papers and timm count it: its parameters, and the multiply-accumulates for one image.
 
 Counted is what Keras's operations are asked to do while the model is traced on one image, whichever layer asks: so
-layers that hide others, or that multiply without a kernel of their own (attention), count as they are. The trace is
-symbolic: nothing is computed. Keras has no public name for such a trace, nor for the module that its own layers take
-their operations from.
+layers that hide others, or that multiply without a kernel of their own (attention), count as they are.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
-from unittest.mock import patch
 
 import keras
-from keras.src import backend as source_backend
-from keras.src import ops as source_ops
+
+from backbench.compat.networks.keras_operations import traced_calls
 
 
 def num_parameters(model: keras.Model) -> int:
@@ -32,52 +27,8 @@ def num_macs(model: keras.Model) -> int:
     Args:
         model: One input of `(batch, …)`, its other sides known.
     """
-    return sum(call.macs for call in _multiplications(model))
-
-
-def num_activations(model: keras.Model) -> int:
-    """Estimate how many values the layers put out for one image, which a backward pass keeps.
-
-    Each multiplication's output counts three times, for it is normalized and activated, or scaled and added.
-
-    Args:
-        model: As for `num_macs`.
-    """
-    return 3 * sum(call.num_outputs for call in _multiplications(model))
-
-
-@dataclass(frozen=True)
-class _Multiplication:
-    macs: int
-    num_outputs: int
-
-
-def _multiplications(model: keras.Model) -> list[_Multiplication]:
-    counted: list[_Multiplication] = []
-    with _counting(counted):
-        source_backend.compute_output_spec(model, keras.KerasTensor((1, *model.input_shape[1:]), "float32"))
-    return counted
-
-
-@contextmanager
-def _counting(counted: list[_Multiplication]) -> Iterator[None]:
-    """Note what each call of a multiplying operation of `keras.ops` costs."""
-    with ExitStack() as patches:
-        for module in (keras.ops, source_ops):
-            for name, macs in _MACS.items():
-                patches.enter_context(patch.object(module, name, _noting(getattr(module, name), macs, counted)))
-        yield
-
-
-def _noting(
-    operation: Callable[..., Any], macs: Callable[..., int], counted: list[_Multiplication]
-) -> Callable[..., Any]:
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        output = operation(*args, **kwargs)
-        counted.append(_Multiplication(macs(output, *args, **kwargs), _size(output)))
-        return output
-
-    return noted
+    calls = traced_calls(model, *_MACS)
+    return sum(_MACS[call.name](call.output, *call.arguments, **call.options) for call in calls)
 
 
 def _size(tensor: Any) -> int:
