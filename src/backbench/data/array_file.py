@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -11,16 +10,6 @@ from backbench.runtime.errors import ArtifactError
 
 # A file up to this size is read whole at first use: looking up a small row costs more than copying it.
 IN_MEMORY_BYTES = 32 << 20
-
-
-class Rows(Protocol):
-    """What gives examples by their indices: an array in memory, or a file."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
-        """Return the rows `(b, *shape)` at int indices `(b,)`."""
-        ...
 
 
 class ArrayFile:
@@ -68,6 +57,7 @@ class ArrayFile:
         return self._num_rows
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        """Return the rows `(b, *shape)` at int indices `(b,)`."""
         if self._num_rows * self._row_bytes <= IN_MEMORY_BYTES:
             if self._whole is None:
                 self._whole = self._read(np.arange(self._num_rows))

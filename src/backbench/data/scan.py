@@ -97,7 +97,7 @@ def tracked_folder(config: DatasetConfig) -> Path:
     folder = Path(os.path.normpath(config.path))
     if folder.parts[:1] != (TRACKED,):
         raise DatasetError(
-            f"conf/dataset/{config.name}.yaml: path: expected {TRACKED}, or a folder in it, which DVC tracks, found "
+            f"{config.file}: path: expected {TRACKED}, or a folder in it, which DVC tracks, found "
             f"{config.path}; set path: {TRACKED}, and bring the images there by `rm -rf data data.dvc && "
             f"dvc import-url {config.path} {TRACKED}`"
         )
@@ -107,9 +107,7 @@ def tracked_folder(config: DatasetConfig) -> Path:
 def walk(folder: Path, config: DatasetConfig) -> Tree:
     """Find every class and every file of a folder; nothing is opened.
 
-    Args:
-        folder: The folder to look at.
-        config: Its `layout` and `skip_folders` settle what a folder is.
+    `layout` and `skip_folders` of the configuration settle what a folder is.
 
     Raises:
         DatasetError: the folder is missing.
@@ -129,8 +127,10 @@ def walk(folder: Path, config: DatasetConfig) -> Tree:
 
 def _not_skipped(listing: Listing, config: DatasetConfig) -> list[str]:
     absent = [name for name in config.skip_folders or () if f"{name}/" not in listing.left_out]
-    where = f"conf/dataset/{config.name}.yaml: skip_folders"
-    return [f"{where}: expected folders of {config.path}, found no {name}; correct it" for name in absent]
+    return [
+        f"{config.file}: skip_folders: expected folders of {config.path}, found no {name}; correct it"
+        for name in absent
+    ]
 
 
 def _candidates(listing: Listing, folder: Path, layout: Layout) -> Iterator[Candidate]:
@@ -147,11 +147,9 @@ def _candidates(listing: Listing, folder: Path, layout: Layout) -> Iterator[Cand
 
 def _digest(file: Path) -> str:
     """Digest a file's bytes; empty where it cannot be read."""
-    # A pipe or a device is never opened: reading one may not end.
-    if not file.is_file():
-        return ""
     try:
-        return file_sha256(file)
+        # A pipe or a device is never opened: reading one may not end.
+        return file_sha256(file) if file.is_file() else ""
     except OSError:
         return ""
 
@@ -159,7 +157,6 @@ def _digest(file: Path) -> str:
 def _look(candidate: Candidate, config: DatasetConfig, rule: PixelRule) -> tuple[Examined, np.ndarray | None]:
     digest = _digest(candidate.file)
     seen = decode(candidate.file, config, rule) if digest else Decoded(UNREADABLE)
-    verdict = seen.verdict if candidate.label else NOT_IN_A_CLASS_FOLDER
     examined = Examined(
         path=candidate.path,
         label=candidate.label,
@@ -168,7 +165,7 @@ def _look(candidate: Candidate, config: DatasetConfig, rule: PixelRule) -> tuple
         pixel_digest=seen.pixel_digest,
         width=seen.width,
         height=seen.height,
-        verdict=verdict,
+        verdict=seen.verdict if candidate.label else NOT_IN_A_CLASS_FOLDER,
         largest_value=seen.largest_value,
         is_nearly_constant=seen.is_nearly_constant,
     )

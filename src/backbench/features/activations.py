@@ -14,7 +14,7 @@ import numpy as np
 from backbench.backbones.graph import preprocess
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import AugmentationConfig
-from backbench.data.array_file import Rows
+from backbench.data.array_file import ArrayFile
 from backbench.data.augment import augmented, resized
 from backbench.runtime.out_of_memory import halved
 
@@ -80,7 +80,7 @@ class PreparedImages:
     `images` gives uint8 RGB `(n, S, S, 3)`; `seed` draws the views.
     """
 
-    images: Rows
+    images: np.ndarray | ArrayFile
     backbone: BackboneConfig
     augmentation: AugmentationConfig
     seed: int
