@@ -26,7 +26,7 @@ from backbench.config.config import CellConfig, cell_config
 from backbench.data.file_formats import read_yaml
 from backbench.features.activations import ActivationSource
 from backbench.stages.entry import CONF, quiet_libraries, refusing
-from backbench.stages.training_inputs import training_inputs
+from backbench.stages.training_inputs import TrainingInputs
 
 REPEATS = 9
 NUM_STEPS = 40
@@ -88,7 +88,7 @@ def main() -> None:
     quiet_libraries()
     table = Table("backbone", "strategy", "real, examples/s", "constant, examples/s", "real / constant")
     for config in cell_configs():
-        inputs = training_inputs(config)
+        inputs = TrainingInputs.of(config)
         steps = steps_of(config, inputs.adapter())
         measured = throughput(steps, inputs.activations("train"), config.strategy.batch_size)
         ratio = measured.real / measured.constant

@@ -148,9 +148,9 @@ def train_cell(config: CellConfig) -> None:
     """Train on random rows of what is stored."""
     import keras
 
-    from backbench.stages.training_inputs import training_inputs
+    from backbench.stages.training_inputs import TrainingInputs
 
-    inputs = training_inputs(config)
+    inputs = TrainingInputs.of(config)
     train, model = inputs.activations("train"), inputs.adapter().model
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     random = np.random.default_rng(0)

@@ -33,6 +33,7 @@ from backbench.config.strategy_config import (
 )
 from backbench.config.value_types import COMBINATION, STRICT, CountOrNone, EachOnce, Name, Seed, spelled
 from backbench.runtime.errors import BackbenchError, ConfigError
+from backbench.runtime.paths import Cell
 from backbench.runtime.web_address import public_url
 
 __all__ = [
@@ -115,14 +116,13 @@ class CellConfig:
     search: SearchConfig
     tracking: TrackingConfig
 
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.backbone.name, self.strategy.name)
+
 
 def to_typed(node: DictConfig | dict[str, Any], schema: type[Typed], *, where: str) -> Typed:
-    """Fill a frozen dataclass from a composed configuration node.
-
-    Args:
-        node: The node of one configuration group.
-        schema: One of the dataclasses of this module.
-        where: The name that an error message gives the node, such as `conf/strategy/fine_tuning.yaml`.
+    """Fill a frozen dataclass from a composed configuration node, which messages name by `where`, as its file.
 
     Raises:
         ConfigError: keys are unknown or missing, or values have the wrong type or are out of range: all in one line.

@@ -23,7 +23,7 @@ from backbench.results.compute import NOTHING, Compute, Stopwatch, compute_of
 from backbench.results.fingerprints import fingerprint
 from backbench.results.store_record import DESCRIPTION, StoreRecord
 from backbench.runtime import paths
-from backbench.runtime.atomic_files import put_folder_in_place
+from backbench.runtime.atomic_files import put_folder_in_place, remove_others
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ActivationError, ArtifactError
 from backbench.runtime.known_files import known_json
@@ -182,9 +182,7 @@ class StoreWriter:
 def state_for(state: Path, *parts: Any) -> Path:
     """Return the folder in `state` that is named by all that decides a store; what others left there is removed."""
     name = fingerprint(*parts)
-    for other in state.iterdir() if state.is_dir() else ():
-        if other.name != name:
-            shutil.rmtree(other)
+    remove_others(state, [name])
     return state / name
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from backbench.data.file_formats import read_array, read_json, write_array, write_json
 from backbench.results.compute import Compute, Stopwatch, compute_of
 from backbench.results.records import EpochRecord, SeedRecord
-from backbench.runtime.atomic_files import replacing
+from backbench.runtime.atomic_files import remove_others, replacing
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.known_files import known_json
 
@@ -20,21 +20,14 @@ class FinishedSeeds:
     """A few files per finished seed; the record is written last and holds the digests of the others."""
 
     def __init__(self, root: Path, names: Mapping[int, str]) -> None:
-        """Open what is kept.
-
-        Args:
-            root: A folder of this cell alone.
-            names: Of every seed, the name of a folder in `root`: all that decides its model.
-        """
+        """Open what is kept in `root`; `names` has each seed's folder in it, named by all that decides its model."""
         self._root, self._names = root, names
 
     def is_done(self, seed: int) -> bool:
         """Say whether a seed's files are there, with the bytes that were written."""
         digests = known_json(self._record_file(seed)).get("sha256", {})
-        files = {name: self._folder(seed) / name for name in digests}
-        return bool(files) and all(
-            file.is_file() and file_sha256(file) == digests[name] for name, file in files.items()
-        )
+        files = [self._folder(seed) / name for name in digests]
+        return bool(files) and all(file.is_file() and file_sha256(file) == digests[file.name] for file in files)
 
     def keep(
         self,
@@ -80,9 +73,7 @@ class FinishedSeeds:
 
     def forget_others(self) -> None:
         """Remove what other choices, seeds or code left of this cell."""
-        for other in self._root.glob("*"):
-            if other.name not in self._names.values():
-                shutil.rmtree(other)
+        remove_others(self._root, self._names.values())
 
     def _content(self, seed: int) -> dict[str, Any]:
         return read_json(self._record_file(seed), made_by="train")

@@ -9,7 +9,7 @@ from backbench.results.result_files import write_best, write_trials
 from backbench.runtime.console import progress_bar
 from backbench.runtime.paths import Cell
 from backbench.search.search import best_of, position_in_range
-from backbench.stages.cell import CellInputs, cell_inputs
+from backbench.stages.cell import CellInputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.crew import crew
 from backbench.tracking.logbook import Logbook
@@ -31,7 +31,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
     Raises:
         BackbenchError: an input is missing, the configuration is impossible, or no worker can run a trial.
     """
-    inputs = cell_inputs(config)
+    inputs = CellInputs.of(config)
     cell = CellStudy(inputs, workers)
     study = cell.open(creating=True)
     coordination, finished = cell.coordination(study), cell.finished_trials(study)

@@ -12,7 +12,7 @@ from backbench.runtime.paths import Cell
 from backbench.stages.final_model import PREDICTED_SPLITS, FinalModel
 from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import FinishedSeeds
-from backbench.stages.training_inputs import TrainingInputs, training_inputs
+from backbench.stages.training_inputs import TrainingInputs
 from backbench.tracking.logbook import Logbook
 from backbench.tracking.runs import cell_labels, cell_parameters
 
@@ -23,7 +23,7 @@ def train(config: CellConfig) -> str:
     Raises:
         BackbenchError: an input is missing, or the configuration is impossible.
     """
-    inputs = training_inputs(config)
+    inputs = TrainingInputs.of(config)
     best = read_best(inputs.cell)
     final = FinalModel(inputs, best.choice)
     state = FinishedSeeds(paths.STATE / "train" / str(inputs.cell), final.names(config.benchmark.seeds))

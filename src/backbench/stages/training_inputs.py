@@ -8,12 +8,12 @@ from backbench.adaptation.memory import available_bytes, require_memory
 from backbench.adaptation.strategies import Adapter
 from backbench.backbones.determinism import computing_in, make_deterministic
 from backbench.backbones.weights import load_backbone
-from backbench.config.config import ON_THE_FLY, OUTPUT, CellConfig
+from backbench.config.config import ON_THE_FLY, OUTPUT
 from backbench.features.activation_store import prepared_images, read_activations
 from backbench.features.activations import UNLIMITED_VIEWS, ActivationSource, ComputedActivations
 from backbench.features.freezing import CutModel, cut, resolve_boundary
 from backbench.results.store_record import BoundaryRecord
-from backbench.stages.cell import CellInputs, cell_inputs
+from backbench.stages.cell import CellInputs
 
 
 class TrainingInputs(CellInputs):
@@ -71,13 +71,3 @@ class TrainingInputs(CellInputs):
         if split != "train":
             return 1
         return UNLIMITED_VIEWS if self.store.views == ON_THE_FLY else int(self.store.views)
-
-
-def training_inputs(config: CellConfig) -> TrainingInputs:
-    """Read what prepare and embed left for a cell.
-
-    Raises:
-        ArtifactError: an earlier stage has not run.
-    """
-    inputs = cell_inputs(config)
-    return TrainingInputs(inputs.cell, inputs.config, inputs.dataset, inputs.store)
