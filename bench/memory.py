@@ -155,7 +155,7 @@ def train_cell(config: CellConfig) -> None:
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     random = np.random.default_rng(0)
     for _ in range(STEPS):
-        examples = random.integers(train.num_examples, size=BATCH_SIZE)
+        examples = random.integers(len(train.labels), size=BATCH_SIZE)
         taken = train.take(random.integers(train.num_views, size=BATCH_SIZE), examples)
         model.train_on_batch(taken, train.labels[examples])
 

@@ -150,10 +150,10 @@ class FineTuner:
     def _build(self, train: Activations, num_classes: int) -> Adapter:
         if self._from_scratch:
             # Images lie in the order of their classes.
-            every = math.ceil(train.num_examples / NUM_CALIBRATION_IMAGES)
+            every = math.ceil(len(train.labels) / NUM_CALIBRATION_IMAGES)
             batch = train.values[0, ::every].astype("float32")
             ready_from_scratch(self._model, batch, batch_norm_momentum=self._config.batch_norm_momentum)
-        strategy = whole_network(self._config, from_scratch=self._from_scratch, num_train=train.num_examples)
+        strategy = whole_network(self._config, from_scratch=self._from_scratch, num_train=len(train.labels))
         (boundary,) = strategy.boundaries
         cut_model = cut(self._model, resolve_boundary(self._model, self._backbone, boundary))
-        return Adapter(cut_model, self._backbone, strategy, num_classes=num_classes)
+        return Adapter(cut_model.suffix, self._backbone, strategy, num_classes=num_classes)

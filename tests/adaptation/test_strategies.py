@@ -56,7 +56,7 @@ def fine_tuned(data: tuple[Activations, Activations]) -> tuple[CutModel, Adapter
     assert halves.suffix is not None
     before = statistics(halves.prefix) | statistics(halves.suffix)
     frozen = halves.prefix.get_weights()
-    adapter = Adapter(halves, BACKBONE, FINE_TUNING, num_classes=3)
+    adapter = Adapter(halves.suffix, BACKBONE, FINE_TUNING, num_classes=3)
     initial = adapter.initial_values(*data, seed=0)
     (fit,) = adapter.fit([Candidate(0.01, 0.0, seed=0)], [initial], *data)
     adapter.model.set_weights(fit.weights)
@@ -81,7 +81,7 @@ def test_batch_norm_statistics_move_when_the_strategy_says_so(data: tuple[Activa
     assert halves.suffix is not None
     before = statistics(halves.suffix)
     strategy = strategy_config("fine_tuning", epochs=2, batch_size=8, head_start=None, train_batch_norm=True)
-    adapter = Adapter(halves, BACKBONE, strategy, num_classes=3)
+    adapter = Adapter(halves.suffix, BACKBONE, strategy, num_classes=3)
     (fit,) = adapter.fit([Candidate(0.01, 0.0, 0)], [adapter.initial_values(*data, seed=0)], *data)
     adapter.model.set_weights(fit.weights)
     assert any(not np.array_equal(before[name], value) for name, value in statistics(halves.suffix).items())
@@ -97,7 +97,7 @@ def test_a_head_start_that_diverges_at_every_learning_rate_is_one_line(data: tup
     far_too_high = {"epochs": 2, "learning_rates": [1e30], "weight_decay": 1e30}
     strategy = strategy_config("fine_tuning", batch_size=8, head_start=far_too_high)
     with pytest.raises(DivergedError, match=r"every one diverged: .*; lower head_start\.learning_rates"):
-        Adapter(cut_tiny(), BACKBONE, strategy, num_classes=3).initial_values(*data, seed=0)
+        Adapter(cut_tiny().suffix, BACKBONE, strategy, num_classes=3).initial_values(*data, seed=0)
 
 
 def test_the_same_seed_starts_the_same_and_seeds_differ(fine_tuned: tuple, data: tuple) -> None:
@@ -110,7 +110,7 @@ def test_the_same_seed_starts_the_same_and_seeds_differ(fine_tuned: tuple, data:
 def test_feature_extraction_trains_the_head_alone() -> None:
     halves = cut(cut_tiny().suffix, "output")
     strategy = strategy_config("feature_extraction")
-    adapter = Adapter(halves, BACKBONE, strategy, num_classes=3)
+    adapter = Adapter(halves.suffix, BACKBONE, strategy, num_classes=3)
     assert adapter.num_trainable_parameters == FEATURE_DIM * 3 + 3
 
 

@@ -143,7 +143,7 @@ def test_a_training_step_moves_the_suffix_and_nothing_else(built: Built) -> None
     halves = cut(built.model, resolve_boundary(built.model, built.config, *strategy.boundaries))
     assert halves.prefix is not None
     assert halves.suffix is not None
-    adapter = Adapter(halves, built.config, strategy, num_classes=NUM_CLASSES)
+    adapter = Adapter(halves.suffix, built.config, strategy, num_classes=NUM_CLASSES)
     frozen = halves.prefix.get_weights()
     before = named_values(halves.suffix)
     norms = {id(w) for layer in nested_layers(halves.suffix) if is_batch_norm(layer) for w in layer.weights}

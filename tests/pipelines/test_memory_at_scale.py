@@ -25,7 +25,6 @@ from backbench.evaluation import baseline, transferability
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions, read_predictions, write_predictions
 from backbench.evaluation.statistics import mean_over_seeds
-from backbench.features.freezing import CutModel
 from backbench.runtime.errors import MemoryLimitError
 from tests.adaptation.test_strategies import BACKBONE
 from tests.comparison.test_findings import finished
@@ -146,9 +145,8 @@ def test_comparing_takes_what_is_foretold_and_of_another_cell_only_what_is_kept(
 def wide_adapter(feature_dim: int) -> Adapter:
     values = keras.Input((4,))
     suffix = keras.Model(values, keras.layers.Dense(feature_dim)(values))
-    cut_model = CutModel("any", prefix=None, suffix=suffix)
     backbone = replace(BACKBONE, feature_dim=feature_dim)
-    return Adapter(cut_model, backbone, strategy_config("fine_tuning"), num_classes=3)
+    return Adapter(suffix, backbone, strategy_config("fine_tuning"), num_classes=3)
 
 
 def test_pooled_features_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:

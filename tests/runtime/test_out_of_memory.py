@@ -17,7 +17,6 @@ from backbench.adaptation.training import Fitter
 from backbench.backbones.latency import Patience, speed_of
 from backbench.config.config import HeadConfig
 from backbench.features.activations import ComputedActivations, PreparedImages, outputs, predicted
-from backbench.features.freezing import cut
 from backbench.runtime.errors import MemoryLimitError
 from backbench.runtime.out_of_memory import is_out_of_memory
 from tests.adaptation.test_strategies import BACKBONE, cut_tiny
@@ -129,7 +128,7 @@ def test_predictions_that_do_not_fit_are_made_in_halves(fitter: Fitter, monkeypa
 
 def heads() -> Adapter:
     strategy = strategy_config("feature_extraction", epochs=2, batch_size=12, head={"dropout": 0.3})
-    return Adapter(cut(cut_tiny().suffix, "output"), BACKBONE, strategy, num_classes=3)
+    return Adapter(None, BACKBONE, strategy, num_classes=3)
 
 
 def fit_heads(adapter: Adapter, candidates: list[Candidate]) -> list[Fit]:
@@ -183,7 +182,7 @@ def test_a_frozen_part_that_does_not_fit_is_halved_and_the_batch_of_the_step_is_
     halves = cut_tiny()
     assert halves.prefix is not None
     train, val = computed(halves.prefix, 30, seed=0), computed(halves.prefix, 15, seed=1)
-    adapter = Adapter(halves, BACKBONE, strategy_config("fine_tuning", epochs=2, batch_size=12), num_classes=3)
+    adapter = Adapter(halves.suffix, BACKBONE, strategy_config("fine_tuning", epochs=2, batch_size=12), num_classes=3)
     initial = [adapter.initial_values(train, val, seed=0)]
     whole = adapter.fit([CANDIDATE], initial, train, val)[0]
     asked = limit_model(monkeypatch, halves.prefix, 4)

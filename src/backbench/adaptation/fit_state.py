@@ -62,7 +62,7 @@ def fit_name(
     digest = hashlib.sha256()
     for value in initial:
         digest.update(np.ascontiguousarray(value).tobytes())
-    sizes = (train.num_examples, train.num_views, val.num_examples)
+    sizes = (len(train.labels), train.num_views, len(val.labels))
     backend = (keras.backend.backend(), keras.__version__, xla)
     return fingerprint(asdict(candidate), asdict(schedule), digest.hexdigest(), sizes, backend)
 

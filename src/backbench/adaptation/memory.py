@@ -30,9 +30,8 @@ def num_activations(model: keras.Model) -> int:
 def training_bytes(model: keras.Model, batch_size: int) -> int:
     """Estimate what a training step holds: weights, gradients, moments, and the outputs of every layer for a batch.
 
-    Args:
-        model: What trains; weights that do not train count once.
-        batch_size: How many examples pass at once: a part of a batch, where gradients are accumulated.
+    Weights that do not train count once. `batch_size` examples pass at once: a part of a batch, where gradients are
+    accumulated.
     """
     trained = sum(math.prod(weight.shape) for weight in model.trainable_variables)
     frozen = sum(math.prod(weight.shape) for weight in model.non_trainable_variables)

@@ -80,16 +80,9 @@ class StackedFitter:
         shared_batches: bool,
         xla: bool = False,
     ) -> None:
-        """Build and compile the stack once.
+        """Build and compile the stack once, for `num_slices` candidates with heads of one form, all on one schedule.
 
-        Args:
-            feature_dim: Of the backbone.
-            num_classes: Of every head.
-            head: The form of every head.
-            schedule: The same for every candidate.
-            num_slices: How many candidates are fitted at once.
-            shared_batches: All candidates have the same seed, and so the same batches.
-            xla: As `compile_model` takes it.
+        With `shared_batches` all candidates have the same seed, and so the same batches.
         """
         self._schedule = schedule
         self._shared_batches = shared_batches
@@ -125,7 +118,7 @@ class StackedFitter:
         if self._shared_batches and len({candidate.seed for candidate in candidates}) > 1:
             raise ValueError("expected candidates of one seed where they share their batches, found several")
         self._reset(candidates, initial)
-        courses = [Course(candidate, self._schedule, train.num_examples) for candidate in candidates]
+        courses = [Course(candidate, self._schedule, len(train.labels)) for candidate in candidates]
         seeds = [candidate.seed for candidate in candidates]
         with ExitStack() as opened:
             ready = [

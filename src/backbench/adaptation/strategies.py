@@ -4,7 +4,9 @@ import gc
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import keras
 import numpy as np
 
 from backbench.adaptation.heads import above_boundary, build_head, standardise
@@ -15,7 +17,7 @@ from backbench.adaptation.training import Fitter
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import StrategyConfig
 from backbench.features.activations import Activations, ActivationSource, kept_views, outputs
-from backbench.features.freezing import CutModel, freeze_batch_norm
+from backbench.features.freezing import freeze_batch_norm
 from backbench.results.records import EpochRecord
 from backbench.runtime.errors import DivergedError, MemoryLimitError
 from backbench.runtime.hardware import free_memory_bytes
@@ -41,28 +43,28 @@ class Adapter:
 
     def __init__(
         self,
-        cut_model: CutModel,
+        suffix: keras.Model | None,
         backbone: BackboneConfig,
         strategy: StrategyConfig,
         *,
         num_classes: int,
         xla: bool = False,
     ) -> None:
-        self._suffix = cut_model.suffix
+        self._suffix = suffix
         self._feature_dim = backbone.feature_dim
         self._num_classes = num_classes
         self._strategy = strategy
-        self._xla = xla
         self._features: dict[ActivationSource, ActivationSource] = {}
+        self._new_stack = partial(StackedFitter, backbone.feature_dim, num_classes, strategy.head, xla=xla)
         self._stacks: dict[tuple[Schedule, int, bool], StackedFitter] = {}
         self._most_heads = sys.maxsize
         self._head = build_head(self._feature_dim, num_classes, strategy.head, seed=0)
-        if self._suffix is not None and not strategy.train_batch_norm:
-            freeze_batch_norm(self._suffix)
-        self.model = above_boundary(cut_model, self._head)
+        if suffix is not None and not strategy.train_batch_norm:
+            freeze_batch_norm(suffix)
+        self.model = above_boundary(suffix, self._head)
         self._fitter: Fitter | None = None
-        if self._suffix is not None:
-            self._pretrained = self._suffix.get_weights()
+        if suffix is not None:
+            self._pretrained = suffix.get_weights()
             self._fitter = Fitter(self.model, schedule_of(strategy), xla=xla)
 
     @property
@@ -110,7 +112,7 @@ class Adapter:
         val: ActivationSource,
         *,
         should_stop: Callable[[int, Sequence[EpochRecord]], bool] | None = None,
-        pauses: Callable[[int], Pause | None] = lambda place: None,
+        pause: Pause | None = None,
     ) -> list[Fit]:
         """Fit every candidate from its initial values: heads all at once, suffixes one after another.
 
@@ -121,8 +123,7 @@ class Adapter:
             val: The same, of the validation split.
             should_stop: Told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
                 pruned. Others never end a head: a slice that stops saves nothing.
-            pauses: Told the candidate's place, gives what may ask its fit to leave. Heads are not asked: all of them
-                together take seconds.
+            pause: May ask a fit to leave. Heads are not asked: all of them together take seconds.
 
         Raises:
             Interrupted: a fit was asked to leave, and did; fits that this call has finished begin again.
@@ -133,7 +134,7 @@ class Adapter:
         fits = []
         for place, (candidate, start) in enumerate(zip(candidates, initial, strict=True)):
             watch = None if should_stop is None else lambda history, place=place: should_stop(place, history)
-            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch, pause=pauses(place)))
+            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch, pause=pause))
         return fits
 
     def _best_start(self, fits: Sequence[Fit]) -> Fit:
@@ -191,15 +192,7 @@ class Adapter:
         shared = len({candidate.seed for candidate in candidates}) == 1
         form = (schedule, len(candidates), shared)
         if form not in self._stacks:
-            self._stacks[form] = StackedFitter(
-                self._feature_dim,
-                self._num_classes,
-                self._strategy.head,
-                schedule,
-                num_slices=len(candidates),
-                shared_batches=shared,
-                xla=self._xla,
-            )
+            self._stacks[form] = self._new_stack(schedule, num_slices=len(candidates), shared_batches=shared)
         return self._stacks[form]
 
     def frozen_features(self, data: ActivationSource) -> ActivationSource:
@@ -209,7 +202,7 @@ class Adapter:
         if data not in self._features:
             self._suffix.set_weights(self._pretrained)
             views = kept_views(data)
-            shape = (len(views), data.num_examples, self._feature_dim)
+            shape = (len(views), len(data.labels), self._feature_dim)
             _require_room(feature_bytes(*shape), self._strategy.name)
             features = np.empty(shape, FEATURE_DTYPE)
             for place, view in enumerate(views):

@@ -125,38 +125,24 @@ class Fitter:
             Interrupted: the fit was asked to leave, and did.
             MemoryLimitError: not even one image fits.
         """
-        if pause is None:
-            course = self._trained(candidate, initial, train, val, should_stop)
-        else:
-            name = fit_name(candidate, self.schedule, initial, train, val, xla=self._xla)
-            course = self._trained(candidate, initial, train, val, should_stop, pause.read(name), pause.is_asked)
-            if not course.is_over:
-                pause.write(name, self._arrays(course))
-                raise Interrupted(f"left after epoch {course.history[-1].epoch}, to go on from there")
-            pause.remove(name)
-        return replace(course.fit(), accumulation_steps=self._parts)
-
-    def _trained(
-        self,
-        candidate: Candidate,
-        initial: Weights,
-        train: ActivationSource,
-        val: ActivationSource,
-        should_stop: Watch | None,
-        saved: Mapping[str, np.ndarray] | None = None,
-        is_asked_to_leave: Callable[[], bool] = lambda: False,
-    ) -> Course:
-        """Return a course that is over, or at the end of the epoch in which it was asked to leave."""
+        name = "" if pause is None else fit_name(candidate, self.schedule, initial, train, val, xla=self._xla)
+        saved = None if pause is None else pause.read(name)
         while True:
             try:
                 course = self._begun(candidate, initial, train, saved)
-                self._run(course, train, val, should_stop, is_asked_to_leave)
-                return course
+                self._run(course, train, val, should_stop, pause)
+                break
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
             # Out here the error is gone, and with its frames all that they held.
             self._parts, self._is_compiled, saved = self._more_parts(), False, None
+        if pause is not None:
+            if not course.is_over:
+                pause.write(name, {PARTS: np.array(self._parts), **model_arrays(self.model), **course_arrays(course)})
+                raise Interrupted(f"left after epoch {course.history[-1].epoch}, to go on from there")
+            pause.remove(name)
+        return replace(course.fit(), accumulation_steps=self._parts)
 
     def _run(
         self,
@@ -164,8 +150,9 @@ class Fitter:
         train: ActivationSource,
         val: ActivationSource,
         should_stop: Watch | None,
-        is_asked_to_leave: Callable[[], bool],
+        pause: Pause | None,
     ) -> None:
+        """Go on until the course is over, or to the end of the epoch in which it is asked to leave."""
         num_done = len(course.history) * course.steps_per_epoch
         batches = training_batches(train, self.schedule.batch_size, course.candidate.seed, num_skipped=num_done)
         with made_ahead(batches) as ready:
@@ -176,7 +163,7 @@ class Fitter:
                 course.end_epoch(rates[-1], train_loss, found, self.model.get_weights)
                 if should_stop is not None and not course.is_over and should_stop(course.history):
                     course.prune()
-                if is_asked_to_leave():
+                if pause is not None and pause.is_asked():
                     return
 
     def _more_parts(self) -> int:
@@ -204,7 +191,7 @@ class Fitter:
         self, candidate: Candidate, initial: Weights, train: ActivationSource, saved: Mapping[str, np.ndarray] | None
     ) -> Course:
         """Return a course at its beginning, or where it left, with the model in the same state."""
-        course = Course(candidate, self.schedule, train.num_examples)
+        course = Course(candidate, self.schedule, len(train.labels))
         parts = self._parts if saved is None else int(saved[PARTS])
         if parts != self._parts or not self._is_compiled:
             self._parts = parts
@@ -214,9 +201,6 @@ class Fitter:
             restore_model(self.model, saved)
             restore_course(course, saved)
         return course
-
-    def _arrays(self, course: Course) -> dict[str, np.ndarray]:
-        return {PARTS: np.array(self._parts), **model_arrays(self.model), **course_arrays(course)}
 
     def _reset(self, candidate: Candidate, initial: Weights) -> None:
         self.model.set_weights(initial)

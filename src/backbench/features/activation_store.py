@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from backbench.config.config import CellConfig
 from backbench.data.array_file import ArrayFile, GrowingArrayFile
 from backbench.data.dataset import images_file
 from backbench.data.file_formats import write_json
-from backbench.features.activations import ActivationSource, PreparedImages
+from backbench.features.activations import PreparedImages
 from backbench.results.compute import NOTHING, Compute, Stopwatch, compute_of
 from backbench.results.fingerprints import fingerprint
 from backbench.results.store_record import DESCRIPTION, StoreRecord
@@ -194,19 +194,11 @@ class StoredActivations:
     labels: np.ndarray
 
     @property
-    def num_examples(self) -> int:
-        return int(self.file.shape[1])
-
-    @property
     def num_views(self) -> int:
         return int(self.file.shape[0])
 
     def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
-        return self.file[views * self.num_examples + examples].astype("float32", copy=False)
-
-
-if TYPE_CHECKING:
-    _SOURCE: type[ActivationSource] = StoredActivations
+        return self.file[views * len(self.labels) + examples].astype("float32", copy=False)
 
 
 def read_activations(folder: Path, boundary: str, split: str, labels: np.ndarray) -> StoredActivations:

@@ -42,7 +42,7 @@ class CellTrials:
                 [initial] * len(candidates),
                 train,
                 val,
-                pauses=lambda at: self._pause,
+                pause=self._pause,
                 should_stop=lambda at, history, places=places: should_stop(places[at], history),  # type: ignore[misc]
             )
             fits |= zip(places, found, strict=True)

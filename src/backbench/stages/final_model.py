@@ -54,7 +54,7 @@ class FinalModel:
     def log_evidence(self) -> float:
         """LogME of the pretrained features of the training images, none of which an adaptation has touched."""
         train = self._data["train"]
-        rows = drawn(train.num_examples)
+        rows = drawn(len(train.labels))
         features = self._adapter.frozen_features(train).take(np.zeros_like(rows), rows)
         return log_evidence(features, train.labels[rows], num_classes=len(self._inputs.dataset.classes))
 

@@ -35,14 +35,11 @@ class TrainingInputs(CellInputs):
         """Build the model that trains; the backbone itself only where a part of it trains."""
         self._make_deterministic(self.config.search.seed)
         record = self.boundary_record(boundary)
-        if record.boundary == OUTPUT:
-            cut_model = CutModel(OUTPUT, prefix=None, suffix=None)
-        else:
-            cut_model = self._cut(self._loaded_backbone(), record)
-            if cut_model.suffix is not None:
-                require_memory(cut_model.suffix, self.config.strategy, available_bytes())
+        suffix = None if record.boundary == OUTPUT else self._cut(self._loaded_backbone(), record).suffix
+        if suffix is not None:
+            require_memory(suffix, self.config.strategy, available_bytes())
         return Adapter(
-            cut_model,
+            suffix,
             self.config.backbone,
             self.config.strategy,
             num_classes=len(self.dataset.classes),
