@@ -1,4 +1,4 @@
-"""Private parts of other libraries are used in `compat/` and nowhere else in the product."""
+"""Private parts of other libraries are used in `compat/` alone, be it in the product or in what made its weights."""
 
 import ast
 from collections.abc import Iterator
@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from backbench.runtime.source_code import PACKAGE
+from tests.support.configs import PROJECT
 
 COMPAT = PACKAGE / "compat"
+ROOMS = sorted(folder for folder in (*PACKAGE.iterdir(), PROJECT / "pretraining") if (folder / "__init__.py").is_file())
 MODULES = sorted(file for file in COMPAT.rglob("*.py") if file.stem not in ("__init__", "attributes"))
 # Underscored by their class for another reason than to be private.
 PUBLIC = {"_replace": "a method of every named tuple, where a plain name would stand in the way of a field's"}
@@ -50,11 +52,11 @@ def _own_attributes(tree: ast.AST) -> Iterator[tuple[str, ast.expr_context]]:
             yield node.attr, node.ctx
 
 
-@pytest.mark.parametrize("room", sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()))
-def test_a_room_uses_only_what_is_public(room: str) -> None:
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_a_room_uses_only_what_is_public(room: Path) -> None:
     found = {
-        file.relative_to(PACKAGE).as_posix(): uses
-        for file in sorted((PACKAGE / room).rglob("*.py"))
+        file.relative_to(room).as_posix(): uses
+        for file in sorted(room.rglob("*.py"))
         if COMPAT not in file.parents and (uses := list(private_uses(ast.parse(file.read_text(encoding="utf-8")))))
     }
     assert found == {}

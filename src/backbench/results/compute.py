@@ -13,12 +13,12 @@ Seconds lie in `work/`, outside of everything that DVC hashes, each with the dig
 where DVC brings back another one, they are not known.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from time import monotonic
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from backbench.data.file_formats import write_json
 from backbench.results.store_record import DESCRIPTION
@@ -50,9 +50,8 @@ class Compute:
 NOTHING = Compute(0.0, 0, ())
 
 
-def compute_of(stored: Mapping[str, Any]) -> Compute:
-    """Read what `asdict` and JSON spelt."""
-    return Compute(stored["seconds"], stored["peak_memory_bytes"], tuple(stored["machines"]))
+# Reads what `asdict` and JSON spelt.
+compute_of = TypeAdapter(Compute).validate_python
 
 
 class Stopwatch:

@@ -59,10 +59,6 @@ class StoreAwayError(TrackingError):
     """The MLflow store cannot be reached now, and may be back later: what was refused can be repeated then."""
 
 
-class StoreWithholdsError(TrackingError):
-    """The MLflow store lacks what was asked of it, or keeps it from this user: repeating it is no use."""
-
-
 class DivergedError(BackbenchError):
     """Training ended in losses that are not finite, and there is nothing else to choose from."""
 

@@ -2,62 +2,12 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from backbench.comparison.findings import comparison_rows, interval_rows, strategy_effects, summary, transferability
-from backbench.comparison.leaderboard import Finished, Leaderboard
-from backbench.comparison.ranking import rank
-from backbench.evaluation.metrics import classification_metrics
-from backbench.evaluation.predictions import Predictions
-from backbench.evaluation.statistics import mean_over_seeds, sd_over_seeds
-from backbench.results.records import MetricsRecord
-
-NUM_IMAGES, SEEDS = 400, (0, 1, 2)
-
-
-def right_about(accuracy: float) -> Predictions:
-    """Be right about a share of the images, the same ones for equal shares."""
-    labels = np.arange(NUM_IMAGES, dtype=np.int32) % 2
-    hard = np.random.default_rng(0).permutation(NUM_IMAGES)
-    tables = [np.where(np.roll(hard, seed) < accuracy * NUM_IMAGES, labels, 1 - labels) for seed in SEEDS]
-    return Predictions(SEEDS, labels, np.stack([np.eye(2, dtype=np.float32)[table] * 0.8 + 0.1 for table in tables]))
-
-
-def finished(
-    backbone: str, strategy: str, accuracy: float, log_evidence: float | None = None, *, on_val: float | None = None
-) -> Finished:
-    """A row of this test accuracy, and of the same on val unless said."""
-    predictions = {"test": right_about(accuracy), "val": right_about(accuracy if on_val is None else on_val)}
-    per_seed = [
-        {
-            f"{split}_{name}": value
-            for split, each in predictions.items()
-            for name, value in classification_metrics(each.probabilities[seed], each.labels).items()
-        }
-        | {"test_scaled_calibration_error": 0.0}
-        for seed in range(len(SEEDS))
-    ]
-    mean = mean_over_seeds(per_seed)
-    metrics = MetricsRecord(
-        cell_key="",
-        backbone=backbone,
-        strategy=strategy,
-        boundary="output",
-        num_seeds=len(SEEDS),
-        num_parameters=1,
-        num_trainable_parameters=1,
-        log_evidence=log_evidence,
-        model_bytes=1,
-        mean=mean | {"val_loss": mean["val_log_loss"]},
-        sd=sd_over_seeds(per_seed),
-        seeds={},
-    )
-    return Finished(metrics, None, predictions.__getitem__)
-
-
-def leaderboard(*rows: Finished) -> Leaderboard:
-    return rank([*rows, finished("pixels", "logistic_regression", 0.5)], ("a", "b"))
+from backbench.comparison.predicted_ranks import transferability
+from backbench.comparison.strategy_effects import strategy_effects
+from backbench.comparison.tables import comparison_rows, interval_rows, summary
+from tests.support.rows import finished, leaderboard
 
 
 def test_a_strategy_that_is_better_gains_and_one_that_is_not_is_said_to_be_equal() -> None:
@@ -73,7 +23,7 @@ def test_a_strategy_that_is_better_gains_and_one_that_is_not_is_said_to_be_equal
     assert set(effects) == {"a", "b", "c"}
     assert effects["a"].words.startswith("fine_tuning gains 20.0 points (+")
     assert (
-        effects["b"].words == "no difference between fine_tuning and feature_extraction is shown (-0.7 to +0.7 points)"
+        effects["b"].words == "fine_tuning and feature_extraction are not significantly different (-0.7 to +0.7 points)"
     )
     assert effects["c"].words.startswith("fine_tuning loses 30.0 points (-")
     assert effects["c"].gain.low < effects["c"].gain.estimate < effects["c"].gain.high < 0
@@ -88,14 +38,14 @@ def test_what_one_question_would_show_and_three_do_not_is_said() -> None:
     assert doubtful.words.endswith(" over feature_extraction, too little for 3 at once")
 
 
-def test_log_evidence_is_held_against_feature_extraction() -> None:
+def test_logme_is_held_against_feature_extraction() -> None:
     rows = [
         finished("a", "feature_extraction", 0.9, 0.3),
         finished("a", "fine_tuning", 0.6, 0.3),
         finished("b", "feature_extraction", 0.8, 0.2),
         finished("c", "feature_extraction", 0.7, -0.1),
     ]
-    found = transferability(leaderboard(*rows).entries)
+    found = transferability(leaderboard(*rows).rows)
     assert [(each.backbone, each.test_accuracy) for each in found.backbones] == [
         ("a", pytest.approx(0.9)),
         ("b", pytest.approx(0.8)),
@@ -105,7 +55,7 @@ def test_log_evidence_is_held_against_feature_extraction() -> None:
 
 
 def test_two_backbones_have_no_rank_correlation() -> None:
-    found = transferability(leaderboard(finished("a", "x", 0.9, 0.3), finished("b", "x", 0.8, 0.2)).entries)
+    found = transferability(leaderboard(finished("a", "x", 0.9, 0.3), finished("b", "x", 0.8, 0.2)).rows)
     assert (found.spearman, found.kendall) == (None, None)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from backbench.comparison.leaderboard import Entry, Leaderboard, Row
+from backbench.comparison.leaderboard import Leaderboard, Row
 from backbench.comparison.uncertainty import selection_optimism
 from backbench.evaluation.statistics import Interval
 
@@ -38,11 +38,10 @@ def answer(leaderboard: Leaderboard, spelt: Callable[[str], str] = str) -> str:
         leaderboard: Ranked.
         spelt: Spells the name of a class, for where a folder's name could be read as markup.
     """
-    chosen = leaderboard.chosen
-    row = chosen.row
-    name, warning = called(row), class_warning(chosen, spelt)
-    seeds = "one seed" if row.num_seeds == 1 else f"{row.num_seeds} seeds"
-    against = "" if row.is_baseline else f", against {leaderboard.baseline.row.test_accuracy_mean:.3f} from raw pixels"
+    row = leaderboard.chosen
+    name, warning = called(row), class_warning(row, spelt)
+    seeds = "one seed" if row.metrics.num_seeds == 1 else f"{row.metrics.num_seeds} seeds"
+    against = "" if row.is_baseline else f", against {leaderboard.baseline.test_accuracy:.3f} from raw pixels"
     but = f", but it {warning}" if warning else ""
     said = [
         f"{name[0].upper() + name[1:] if row.is_baseline else name} is chosen by validation{but}.",
@@ -54,15 +53,15 @@ def answer(leaderboard: Leaderboard, spelt: Callable[[str], str] = str) -> str:
     return " ".join(said)
 
 
-def class_warning(entry: Entry, spelt: Callable[[str], str] = str) -> str:
+def class_warning(row: Row, spelt: Callable[[str], str] = str) -> str:
     """Say how seldom a row finds its worst class, where its accuracy may hide that; else say nothing.
 
     It may where classes are uneven, or a class is found less often than chance would. The words go on after "it".
     """
-    recalls, worst = entry.recalls, entry.recalls.worst
+    recalls, worst = row.recalls, row.recalls.worst
     if not recalls.may_be_hidden:
         return ""
-    balanced = f"(balanced accuracy {entry.row.test_balanced_accuracy_mean:.3f})"
+    balanced = f"(balanced accuracy {row.balanced_accuracy:.3f})"
     found = f"{100 * (worst.recall or 0.0):.1f} % of its {worst.num_images:,} test images"
     if not recalls.below_chance:
         return f"finds the class {spelt(worst.name)}, the worst of uneven classes, in {found} {balanced}"
@@ -73,8 +72,8 @@ def class_warning(entry: Entry, spelt: Callable[[str], str] = str) -> str:
 
 def rule(leaderboard: Leaderboard) -> str:
     """Say what chose, what did not, and how far the best on test flatters itself."""
-    lowest, num_rows = leaderboard.chosen.row.val_loss_mean, len(leaderboard.entries)
-    optimism = selection_optimism({entry.row.name: entry.test_accuracy for entry in leaderboard.entries})
+    lowest, num_rows = leaderboard.chosen.val_loss, len(leaderboard.rows)
+    optimism = selection_optimism({row.name: row.resampled for row in leaderboard.rows})
     return (
         f"Chosen by the {RULE}: {lowest:.3f}. Test images choose nothing: of {num_rows} rows the best on test looks "
         f"about {points(max(0.0, optimism))} better than it is."
@@ -82,31 +81,50 @@ def rule(leaderboard: Leaderboard) -> str:
 
 
 def _beside_others(leaderboard: Leaderboard) -> list[str]:
-    better = [entry for entry in leaderboard.by_test if entry.is_better_on_test]
+    better = [row for row in leaderboard.by_test if row.is_better_on_test]
     best = leaderboard.by_test[0]
     said = []
     if better:
-        names = [called(entry.row) for entry in better]
+        names = [called(row) for row in better]
         verb, which = ("is", "") if len(names) == 1 else ("are", f"{names[0]} ")
         said.append(f"On test {listed(names)} {verb} significantly better, {which}{_ahead(better[0])}.")
     elif best is not leaderboard.chosen:
-        said.append(f"The best on test is {called(best.row)}, {_ahead(best)}.")
+        said.append(f"The best on test is {called(best)}, {_ahead(best)}.")
     else:
         said.append("It is the best on test too.")
     if leaderboard.similar:
         names = [called(row) for row in leaderboard.similar]
         said.append(f"On test the chosen does not differ significantly from {listed(names)}.")
-    elif not better and len(leaderboard.entries) > 1:
+    elif not better and len(leaderboard.rows) > 1:
         second = leaderboard.by_test[1]
         assert second.on_test is not None
         gap = second.on_test.difference
         said.append(
-            f"It is significantly ahead of every other there: of {called(second.row)} by {points(gap.estimate)}"
+            f"It is significantly ahead of every other there: of {called(second)} by {points(gap.estimate)}"
             f"{spread(gap)}."
         )
     return said
 
 
-def _ahead(entry: Entry) -> str:
-    assert entry.beside_chosen is not None
-    return f"by {points(entry.beside_chosen.estimate)}{spread(entry.beside_chosen)}"
+def _ahead(row: Row) -> str:
+    return f"by {points(row.beside_chosen.estimate)}{spread(row.beside_chosen)}"
+
+
+def spelt_rows(leaderboard: Leaderboard, spelt: Callable[[str], str] = str) -> list[dict[str, str]]:
+    """Spell every row by the headings of a small table; where an accuracy may hide a class, with what shows it."""
+    return [_spelt(row, spelt, with_classes=leaderboard.may_hide_a_class) for row in leaderboard.rows]
+
+
+def _spelt(row: Row, spelt: Callable[[str], str], *, with_classes: bool) -> dict[str, str]:
+    classes = {"balanced accuracy": f"{row.balanced_accuracy:.3f}", "worst class": row.recalls.worst.text(spelt)}
+    return {
+        "#": str(row.rank),
+        "backbone": row.backbone,
+        "strategy": row.strategy,
+        "val loss": f"{row.val_loss:.3f}",
+        "test accuracy": row.accuracy_text,
+        **(classes if with_classes else {}),
+        "95 % interval": row.interval_text,
+        "val accuracy": f"{row.val_accuracy:.3f}",
+        "learning rate": row.learning_rate_text,
+    }

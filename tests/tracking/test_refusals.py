@@ -1,31 +1,25 @@
 """Servers that people have: what one lacks or withholds is one line, and what can go on without it does."""
 
-import os
 from pathlib import Path
 
 import pytest
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import requests
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import OperationalError
 
 from backbench.config.config import TrackingConfig
 from backbench.runtime.errors import StoreAwayError, TrackingError
-from backbench.tracking.mlflow_outage import is_away
-from backbench.tracking.mlflow_refusals import is_lacking, is_withheld, unreachable_artifacts
-from backbench.tracking.tracking import Tracker
+from backbench.tracking.background_tracker import BackgroundTracker
+from backbench.tracking.refusals import is_lacking, is_withheld, may_pass
+from backbench.tracking.runs import CellRun
 from tests.engines.mlflow_proxy import PAGE, Refusal, in_front_of, json_refusal
 from tests.engines.mlflow_server import MlflowServer
 from tests.support.finished_benchmark import cells
-from tests.tracking.test_publishing import make_benchmark_without_a_store, publish
+from tests.support.mlflow_store import make_benchmark_without_a_store, publish, runs_of
 
 EVERYTHING = "/api/"
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.tracking.mlflow_connection.RETRY_SECONDS", 0.0)
+CELL = CellRun(key="a1", name="cell", parameters={"a": 1}, tags={})
 
 
 def said(status: int, body: str = "no") -> MlflowException:
@@ -39,60 +33,57 @@ def rest(error_code: str, message: str = "no") -> RestException:
     return RestException({"error_code": error_code, "message": message})
 
 
-def of_artifacts(status: int) -> Exception:
+def answered(status: int) -> Exception:
+    """As MLflow's client raises what a store of artifacts answers."""
     response = requests.Response()
     response.status_code = status
     return requests.exceptions.HTTPError(f"{status} Client Error for url: http://x/mlflow-artifacts", response=response)
 
 
-@pytest.mark.parametrize(
-    ("error", "lacking", "withheld"),
-    [
-        (said(404, PAGE.decode()), True, True),
-        (said(405), True, True),
-        (said(501), True, True),
-        (rest("ENDPOINT_NOT_FOUND"), True, True),
-        (rest("NOT_IMPLEMENTED"), True, True),
-        (rest("FEATURE_DISABLED"), True, True),
-        (rest("INTERNAL_ERROR", "LoggedModels are not supported in this workspace"), True, True),
-        (NotImplementedError(), True, True),
-        (of_artifacts(405), True, True),
-        (said(403), False, True),
-        (rest("PERMISSION_DENIED"), False, True),
-        (rest("RESOURCE_DOES_NOT_EXIST", "Run 'a' not found"), False, False),
-        (rest("INVALID_PARAMETER_VALUE"), False, False),
-        (said(401), False, False),
-        (of_artifacts(404), False, False),
-        (MlflowException("Registry not supported by hand"), False, False),
-    ],
-    ids=str,
-)
-def test_what_a_server_lacks_or_withholds_is_known_and_not_waited_for(
-    error: Exception, lacking: bool, withheld: bool
-) -> None:
-    assert (is_lacking(error), is_withheld(error)) == (lacking, withheld)
-    assert not is_away(error)
+def caused_by(cause: Exception) -> Exception:
+    error = MlflowException("failed")
+    error.__cause__ = cause
+    return error
+
+
+def database(said: str) -> Exception:
+    return caused_by(OperationalError("INSERT", {}, Exception(said)))
 
 
 @pytest.mark.parametrize(
-    ("uri", "location", "closed"),
-    [
-        ("http://u:hush@host:5000", "/no/such/place/1", True),
-        ("https://host", "file:///no/such/place/1", True),
-        ("http://host:5000", "mlflow-artifacts:/1", False),
-        ("http://host:5000", "s3://bucket/1", False),
-        ("sqlite:///mlflow.db", "/no/such/place/1", False),
-        ("http://host:5000", "{shared}/1", False),
-    ],
+    ("meaning", "errors"),
+    {
+        "lacking": [
+            *(said(404, PAGE.decode()), said(405), said(501), answered(405), NotImplementedError()),
+            *(rest("ENDPOINT_NOT_FOUND"), rest("NOT_IMPLEMENTED"), rest("FEATURE_DISABLED")),
+            rest("INTERNAL_ERROR", "LoggedModels are not supported in this workspace"),
+        ],
+        "withheld": [said(403), rest("PERMISSION_DENIED"), answered(403)],
+        "away": [
+            *(said(502), answered(502), answered(429), rest("INTERNAL_ERROR", "database")),
+            caused_by(requests.exceptions.ConnectTimeout()),
+            caused_by(requests.exceptions.RetryError("too many 503 error responses")),
+            database("database is locked"),
+            database("server closed the connection unexpectedly"),
+        ],
+        "refused": [
+            *(said(401), answered(404), rest("INVALID_PARAMETER_VALUE")),
+            rest("RESOURCE_DOES_NOT_EXIST", "Run 'a' not found"),
+            MlflowException("Registry not supported by hand"),
+            MlflowException("Detected out-of-date database schema"),
+            caused_by(requests.exceptions.SSLError("certificate verify failed")),
+            caused_by(requests.exceptions.InvalidSchema("no adapter")),
+            database("database or disk is full"),
+            database('password authentication failed for user "ada"'),
+        ],
+    }.items(),
 )
-def test_a_path_of_the_servers_own_is_refused_unless_this_machine_has_it(
-    uri: str, location: str, closed: bool, tmp_path: Path
+def test_what_is_lacking_is_done_without_and_only_what_time_may_heal_is_waited_for(
+    meaning: str, errors: list[Exception]
 ) -> None:
-    refusal = unreachable_artifacts(uri, location.format(shared=tmp_path))
-    assert (refusal is not None) is closed
-    if refusal is not None:
-        assert "--serve-artifacts" in refusal
-        assert "hush" not in refusal
+    found = {str(error): (is_lacking(error), is_withheld(error), may_pass(error)) for error in errors}
+    means = (meaning == "lacking", meaning in ("lacking", "withheld"), meaning == "away")
+    assert found == dict.fromkeys(map(str, errors), means)
 
 
 REFUSED = {
@@ -110,7 +101,7 @@ REFUSED = {
 
 @pytest.mark.mlflow_server
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_nothing_works_without_is_one_line_that_says_what_to_do(
+def test_what_nothing_works_without_ends_a_stage_at_its_start_with_a_line_that_says_what_to_do(
     what: str, mlflow_server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -118,7 +109,7 @@ def test_what_nothing_works_without_is_one_line_that_says_what_to_do(
     with in_front_of(mlflow_server.address, {pattern: refusal}) as proxy:
         address = proxy.address.replace("//", "//ada:hush-hush@")
         with pytest.raises(TrackingError) as caught:
-            Tracker(TrackingConfig(uri=address, experiment=what)).begin_cell("a1", "cell", {"a": 1}, {})
+            BackgroundTracker(TrackingConfig(uri=address, experiment=what), CELL)
     assert advised in str(caught.value)
     assert not isinstance(caught.value, StoreAwayError)
     assert "\n" not in str(caught.value)
@@ -160,14 +151,12 @@ def test_the_rest_is_published_where_a_server_withholds_a_part(
     assert [line.split("going on without ")[1].split(".")[0].split(":")[0] for line in lines] == without
     assert "hush" not in told.out + told.err
     client = MlflowClient(tracking_uri=mlflow_server.address)
-    experiment = client.get_experiment_by_name(f"without {what}")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
+    runs = runs_of(TrackingConfig(uri=mlflow_server.address, experiment=f"without {what}"))
     assert {run.info.status for run in runs} == {"FINISHED"}
     kinds = [run.data.tags["backbench.kind"] for run in runs]
     assert (kinds.count("cell"), kinds.count("comparison")) == (len(cells()), 1)
     assert all("mlflow.note.content" in run.data.tags for run in runs if run.data.tags["backbench.kind"] == "cell")
-    assert len(client.search_logged_models([experiment.experiment_id])) == (0 if what == "models" else len(cells()))
+    assert len(client.search_logged_models([runs[0].info.experiment_id])) == (0 if what == "models" else len(cells()))
     for batch in proxy.batches:
         assert_within_limits(batch)
 

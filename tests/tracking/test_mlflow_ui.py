@@ -15,12 +15,10 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from backbench.config.config import TrackingConfig
-from backbench.runtime import paths
-from backbench.runtime.atomic_files import write_text
 from tests.engines.mlflow_server import MlflowServer, running_mlflow_server
 from tests.support.chromium import chromium
-from tests.support.finished_benchmark import cells, make_finished_benchmark
-from tests.tracking.test_publishing import publish
+from tests.support.finished_benchmark import cells
+from tests.support.mlflow_store import make_benchmark_without_a_store, publish
 
 pytestmark = [
     pytest.mark.browser,
@@ -43,11 +41,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A finished benchmark, as the working folder."""
     folder = tmp_path_factory.mktemp("ui")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        make_finished_benchmark()
-        for path in (paths.LEADERBOARD, paths.SUMMARY, paths.REPORT / "index.html"):
-            write_text(path, path.name)
+        make_benchmark_without_a_store(folder)
+        patch.chdir(folder)
         yield folder
 
 

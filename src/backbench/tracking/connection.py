@@ -1,18 +1,18 @@
-"""One MLflow experiment, opened, and what every writer of it shares: searching, logging, and a second try."""
+"""One MLflow experiment, opened, and what every writer of it shares: searching and logging within MLflow's limits."""
 
 import logging
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from backbench.compat.mlflow_stores import artifact_sizes, create_store
 from backbench.config.config import TrackingConfig
-from backbench.runtime.errors import StoreAwayError, StoreWithholdsError, TrackingError
+from backbench.runtime.digests import file_sha256
+from backbench.runtime.errors import TrackingError
 from backbench.runtime.web_address import without_secrets
-from backbench.tracking.mlflow_outage import is_away, store_errors
-from backbench.tracking.mlflow_refusals import advice, is_lacking, is_withheld, reason, unreachable_artifacts
-from backbench.tracking.mlflow_store import artifact_folder, create_store, sqlite_file
+from backbench.tracking.refusals import is_lacking, reason, store_errors
+from backbench.tracking.store_address import artifact_folder, sqlite_file, store_uri, unreachable_artifacts
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 METRICS_PER_BATCH = 800
 PARAMETERS_PER_BATCH = 100
+FILE_DIGEST = "backbench.sha256"
 MAX_RUNS = 50_000
-RETRY_SECONDS = 1.0
 # A call to a server that is away fails soon: whoever calls knows better when to call again.
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -34,83 +34,44 @@ SETTINGS = {
 # They print every failed attempt, tracebacks too; what matters of it is in the error that is raised.
 TALKATIVE = ("mlflow.store.db.utils", "urllib3.connectionpool")
 
-
-class Writer(Protocol):
-    """Whatever writes to MLflow."""
-
-    @property
-    def uri_shown(self) -> str:
-        """The store's address, without secrets."""
-        ...
-
-
-Self = TypeVar("Self", bound=Writer)
-Arguments = ParamSpec("Arguments")
-Returned = TypeVar("Returned")
-
-
-def repeated_once(
-    method: Callable[Concatenate[Self, Arguments], Returned],
-) -> Callable[Concatenate[Self, Arguments], Returned]:
-    """Call again after a failure, since MLflow may raise though it stored; the second failure is the user's to see."""
-
-    @wraps(method)
-    def repeated(writer: Self, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
-        failures = store_errors()
-        try:
-            return method(writer, *args, **kwargs)
-        except failures:
-            time.sleep(RETRY_SECONDS)
-        try:
-            return method(writer, *args, **kwargs)
-        except failures as error:
-            raise _kind(error)(
-                f"MLflow: expected {writer.uri_shown} to take a record, found: {reason(error)}; "
-                f"{advice(error, writer.uri_shown)}"
-            ) from error
-
-    return repeated
-
-
-def _kind(error: BaseException) -> type[TrackingError]:
-    if is_away(error):
-        return StoreAwayError
-    return StoreWithholdsError if is_withheld(error) else TrackingError
+Curves = Mapping[str, Sequence[tuple[int, float]]]
 
 
 class Connection:
-    """A client and the id of the MLflow experiment that the configuration names."""
+    """A client and the id of the MLflow experiment that the configuration names.
+
+    What MLflow raises passes through; `patience.py` makes a TrackingError of it.
+    """
 
     def __init__(self, config: TrackingConfig) -> None:
         """Open the store, creating it and the MLflow experiment where they lack.
 
-        Args:
-            config: The environment variable MLFLOW_TRACKING_URI wins over `config.uri`.
-
         Raises:
-            StoreAwayError: the store cannot be reached now.
-            TrackingError: the address is wrong, its driver is not installed, or the MLflow experiment is deleted.
+            TrackingError: the address is wrong, its driver is not installed, the MLflow experiment is deleted, or its
+                files cannot be written to from here.
         """
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         for logger in TALKATIVE:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or config.uri
-        self.experiment = config.experiment
+        self.uri, self.experiment = store_uri(config.uri), config.experiment
         self.uri_shown = without_secrets(self.uri)
         self._takes_datasets = True
-        self.client, self.experiment_id = self._opened()
-        self._check_artifacts()
+        self.client = self._client()
+        self.experiment_id = self._experiment_id()
+        location = self.client.get_experiment(self.experiment_id).artifact_location
+        refusal = unreachable_artifacts(self.uri, location)
+        if refusal is not None:
+            raise TrackingError(f"MLflow: {refusal}")
 
-    @repeated_once
-    def _opened(self) -> tuple["MlflowClient", str]:
+    def _client(self) -> "MlflowClient":
         from mlflow.tracking import MlflowClient
 
         file = sqlite_file(self.uri)
         if file is not None:
-            create_store(file)
+            create_store(file, artifact_folder(file))
         try:
-            client = MlflowClient(tracking_uri=self.uri)
+            return MlflowClient(tracking_uri=self.uri)
         except ImportError as error:
             raise TrackingError(f"MLflow: {self.uri_shown} needs {error.name}, found none; pip install it") from error
         except ValueError as error:
@@ -118,32 +79,28 @@ class Connection:
                 f"MLflow: expected the address of a store, found {self.uri_shown}: {error}; "
                 "correct MLFLOW_TRACKING_URI or conf/tracking"
             ) from error
-        found = client.get_experiment_by_name(self.experiment)
+
+    def _experiment_id(self) -> str:
+        found, file = self.client.get_experiment_by_name(self.experiment), sqlite_file(self.uri)
         if found is None:
             folder = None if file is None else str(artifact_folder(file))
-            return client, str(client.create_experiment(self.experiment, artifact_location=folder))
+            return str(self.client.create_experiment(self.experiment, artifact_location=folder))
         if found.lifecycle_stage != "active":
             raise TrackingError(
                 f"MLflow: expected the MLflow experiment {self.experiment} to be active, found it deleted; "
                 "restore it, or name another in conf/tracking"
             )
-        return client, str(found.experiment_id)
+        return str(found.experiment_id)
 
-    @repeated_once
-    def _check_artifacts(self) -> None:
-        """Refuse a store whose artifacts cannot be written to from here, before anything is computed."""
-        location = self.client.get_experiment(self.experiment_id).artifact_location
-        refusal = unreachable_artifacts(self.uri, location)
-        if refusal is not None:
-            raise TrackingError(f"MLflow: {refusal}")
+    def search(self, tags: Mapping[str, str], *, status: str | None = None) -> list["Run"]:
+        """Return the runs of this MLflow experiment that have these tags, latest first."""
+        conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+        conditions += [f"attributes.status = '{status}'"] if status else []
+        return list(self.client.search_runs([self.experiment_id], " and ".join(conditions), max_results=MAX_RUNS))
 
-    def search(self, **tags: str) -> list["Run"]:
-        """Return the runs of these values of `backbench.` tags, latest first."""
-        return self.search_where(" and ".join(f"tags.`backbench.{name}` = '{value}'" for name, value in tags.items()))
-
-    def search_where(self, condition: str) -> list["Run"]:
-        """Return the runs of this experiment that meet a condition in MLflow's own words, latest first."""
-        return list(self.client.search_runs([self.experiment_id], condition, max_results=MAX_RUNS))
+    def create(self, name: str, tags: Mapping[str, str]) -> "Run":
+        """Create a run of this MLflow experiment."""
+        return self.client.create_run(self.experiment_id, tags=dict(tags), run_name=name)
 
     def log(
         self,
@@ -151,7 +108,7 @@ class Connection:
         *,
         parameters: Mapping[str, str] | None = None,
         metrics: Mapping[str, float] | None = None,
-        curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
+        curves: Curves | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Log in as few calls as MLflow's limits allow; the run's own start is the time, so repeats are the same."""
@@ -183,12 +140,20 @@ class Connection:
             self._takes_datasets = False
             print(f"going on without the data sets of runs: {self.uri_shown} keeps none: {reason(error)}", flush=True)
 
+    def attach(self, run: "Run", files: Mapping[str, Sequence[Path]]) -> None:
+        """Put files into folders of a run's artifacts, but those that lie there already, with the same content."""
+        for folder, paths in files.items():
+            there = artifact_sizes(run.info.artifact_uri, self.uri, folder)
+            for path in paths:
+                # An artifact has no digest in MLflow, and files of one size differ: a report that names another commit.
+                tag, digest = "/".join(filter(None, (FILE_DIGEST, folder, path.name))), file_sha256(path)
+                if there.get(path.name) != path.stat().st_size or run.data.tags.get(tag) != digest:
+                    self.client.log_artifact(run.info.run_id, str(path), folder or None)
+                    self.client.set_tag(run.info.run_id, tag, digest)
+
 
 def metric_points(
-    run: "Run",
-    metrics: Mapping[str, float],
-    curves: Mapping[str, Sequence[tuple[int, float]]],
-    model_id: str | None = None,
+    run: "Run", metrics: Mapping[str, float], curves: Curves, model_id: str | None = None
 ) -> list["Metric"]:
     """Spell numbers, and curves by step, as MLflow takes them, at the time of the run's start."""
     from mlflow.entities import Metric

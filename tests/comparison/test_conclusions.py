@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench.comparison.answering import answer, class_warning, rule
 from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
+from backbench.comparison.conclusions import answer, class_warning, rule
 from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.resampling import Resampled, image_counts
 from backbench.comparison.uncertainty import selection_optimism
-from tests.comparison.test_findings import finished, leaderboard
 from tests.support.finished_benchmark import make_uneven_benchmark
+from tests.support.rows import finished, leaderboard
 
 LOCAL = (
     "finds the class <local> in only 1.7 % of its 100 test images, less often than chance would "
@@ -50,10 +50,10 @@ def test_a_clear_choice_is_ahead_of_every_other() -> None:
 
 def test_the_rule_is_said_with_what_the_best_on_test_flatters() -> None:
     found = leaderboard(*(finished(name, "x", 0.8) for name in "abcde"))
-    optimism = selection_optimism({entry.row.name: entry.test_accuracy for entry in found.entries})
+    optimism = selection_optimism({row.name: row.resampled for row in found.rows})
     assert rule(found) == (
         "Chosen by the lowest validation loss, mean over the seeds of the final models: "
-        f"{found.chosen.row.val_loss_mean:.3f}. Test images choose nothing: of 6 rows the best on test looks about "
+        f"{found.chosen.val_loss:.3f}. Test images choose nothing: of 6 rows the best on test looks about "
         f"{100 * optimism:.1f} points better than it is."
     )
 
@@ -70,18 +70,18 @@ def test_the_first_sentence_says_which_class_the_accuracy_hides(
 
 
 def test_uneven_classes_are_said_where_all_are_found_well() -> None:
-    (entry, *_) = leaderboard(finished("a", "x", 0.9)).entries
-    uneven = replace(entry, recalls=ClassRecalls((ClassRecall("few", 20, 0.85), ClassRecall("many", 380, 0.91))))
+    (row, *_) = leaderboard(finished("a", "x", 0.9)).rows
+    uneven = replace(row, recalls=ClassRecalls((ClassRecall("few", 20, 0.85), ClassRecall("many", 380, 0.91))))
     assert class_warning(uneven) == (
         "finds the class few, the worst of uneven classes, in 85.0 % of its 20 test images (balanced accuracy 0.900)"
     )
-    assert class_warning(entry) == ""
+    assert class_warning(row) == ""
 
 
 def test_more_classes_below_chance_are_counted() -> None:
-    (entry, *_) = leaderboard(finished("a", "x", 0.9)).entries
+    (row, *_) = leaderboard(finished("a", "x", 0.9)).rows
     recalls = [ClassRecall(name, 5, recall) for name, recall in (("a", 0.0), ("b", 0.2), ("c", 1.0), ("d", 1.0))]
-    said = class_warning(replace(entry, recalls=ClassRecalls(tuple(recalls))))
+    said = class_warning(replace(row, recalls=ClassRecalls(tuple(recalls))))
     assert said.startswith("finds the class a in only 0.0 % of its 5 test images, less often than chance would (as it ")
     assert "(as it does 1 more)" in said
 
