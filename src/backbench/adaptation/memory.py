@@ -19,10 +19,8 @@ MULTIPLYING = ("conv", "depthwise_conv", "separable_conv", "matmul", "einsum", "
 def num_activations(model: keras.Model) -> int:
     """Estimate how many values the layers put out for one image, which a backward pass keeps.
 
-    Each multiplication's output counts three times, for it is normalized and activated, or scaled and added.
-
-    Args:
-        model: One input of `(batch, …)`, its other sides known.
+    Each multiplication's output counts three times, for it is normalized and activated, or scaled and added. The model
+    has one input of `(batch, …)`, its other sides known.
     """
     return 3 * sum(math.prod(map(int, call.output.shape)) for call in traced_calls(model, *MULTIPLYING))
 

@@ -30,9 +30,7 @@ from backbench.features.activations import ActivationSource, outputs
 def cross_entropies(labels: Any, logits: Any) -> Any:
     """Return the cross-entropy of every example and slice, `(batch, slices)`, in nats.
 
-    Args:
-        labels: int `(batch, 1, slices or 1)`.
-        logits: float `(batch, num_classes, slices)`.
+    Labels are int `(batch, 1, slices or 1)`, logits float `(batch, num_classes, slices)`.
     """
     chosen = keras.ops.one_hot(labels[:, 0, :], logits.shape[1], axis=1)
     return -keras.ops.sum(chosen * keras.ops.log_softmax(logits, axis=1), axis=1)

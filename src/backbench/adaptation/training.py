@@ -70,12 +70,9 @@ class Fitter:
     """A compiled model that fits candidates, one after another, each from given initial values."""
 
     def __init__(self, model: keras.Model, schedule: Schedule, *, xla: bool = False) -> None:
-        """Compile the model once.
+        """Compile a model of activations `(batch, *boundary_shape)` to logits `(batch, num_classes)` once.
 
-        Args:
-            model: Maps activations `(batch, *boundary_shape)` to logits `(batch, num_classes)`.
-            schedule: The same for every candidate: the final run has the schedule of the search.
-            xla: As `compile_model` takes it.
+        The schedule is the same for every candidate: the final run has that of the search.
         """
         self.model = model
         self.schedule = schedule

@@ -109,11 +109,7 @@ class StoreWriter:
         return int(self._progress["rows"][split])
 
     def append(self, split: str, values: Mapping[str, np.ndarray]) -> None:
-        """Write the next rows of a split.
-
-        Args:
-            split: One of the plan's.
-            values: float32 `(b, *boundary_shape)` of every boundary of the plan.
+        """Write the next rows of a split, float32 `(b, *boundary_shape)` of every boundary of the plan.
 
         Raises:
             ActivationError: a value is not finite, or not in float16's range.

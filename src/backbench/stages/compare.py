@@ -32,10 +32,7 @@ from backbench.tracking.store_address import store_shown
 def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mapping[str, str] | None = None) -> str:
     """Write leaderboard, summary and report, publish what MLflow lacks, and return the line that says where to look.
 
-    Args:
-        benchmark: Names the cells.
-        tracking: Names the store.
-        failed: Which of the cells are left out, and why: an earlier run may have left files of them.
+    `failed` says which of the cells are left out, and why: an earlier run may have left files of them.
 
     Raises:
         BackbenchError: a cell is missing, or the MLflow store cannot be reached.

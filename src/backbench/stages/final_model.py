@@ -14,7 +14,7 @@ from backbench.evaluation.transferability import drawn, logme
 from backbench.features.activations import ActivationSource
 from backbench.results.compute import Stopwatch
 from backbench.results.fingerprints import fingerprint
-from backbench.results.records import Choice, SeedRecord
+from backbench.results.records import Choice, MetricsRecord, SeedRecord, over_seeds
 from backbench.runtime.errors import DivergedError
 from backbench.runtime.paths import Cell
 from backbench.stages.seeds import FinishedSeeds
@@ -37,26 +37,6 @@ class FinalModel:
     @cached_property
     def _adapter(self) -> Adapter:
         return self._inputs.adapter(self._choice.boundary)
-
-    @property
-    def boundary(self) -> str:
-        return self._choice.boundary
-
-    @property
-    def num_trainable_parameters(self) -> int:
-        return self._adapter.num_trainable_parameters
-
-    @property
-    def num_parameters(self) -> int:
-        return self._inputs.boundary_record(self._choice.boundary).num_prefix_parameters + self._adapter.num_parameters
-
-    @property
-    def logme(self) -> float:
-        """LogME of the pretrained features of the training images, none of which an adaptation has touched."""
-        train = self._data["train"]
-        rows = drawn(len(train.labels))
-        features = self._adapter.frozen_features(train).take(np.zeros_like(rows), rows)
-        return logme(features, train.labels[rows], num_classes=len(self._inputs.dataset.classes))
 
     def groups(self, seeds: Sequence[int]) -> list[list[int]]:
         """Split the seeds into those that train at once: heads all together, suffixes each alone.
@@ -95,6 +75,27 @@ class FinalModel:
             )
             record = SeedRecord(seed, metrics, len(fit.history), fit.history)
             state.keep(record, predicted, partial(save_weights, adapter.model), stopwatch)
+
+    def metrics(self, seeds: Sequence[SeedRecord], *, cell_key: str, model_bytes: int) -> MetricsRecord:
+        """Gather what was measured of all seeds, with the size of the model.
+
+        LogME is of the pretrained features of the training images, none of which an adaptation has touched.
+        """
+        inputs, adapter, train = self._inputs, self._adapter, self._data["train"]
+        rows = drawn(len(train.labels))
+        features = adapter.frozen_features(train).take(np.zeros_like(rows), rows)
+        boundary = inputs.boundary_record(self._choice.boundary)
+        return MetricsRecord(
+            cell_key=cell_key,
+            backbone=inputs.cell.backbone,
+            strategy=inputs.cell.strategy,
+            boundary=boundary.boundary,
+            num_parameters=boundary.num_prefix_parameters + adapter.num_parameters,
+            num_trainable_parameters=adapter.num_trainable_parameters,
+            logme=logme(features, train.labels[rows], num_classes=len(inputs.dataset.classes)),
+            model_bytes=model_bytes,
+            **over_seeds(seeds),
+        )
 
 
 def _require_finite(fit: Fit, seed: int, cell: Cell) -> None:
