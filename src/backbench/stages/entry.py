@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,16 +80,16 @@ def _write_spent(name: str, started: float) -> None:
     write_json(paths.timing(name), spent)
 
 
-def _with_choice(arguments: Sequence[str], group: str) -> list[str]:
-    """Add what conf/benchmark.yaml chooses of a group, unless the command line chooses.
+def _add_choice(group: str) -> None:
+    """Add to the command line what conf/benchmark.yaml chooses of a group, unless the command line chooses.
 
     DVC does not pass it: the command of a stage would change, and the stage be run again.
     """
-    if any(argument.startswith(f"{group}=") for argument in arguments):
-        return list(arguments)
-    benchmark = OmegaConf.load(Path(CONF) / "benchmark.yaml")
-    choice = OmegaConf.select(benchmark, group)
-    return list(arguments) if choice is None else [*arguments, f"{group}={choice}"]
+    if any(argument.startswith(f"{group}=") for argument in sys.argv[1:]):
+        return
+    choice = OmegaConf.select(OmegaConf.load(Path(CONF) / "benchmark.yaml"), group)
+    if choice is not None:
+        sys.argv.append(f"{group}={choice}")
 
 
 def check_names(config: DictConfig) -> None:
@@ -114,7 +114,7 @@ def run_stage(
     """
     quiet_libraries()
     if chosen_by_benchmark is not None:
-        sys.argv[1:] = _with_choice(sys.argv[1:], chosen_by_benchmark)
+        _add_choice(chosen_by_benchmark)
 
     @hydra.main(version_base=None, config_path=CONF, config_name="config")
     def composed(config: DictConfig) -> None:
