@@ -151,7 +151,7 @@ def train_cell(config: CellConfig) -> None:
     from backbench.stages.training_inputs import TrainingInputs
 
     inputs = TrainingInputs.of(config)
-    train, model = inputs.activations("train"), inputs.adapter().model
+    train, model = inputs.activations("train"), inputs.trainable_part().model
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     random = np.random.default_rng(0)
     for _ in range(STEPS):

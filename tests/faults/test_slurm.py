@@ -36,7 +36,7 @@ NUM_TRIALS = 16
 OVERRIDES = (
     "benchmark.threads=0",  # the tests' own process has made tensors already
     *("dataset=folder", "weights=random", "backbone=tiny", "strategy=fine_tuning", "search=quasi_random"),
-    *(f"search.num_trials={NUM_TRIALS}", "strategy.head_start=null", "strategy.views=2"),
+    *(f"search.num_trials={NUM_TRIALS}", "strategy.linear_probe_warmup=null", "strategy.views=2"),
     *("strategy.epochs=150", "strategy.early_stopping_patience=150", "search.pruner.warmup_epochs=100"),
 )
 WORKERS = ("workers=slurm", "workers.num_workers=2", "workers.storage=journal", "workers.launcher=two_nodes")

@@ -145,13 +145,13 @@ def test_several_boundaries_are_stored_in_one_pass(workplace: Path) -> None:
     )
 
 
-def test_the_adapter_belongs_to_the_boundary(workplace: Path) -> None:
+def test_the_trainable_part_belongs_to_the_boundary(workplace: Path) -> None:
     inputs = embedded(boundary=SEVERAL)
-    trainable = [inputs.adapter(boundary).num_trainable_parameters for boundary in (None, "output", "input")]
+    trainable = [inputs.trainable_part(boundary).num_trainable_parameters for boundary in (None, "output", "input")]
     head = 8 * 3 + 3
     assert trainable[1] == head < trainable[0] < trainable[2]
     with pytest.raises(BoundaryError, match=r"one of stage_out, output, input, found 'stem_out'"):
-        inputs.adapter("stem_out")
+        inputs.trainable_part("stem_out")
 
 
 @pytest.mark.parametrize("call", [0, 1, 2])

@@ -31,7 +31,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Hyperparameters:
     """What differs between two fits of the same model."""
 
     learning_rate: float
@@ -129,7 +129,7 @@ def made_ahead(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
 class Course:
     """One candidate on its way through the schedule."""
 
-    candidate: Candidate
+    candidate: Hyperparameters
     schedule: Schedule
     num_examples: int
     history: list[EpochRecord] = field(default_factory=list)

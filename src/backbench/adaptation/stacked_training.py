@@ -10,9 +10,9 @@ import numpy as np
 from backbench.adaptation.fit_state import assign_all, values_of
 from backbench.adaptation.schedule import (
     Batch,
-    Candidate,
     Course,
     Fit,
+    Hyperparameters,
     Schedule,
     Weights,
     loss_and_accuracy,
@@ -97,7 +97,7 @@ class StackedFitter:
 
     def fit(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Hyperparameters],
         initial: Sequence[Weights],
         train: ActivationSource,
         val: ActivationSource,
@@ -159,7 +159,7 @@ class StackedFitter:
                     lambda index=index: slice_values(self._model, weights, index),  # type: ignore[misc]
                 )
 
-    def _reset(self, candidates: Sequence[Candidate], initial: Sequence[Weights]) -> None:
+    def _reset(self, candidates: Sequence[Hyperparameters], initial: Sequence[Weights]) -> None:
         self._model.set_weights(stacked_values(initial, self._model))
         for layer in self._model.layers:
             if isinstance(layer, StackedDropout):

@@ -11,7 +11,7 @@ import numpy as np
 
 from backbench.adaptation.heads import above_boundary, build_head, standardise
 from backbench.adaptation.interruption import Pause
-from backbench.adaptation.schedule import Candidate, Fit, Schedule, Weights
+from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule, Weights
 from backbench.adaptation.stacked_training import StackedFitter
 from backbench.adaptation.training import Fitter
 from backbench.config.backbone_config import BackboneConfig
@@ -38,7 +38,7 @@ def schedule_of(strategy: StrategyConfig) -> Schedule:
 FEATURE_DTYPE = "float32"
 
 
-class Adapter:
+class TrainablePart:
     """The part of a cell that trains: the suffix, if the boundary leaves one, and a head on its features."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Adapter:
         """Return the weights that every candidate of this seed starts from.
 
         The suffix starts at its pretrained values. The head is drawn from the seed, standardised to the
-        training features, and, if the strategy has a `head_start`, trained on the frozen features first:
+        training features, and, if the strategy has a `linear_probe_warmup`, trained on the frozen features first:
         once per learning rate listed there, keeping the one with the lowest validation loss.
 
         Raises:
@@ -92,10 +92,10 @@ class Adapter:
         drawn = build_head(self._feature_dim, self._num_classes, self._strategy.head, seed=seed)
         standardise(drawn, train_features)
         start = drawn.get_weights()
-        config = self._strategy.head_start
+        config = self._strategy.linear_probe_warmup
         if config is not None:
             schedule = Schedule(config.epochs, self._strategy.batch_size, self._strategy.warmup_fraction, config.epochs)
-            candidates = [Candidate(rate, config.weight_decay, seed) for rate in config.learning_rates]
+            candidates = [Hyperparameters(rate, config.weight_decay, seed) for rate in config.learning_rates]
             starts = [start] * len(candidates)
             fits = self._fit_heads(schedule, candidates, starts, train_features, self.frozen_features(val))
             start = self._best_start(fits).weights
@@ -106,7 +106,7 @@ class Adapter:
 
     def fit(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Hyperparameters],
         initial: Sequence[Weights],
         train: ActivationSource,
         val: ActivationSource,
@@ -141,8 +141,8 @@ class Adapter:
         trained = [fit for fit in fits if not fit.reason]
         if not trained:
             raise DivergedError(
-                f"expected a head start with finite losses, found that every one {fits[0].reason}; "
-                f"lower head_start.learning_rates in conf/strategy/{self._strategy.name}.yaml"
+                f"expected a linear-probe warm-up with finite losses, found that every one {fits[0].reason}; "
+                f"lower linear_probe_warmup.learning_rates in conf/strategy/{self._strategy.name}.yaml"
             )
         return min(trained, key=lambda fit: fit.best.val_loss)
 
@@ -154,7 +154,7 @@ class Adapter:
     def _fit_heads(
         self,
         schedule: Schedule,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Hyperparameters],
         initial: Sequence[Weights],
         train: ActivationSource,
         val: ActivationSource,
@@ -187,7 +187,7 @@ class Adapter:
             for fit in self._fit_heads(schedule, candidates[part], initial[part], train, val)
         ]
 
-    def _stacked(self, schedule: Schedule, candidates: Sequence[Candidate]) -> StackedFitter:
+    def _stacked(self, schedule: Schedule, candidates: Sequence[Hyperparameters]) -> StackedFitter:
         """Return the stack of that form, built and traced once."""
         shared = len({candidate.seed for candidate in candidates}) == 1
         form = (schedule, len(candidates), shared)

@@ -29,9 +29,9 @@ from backbench.adaptation.fit_state import (
 from backbench.adaptation.interruption import Interrupted, Pause
 from backbench.adaptation.schedule import (
     Batch,
-    Candidate,
     Course,
     Fit,
+    Hyperparameters,
     Schedule,
     Weights,
     loss_and_accuracy,
@@ -96,7 +96,7 @@ class Fitter:
 
     def fit(
         self,
-        candidate: Candidate,
+        candidate: Hyperparameters,
         initial: Weights,
         train: ActivationSource,
         val: ActivationSource,
@@ -185,7 +185,11 @@ class Fitter:
         return float(np.mean(losses))
 
     def _begun(
-        self, candidate: Candidate, initial: Weights, train: ActivationSource, saved: Mapping[str, np.ndarray] | None
+        self,
+        candidate: Hyperparameters,
+        initial: Weights,
+        train: ActivationSource,
+        saved: Mapping[str, np.ndarray] | None,
     ) -> Course:
         """Return a course at its beginning, or where it left, with the model in the same state."""
         course = Course(candidate, self.schedule, len(train.labels))
@@ -199,7 +203,7 @@ class Fitter:
             restore_course(course, saved)
         return course
 
-    def _reset(self, candidate: Candidate, initial: Weights) -> None:
+    def _reset(self, candidate: Hyperparameters, initial: Weights) -> None:
         self.model.set_weights(initial)
         for index, state in enumerate(random_states(self.model)):
             reseed(state, candidate.seed, index)

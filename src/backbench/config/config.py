@@ -26,7 +26,7 @@ from backbench.config.strategy_config import (
     OUTPUT,
     UNFREEZE,
     HeadConfig,
-    HeadStartConfig,
+    LinearProbeWarmupConfig,
     RangeConfig,
     StrategyConfig,
     Views,
@@ -51,7 +51,7 @@ __all__ = [
     "CellConfig",
     "DatasetConfig",
     "HeadConfig",
-    "HeadStartConfig",
+    "LinearProbeWarmupConfig",
     "PrunerConfig",
     "RangeConfig",
     "SearchConfig",
@@ -69,6 +69,8 @@ __all__ = [
 
 Typed = TypeVar("Typed")
 BENCHMARK = "conf/benchmark.yaml"
+# What a user's file may still call as it was called before.
+RENAMED: dict[str | int, str] = {"head_start": "linear_probe_warmup"}
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 # How pydantic says what was expected, and how this project does.
 _WORDS = {
@@ -161,7 +163,9 @@ def _wrong(problem: ErrorDetails, content: object, schema: type) -> str:
     if problem["type"] == COMBINATION:  # it names its keys, and what was found
         return f"{key}: {expected}" if key else expected
     if problem["type"] == "unexpected_keyword_argument":
-        return f"{key}: unknown key; known are {', '.join(_known_keys(schema, problem['loc'][:-1]))}"
+        name = RENAMED.get(problem["loc"][-1])
+        known = f"known are {', '.join(_known_keys(schema, problem['loc'][:-1]))}"
+        return f"{key}: unknown key; {f'it is called {name} now' if name else known}"
     return f"{key}: {expected}, found {problem['input']!r}"
 
 
@@ -175,7 +179,7 @@ def _known_keys(schema: Any, place: tuple[str | int, ...]) -> list[str]:
 
 
 def _dataclass_in(hint: Any) -> Any:
-    """Find the dataclass in a type such as `HeadStartConfig | None`."""
+    """Find the dataclass in a type such as `LinearProbeWarmupConfig | None`."""
     return hint if is_dataclass(hint) else next(filter(None, map(_dataclass_in, get_args(hint))), None)
 
 

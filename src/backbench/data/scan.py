@@ -32,7 +32,7 @@ MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ListedFile:
     """A file before it is opened.
 
     `path` is relative to the folder, with `/`; `label` is its class, or empty outside any class folder; `own_split` is
@@ -47,7 +47,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Tree:
-    """What stands in a folder: classes and candidates are sorted, `own_splits` is empty where it has none.
+    """What stands in a folder: classes and files are sorted, `own_splits` is empty where it has none.
 
     `left_out` are folders that are not entered, and files that are not opened, with their verdicts. `problems` is a
     line for each thing that keeps the folder from being used.
@@ -55,7 +55,7 @@ class Tree:
 
     classes: tuple[str, ...]
     own_splits: frozenset[str]
-    candidates: tuple[Candidate, ...]
+    files: tuple[ListedFile, ...]
     left_out: tuple["Examined", ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -119,7 +119,7 @@ def walk(folder: Path, config: DatasetConfig) -> Tree:
     return Tree(
         classes=tuple(map(shown, layout.classes)),
         own_splits=frozenset(layout.split_of.values()),
-        candidates=tuple(sorted(_candidates(listing, folder, layout), key=lambda candidate: candidate.path)),
+        files=tuple(sorted(_listed_files(listing, folder, layout), key=lambda listed: listed.path)),
         left_out=tuple(Examined.without_pixels(path, verdict) for path, verdict in sorted(listing.left_out.items())),
         problems=(*_not_skipped(listing, config), *listing.unreadable, *layout.problems),
     )
@@ -133,7 +133,7 @@ def _not_skipped(listing: Listing, config: DatasetConfig) -> list[str]:
     ]
 
 
-def _candidates(listing: Listing, folder: Path, layout: Layout) -> Iterator[Candidate]:
+def _listed_files(listing: Listing, folder: Path, layout: Layout) -> Iterator[ListedFile]:
     classes = set(layout.classes)
     for parts in listing.files:
         own_split = layout.split_of.get(parts[0], "")
@@ -142,7 +142,7 @@ def _candidates(listing: Listing, folder: Path, layout: Layout) -> Iterator[Cand
         if folders and folders[0] not in classes:
             continue
         label = shown(folders[0]) if folders else ""
-        yield Candidate(folder.joinpath(*parts), shown("/".join(parts)), label, own_split)
+        yield ListedFile(folder.joinpath(*parts), shown("/".join(parts)), label, own_split)
 
 
 def _digest(file: Path) -> str:
@@ -154,58 +154,58 @@ def _digest(file: Path) -> str:
         return ""
 
 
-def _look(candidate: Candidate, config: DatasetConfig, rule: PixelRule) -> tuple[Examined, np.ndarray | None]:
-    digest = _digest(candidate.file)
-    seen = decode(candidate.file, config, rule) if digest else Decoded(UNREADABLE)
+def _look(listed: ListedFile, config: DatasetConfig, rule: PixelRule) -> tuple[Examined, np.ndarray | None]:
+    digest = _digest(listed.file)
+    seen = decode(listed.file, config, rule) if digest else Decoded(UNREADABLE)
     examined = Examined(
-        path=candidate.path,
-        label=candidate.label,
-        own_split=candidate.own_split,
+        path=listed.path,
+        label=listed.label,
+        own_split=listed.own_split,
         digest=digest,
         pixel_digest=seen.pixel_digest,
         width=seen.width,
         height=seen.height,
-        verdict=seen.verdict if candidate.label else NOT_IN_A_CLASS_FOLDER,
+        verdict=seen.verdict if listed.label else NOT_IN_A_CLASS_FOLDER,
         largest_value=seen.largest_value,
         is_nearly_constant=seen.is_nearly_constant,
     )
     return examined, seen.pixels if examined.is_usable else None
 
 
-def presumed(candidate: Candidate) -> Examined:
+def presumed(listed: ListedFile) -> Examined:
     """Take a file for a usable image, unopened."""
-    verdict = USABLE if candidate.label else NOT_IN_A_CLASS_FOLDER
-    return Examined.without_pixels(candidate.path, verdict, candidate.label, candidate.own_split)
+    verdict = USABLE if listed.label else NOT_IN_A_CLASS_FOLDER
+    return Examined.without_pixels(listed.path, verdict, listed.label, listed.own_split)
 
 
-def look_at_headers(candidates: Sequence[Candidate], config: DatasetConfig) -> Iterator[Examined]:
+def look_at_headers(files: Sequence[ListedFile], config: DatasetConfig) -> Iterator[Examined]:
     """Judge every file by its header, in order: what damage and duplicates leave out is taken for usable."""
 
-    def judged(candidate: Candidate) -> Examined:
-        file = presumed(candidate)
+    def judged(listed: ListedFile) -> Examined:
+        file = presumed(listed)
         if not file.is_usable:
             return file
-        seen = decode_header(candidate.file, config) if candidate.file.is_file() else Decoded(UNREADABLE)
+        seen = decode_header(listed.file, config) if listed.file.is_file() else Decoded(UNREADABLE)
         return replace(file, verdict=seen.verdict, width=seen.width, height=seen.height)
 
     with _threads() as threads, bounded(config.max_image_pixels):
-        yield from threads.map(judged, candidates)
+        yield from threads.map(judged, files)
 
 
 def examine(
-    candidates: Sequence[Candidate], config: DatasetConfig, rule: PixelRule
+    files: Sequence[ListedFile], config: DatasetConfig, rule: PixelRule
 ) -> Iterator[tuple[Examined, np.ndarray | None]]:
-    """Open every candidate once, in order, on a few threads; memory is bounded by one chunk of squares.
+    """Open every file once, in order, on a few threads; memory is bounded by one chunk of squares.
 
     Yields:
         The verdict on the file alone, and its uint8 `(side, side, 3)` pixels where it is usable, and the rule has a
         depth or needs none.
     """
     with _threads() as threads:
-        for start in range(0, len(candidates), FILES_PER_CHUNK):
-            chunk = candidates[start : start + FILES_PER_CHUNK]
+        for start in range(0, len(files), FILES_PER_CHUNK):
+            chunk = files[start : start + FILES_PER_CHUNK]
             with bounded(config.max_image_pixels):
-                seen = list(threads.map(lambda candidate: _look(candidate, config, rule), chunk))
+                seen = list(threads.map(lambda listed: _look(listed, config, rule), chunk))
             yield from seen
 
 

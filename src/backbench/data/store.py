@@ -19,8 +19,8 @@ from backbench.data.deep import Depth, common_depth
 from backbench.data.file_formats import write_array, write_csv, write_json
 from backbench.data.pixels import PixelRule
 from backbench.data.scan import (
-    Candidate,
     Examined,
+    ListedFile,
     Tree,
     deciding_sides,
     examine,
@@ -84,8 +84,8 @@ def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | No
 def _checked_headers(tree: Tree, config: DatasetConfig) -> list[Examined]:
     """Judge every file by its header; refuse what names and headers show to be wrong, before an image is decoded."""
     files = []
-    with progress_bar("prepare, headers", len(tree.candidates), "files") as advance:
-        for file in look_at_headers(tree.candidates, config):
+    with progress_bar("prepare, headers", len(tree.files), "files") as advance:
+        for file in look_at_headers(tree.files, config):
             files.append(file)
             advance(1)
     check(tree, files, config)
@@ -122,22 +122,22 @@ def _scan(tree: Tree, config: DatasetConfig, rule: PixelRule, pool: Path) -> Sca
     files: dict[str, Examined] = {}
     rows: dict[str, int] = {}
 
-    def look(candidates: Sequence[Candidate], rule: PixelRule, what: str) -> None:
-        with pool.open("ab") as stream, progress_bar("prepare", len(candidates), what) as advance:
-            for file, pixels in examine(candidates, config, rule):
+    def look(listed: Sequence[ListedFile], rule: PixelRule, what: str) -> None:
+        with pool.open("ab") as stream, progress_bar("prepare", len(listed), what) as advance:
+            for file, pixels in examine(listed, config, rule):
                 files[file.path] = file
                 if pixels is not None:
                     rows[file.path] = len(rows)
                     stream.write(np.ascontiguousarray(pixels).data)
                 advance(1)
 
-    look(tree.candidates, rule, "files")
+    look(tree.files, rule, "files")
     usable = [file for file in files.values() if file.is_usable]
     largest = {file.path: file.largest_value for file in usable if file.largest_value is not None}
     depth = common_depth(largest, config.depth_bits, where=config.file)
     if depth is not None and rule.depth_bits is None:
         rule = replace(rule, depth_bits=depth.bits)
-        look([each for each in tree.candidates if each.path in largest], rule, "deep images")
+        look([each for each in tree.files if each.path in largest], rule, "deep images")
     return Scanned(without_duplicates(list(files.values())), rows, rule, depth)
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 import keras
 
 from backbench.adaptation.memory import available_bytes, require_memory
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.strategies import TrainablePart
 from backbench.backbones.determinism import computing_in, make_deterministic
 from backbench.backbones.weights import load_backbone
 from backbench.config.config import ON_THE_FLY, OUTPUT
@@ -31,14 +31,14 @@ class TrainingInputs(CellInputs):
         """Load the frozen part below one of `boundaries`; None at `input`, where nothing is frozen."""
         return self._cut(self._frozen_backbone, self.boundary_record(boundary)).prefix
 
-    def adapter(self, boundary: str | None = None) -> Adapter:
+    def trainable_part(self, boundary: str | None = None) -> TrainablePart:
         """Build the model that trains; the backbone itself only where a part of it trains."""
         self._make_deterministic(self.config.search.seed)
         record = self.boundary_record(boundary)
         suffix = None if record.boundary == OUTPUT else self._cut(self._loaded_backbone(), record).suffix
         if suffix is not None:
             require_memory(suffix, self.config.strategy, available_bytes())
-        return Adapter(
+        return TrainablePart(
             suffix,
             self.config.backbone,
             self.config.strategy,
@@ -60,7 +60,7 @@ class TrainingInputs(CellInputs):
 
     @cached_property
     def _frozen_backbone(self) -> keras.Model:
-        """The backbone that computes what is not stored: never one whose layers an adapter trains."""
+        """The backbone that computes what is not stored: never one whose layers a trainable part trains."""
         self._make_deterministic(self.config.weights.seed)
         return self._loaded_backbone()
 
