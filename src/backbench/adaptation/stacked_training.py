@@ -104,11 +104,9 @@ class StackedFitter:
     ) -> list[Fit]:
         """Train every candidate from its own head, until the last one has stopped.
 
-        Args:
-            candidates: `num_slices` of them.
-            initial: The weights of each candidate's head, in the order of `head.get_weights()`.
-            train: Pooled features; every epoch sees each example about once, in a view drawn anew.
-            val: Decides which epoch of each slice is best.
+        `initial` has the weights of each candidate's head, in the order of `head.get_weights()`. Every epoch sees each
+        example of the pooled features of `train` about once, in a view drawn anew; `val` decides which epoch of each
+        slice is best.
 
         Raises:
             ValueError: batches are shared, and the seeds differ.

@@ -116,14 +116,10 @@ class TrainablePart:
     ) -> list[Fit]:
         """Fit every candidate from its initial values: heads all at once, suffixes one after another.
 
-        Args:
-            candidates: What is tried.
-            initial: Made by `initial_values`, one per candidate.
-            train: Activations at the freeze boundary.
-            val: The same, of the validation split.
-            should_stop: Told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
-                pruned. Others never end a head: a slice that stops saves nothing.
-            pause: May ask a fit to leave. Heads are not asked: all of them together take seconds.
+        `train` and `val` are activations at the freeze boundary; `initial_values` makes `initial`, one per candidate.
+        `should_stop` is told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
+        pruned. It never ends a head, for a slice that stops saves nothing, and `pause` asks no head to leave: all of
+        them together take seconds.
 
         Raises:
             Interrupted: a fit was asked to leave, and did; fits that this call has finished begin again.

@@ -106,17 +106,11 @@ class Fitter:
     ) -> Fit:
         """Train from `initial` until the schedule ends or validation loss has not fallen for too long.
 
-        Where memory runs out the candidate begins again, with half as many images at once; so do later ones. A fit that
-        left because `pause` asked it to goes on where it left, in any process, and ends as if it had not.
-
-        Args:
-            candidate: What is tried.
-            initial: The model's values to start from.
-            train: Every epoch sees each example about once, in a view drawn anew.
-            val: Decides which epoch is best.
-            should_stop: Told, after every epoch, of all epochs so far; true ends the fit as pruned. It may be told of
-                an epoch again, where a candidate begins again.
-            pause: Asked after every epoch whether to leave; keeps what it takes to go on.
+        Every epoch sees each example of `train` about once, in a view drawn anew; `val` decides which epoch is best.
+        Where memory runs out the candidate begins again, with half as many images at once; so do later ones.
+        `should_stop` is told, after every epoch, of all epochs so far, and again where a candidate begins again; true
+        ends the fit as pruned. `pause` is asked then whether to leave: a fit that left goes on where it left, in any
+        process, and ends as if it had not.
 
         Raises:
             Interrupted: the fit was asked to leave, and did.

@@ -19,12 +19,7 @@ class ArrayFile:
     """
 
     def __init__(self, path: Path, *, made_by: str, num_row_axes: int = 1) -> None:
-        """Read the header.
-
-        Args:
-            path: Of a C-contiguous array.
-            made_by: The stage that writes the file, for the message where it is missing.
-            num_row_axes: How many leading axes count rows, the last of them fastest.
+        """Read the header of a C-contiguous array; `num_row_axes` leading axes count rows, the last of them fastest.
 
         Raises:
             ArtifactError: the file is missing, cut off, or no such array.
