@@ -20,13 +20,13 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.table import Table
 
-from backbench.adaptation.schedule import Batch, Candidate, made_ahead, training_batches
-from backbench.adaptation.strategies import Adapter, schedule_of
+from backbench.adaptation.schedule import Batch, Hyperparameters, made_ahead, training_batches
+from backbench.adaptation.strategies import TrainablePart, schedule_of
 from backbench.config.config import CellConfig, cell_config
 from backbench.data.file_formats import read_yaml
 from backbench.features.activations import ActivationSource
 from backbench.stages.entry import CONF, quiet_libraries, refusing
-from backbench.stages.training_inputs import training_inputs
+from backbench.stages.training_inputs import TrainingInputs
 
 REPEATS = 9
 NUM_STEPS = 40
@@ -45,16 +45,17 @@ class Throughput:
 Steps = Callable[[Iterator[Batch]], object]
 
 
-def steps_of(config: CellConfig, adapter: Adapter, seed: int = 0) -> Steps:
+def steps_of(config: CellConfig, trainable_part: TrainablePart, seed: int = 0) -> Steps:
     """Return what trains `NUM_STEPS` steps of a cell's sweep: one suffix, or as many heads as a batch of trials has.
 
     Everything that this script knows of the fitters is here.
     """
-    if adapter._fitter is not None:
-        return partial(adapter._fitter.train_epoch, [LEARNING_RATE] * NUM_STEPS)
-    candidates = [Candidate(LEARNING_RATE, 0.0, seed)] * min(config.search.trials_per_batch, config.search.num_trials)
-    stack = adapter._stacked(schedule_of(config.strategy), candidates)
-    rates = np.full((NUM_STEPS, len(candidates)), LEARNING_RATE, "float32")
+    if trainable_part._fitter is not None:
+        return partial(trainable_part._fitter.train_epoch, [LEARNING_RATE] * NUM_STEPS)
+    num_heads = min(config.search.trials_per_batch, config.search.num_trials)
+    candidates = [Hyperparameters(LEARNING_RATE, 0.0, seed)] * num_heads
+    stack = trainable_part._stacked(schedule_of(config.strategy), candidates)
+    rates = np.full((NUM_STEPS, num_heads), LEARNING_RATE, "float32")
     return lambda batches: stack.train_epoch(rates, [batches])
 
 
@@ -88,8 +89,8 @@ def main() -> None:
     quiet_libraries()
     table = Table("backbone", "strategy", "real, examples/s", "constant, examples/s", "real / constant")
     for config in cell_configs():
-        inputs = training_inputs(config)
-        steps = steps_of(config, inputs.adapter())
+        inputs = TrainingInputs.of(config)
+        steps = steps_of(config, inputs.trainable_part())
         measured = throughput(steps, inputs.activations("train"), config.strategy.batch_size)
         ratio = measured.real / measured.constant
         table.add_row(

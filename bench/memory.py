@@ -148,14 +148,14 @@ def train_cell(config: CellConfig) -> None:
     """Train on random rows of what is stored."""
     import keras
 
-    from backbench.stages.training_inputs import training_inputs
+    from backbench.stages.training_inputs import TrainingInputs
 
-    inputs = training_inputs(config)
-    train, model = inputs.activations("train"), inputs.adapter().model
+    inputs = TrainingInputs.of(config)
+    train, model = inputs.activations("train"), inputs.trainable_part().model
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     random = np.random.default_rng(0)
     for _ in range(STEPS):
-        examples = random.integers(train.num_examples, size=BATCH_SIZE)
+        examples = random.integers(len(train.labels), size=BATCH_SIZE)
         taken = train.take(random.integers(train.num_views, size=BATCH_SIZE), examples)
         model.train_on_batch(taken, train.labels[examples])
 

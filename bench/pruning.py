@@ -19,7 +19,7 @@ from backbench.search.search import Pruning, Space, best_of, proposals, rounds
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.cell_trials import CellTrials
 from backbench.stages.entry import quiet_libraries, refusing
-from backbench.stages.training_inputs import training_inputs
+from backbench.stages.training_inputs import TrainingInputs
 from bench.input_pipeline import cell_configs
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     quiet_libraries()
     table = Table("backbone", "pruner", "learning rate", "val accuracy", "seconds", "epochs")
     for config in cell_configs():
-        inputs = training_inputs(config)
+        inputs = TrainingInputs.of(config)
         if inputs.boundaries == (OUTPUT,):
             continue
         space = CellStudy(inputs, WorkersConfig(name="one")).space

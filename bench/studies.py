@@ -85,7 +85,7 @@ def tiny_study(suite: str, backbone: BackboneConfig | None = None) -> Study:
 
 
 def strategy_of(suite: str, epochs: int, **changes: Any) -> StrategyConfig:
-    """Return the shipped strategy with what the benchmark fixes: one view, no head start, no early end.
+    """Return the shipped strategy with what the benchmark fixes: one view, no linear-probe warm-up, no early end.
 
     The weight decay is fixed, and activations are kept in float32, as the other arms have them; the batch size, the
     range of learning rates, the warm-up and the head are the shipped ones.
@@ -94,7 +94,7 @@ def strategy_of(suite: str, epochs: int, **changes: Any) -> StrategyConfig:
         "epochs": epochs,
         "early_stopping_patience": epochs,
         "views": 1,
-        "head_start": None,
+        "linear_probe_warmup": None,
         "activation_dtype": "float32",
         "weight_decay": {"low": WEIGHT_DECAY, "high": WEIGHT_DECAY},
     }

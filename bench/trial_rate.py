@@ -34,11 +34,11 @@ def no_own_worker(is_asked_to_leave: Callable[[], bool]) -> Worker:
 
 def trials_per_minute(config: CellConfig, workers: WorkersConfig, given: list[str]) -> float:
     """Run a study by so many workers, and return the rate of its trials after every worker's first."""
-    from backbench.stages.cell import cell_inputs
+    from backbench.stages.cell import CellInputs
     from backbench.stages.cell_study import CellStudy
     from backbench.stages.crew import crew
 
-    inputs = cell_inputs(config)
+    inputs = CellInputs.of(config)
     cell = CellStudy(inputs, workers)
     study = cell.open(creating=True)
     coordination = cell.coordination(study)

@@ -1,13 +1,11 @@
 """The measure stage, of every backbone that conf/benchmark.yaml names: `python pipelines/measure.py`."""
 
-from functools import partial
-
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench.config import catalog
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import BenchmarkConfig, gathered, to_typed
+from backbench.config.config import BenchmarkConfig, to_typed
 from backbench.stages.entry import run_stage
 from backbench.stages.measure import Measurement, measure
 
@@ -21,10 +19,7 @@ def measured(backbone: BackboneConfig, benchmark: BenchmarkConfig) -> Measuremen
 
 def stage(composed: DictConfig) -> str:
     benchmark = to_typed(composed.benchmark, BenchmarkConfig, where="conf/benchmark.yaml")
-    backbones = gathered(
-        partial(catalog.read_backbone, catalog.FOLDER / f"{name}.yaml") for name in benchmark.backbones
-    )
-    return measure(benchmark, backbones, measured)
+    return measure(benchmark, catalog.read_backbones(benchmark.backbones), measured)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """The size stage: `python pipelines/size.py dataset=folder`."""
 
-from functools import partial
-
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
 from backbench.config import catalog
-from backbench.config.config import BenchmarkConfig, DatasetConfig, gathered, to_typed
+from backbench.config.config import BenchmarkConfig, DatasetConfig, to_typed
 from backbench.stages.entry import run_stage
 from backbench.stages.size import size
 
@@ -14,10 +12,7 @@ from backbench.stages.size import size
 def stage(composed: DictConfig) -> str:
     dataset = to_typed(composed.dataset, DatasetConfig, where=f"conf/dataset/{composed.dataset.name}.yaml")
     benchmark = to_typed(composed.benchmark, BenchmarkConfig, where="conf/benchmark.yaml")
-    backbones = gathered(
-        partial(catalog.read_backbone, catalog.FOLDER / f"{name}.yaml") for name in benchmark.backbones
-    )
-    return size(dataset, backbones)
+    return size(dataset, catalog.read_backbones(benchmark.backbones))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from backbench.config.config import WorkersConfig, cell_config, to_typed
 from backbench.runtime import paths
 from backbench.runtime.hardware import own_gpu
 from backbench.runtime.library_output import kept_in
-from backbench.runtime.paths import Cell
 from backbench.stages.entry import check_names, quiet_libraries, refusing
 
 
@@ -24,7 +23,7 @@ def main(config: DictConfig) -> None:
         gpu = own_gpu(int(config.worker), os.environ)
         if gpu is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-        with kept_in(paths.worker_log(Cell(cell.backbone.name, cell.strategy.name), int(config.worker))):
+        with kept_in(paths.worker_log(cell.cell, int(config.worker))):
             # Imported here, so that TensorFlow sees one GPU.
             from backbench.stages.work import work
 

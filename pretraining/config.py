@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from backbench.config.dataset_config import AugmentationConfig
-from backbench.config.strategy_config import HeadStartConfig
+from backbench.config.strategy_config import LinearProbeWarmupConfig
 from backbench.config.value_types import (
     STRICT,
     Count,
@@ -82,7 +82,8 @@ class FineTuningConfig:
     """How a whole network trains on a few images: `pretraining/conf/transfer.yaml`.
 
     `learning_rates` are tried from pretrained weights and `scratch_learning_rates` from drawn ones, on val.
-    `head_start` is for pretrained weights, `batch_norm_momentum` for drawn ones; the rest is the same for both.
+    `linear_probe_warmup` is for pretrained weights, `batch_norm_momentum` for drawn ones; the rest is the same for
+    both.
     """
 
     num_steps: Count
@@ -92,7 +93,7 @@ class FineTuningConfig:
     weight_decay: WeightDecay
     learning_rates: LearningRates
     scratch_learning_rates: LearningRates
-    head_start: HeadStartConfig
+    linear_probe_warmup: LinearProbeWarmupConfig
     batch_norm_momentum: PartOf
     augmentation: AugmentationConfig
 

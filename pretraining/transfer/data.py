@@ -72,7 +72,7 @@ def shipped_data(config: DatasetConfig, folder: Path) -> TargetData:
         raise DatasetError(*tree.problems)
     assert config.image_size_pixels is not None  # what is shipped says it
     rule = PixelRule(config.image_size_pixels, config.resize, config.depth_bits)
-    seen = list(examine(tree.candidates, config, rule))
+    seen = list(examine(tree.files, config, rule))
     files = without_duplicates([file for file, _ in seen])
     digest = content_digest(files)
     if config.digest not in (None, digest):

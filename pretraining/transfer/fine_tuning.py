@@ -12,8 +12,8 @@ from typing import Final
 import keras
 import numpy as np
 
-from backbench.adaptation.schedule import Candidate, loss_and_accuracy
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.schedule import Hyperparameters, loss_and_accuracy
+from backbench.adaptation.strategies import TrainablePart
 from backbench.backbones.graph import preprocess
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import INPUT, AugmentationConfig, HeadConfig, RangeConfig, StrategyConfig
@@ -36,7 +36,7 @@ def whole_network(config: FineTuningConfig, *, from_scratch: bool, num_train: in
         boundary=INPUT,
         unfreeze=None,
         head=HeadConfig(hidden_units=0, dropout=0.0),
-        head_start=None if from_scratch else config.head_start,
+        linear_probe_warmup=None if from_scratch else config.linear_probe_warmup,
         views=config.views,
         activation_dtype=VALUES_DTYPE,
         activation_limit_gigabytes=0.0,
@@ -119,7 +119,7 @@ class FineTuner:
         self._backbone = backbone
         self._config = config
         self._from_scratch = from_scratch
-        self._adapter: Adapter | None = None
+        self._trainable_part: TrainablePart | None = None
 
     def measure(self, task: FewShotTask, *, seed: int, rates: Sequence[float] | None = None) -> Measurement:
         """Train at each learning rate, keep the lowest validation loss, then read the test labels once.
@@ -131,29 +131,29 @@ class FineTuner:
         """
         train = self._activations(task.train_values, task.train_labels, self._config.views, seed)
         val = self._activations(task.val_values, task.val_labels, 1, seed)
-        if self._adapter is None:
-            self._adapter = self._build(train, task.num_classes)
-        adapter = self._adapter
-        initial = adapter.initial_values(train, val, seed=seed)
+        if self._trainable_part is None:
+            self._trainable_part = self._build(train, task.num_classes)
+        trainable_part = self._trainable_part
+        initial = trainable_part.initial_values(train, val, seed=seed)
         tried = list(rates or _rates(self._config, self._from_scratch))
-        candidates = [Candidate(rate, self._config.weight_decay, seed) for rate in tried]
-        fits = adapter.fit(candidates, [initial] * len(tried), train, val)
+        candidates = [Hyperparameters(rate, self._config.weight_decay, seed) for rate in tried]
+        fits = trainable_part.fit(candidates, [initial] * len(tried), train, val)
         chosen = min(range(len(tried)), key=lambda place: fits[place].best.val_loss)
         test = self._activations(task.test_values, task.test_labels, 1, seed)
-        _, test_accuracy = loss_and_accuracy(adapter.logits(test, fits[chosen].weights), test.labels)
+        _, test_accuracy = loss_and_accuracy(trainable_part.logits(test, fits[chosen].weights), test.labels)
         return Measurement(tried[chosen], fits[chosen].best.val_accuracy, test_accuracy)
 
     def _activations(self, images: np.ndarray, labels: np.ndarray, num_views: int, seed: int) -> Activations:
         augmentation = self._config.augmentation
         return Activations(prepared_views(images, self._backbone, augmentation, num_views=num_views, seed=seed), labels)
 
-    def _build(self, train: Activations, num_classes: int) -> Adapter:
+    def _build(self, train: Activations, num_classes: int) -> TrainablePart:
         if self._from_scratch:
             # Images lie in the order of their classes.
-            every = math.ceil(train.num_examples / NUM_CALIBRATION_IMAGES)
+            every = math.ceil(len(train.labels) / NUM_CALIBRATION_IMAGES)
             batch = train.values[0, ::every].astype("float32")
             ready_from_scratch(self._model, batch, batch_norm_momentum=self._config.batch_norm_momentum)
-        strategy = whole_network(self._config, from_scratch=self._from_scratch, num_train=train.num_examples)
+        strategy = whole_network(self._config, from_scratch=self._from_scratch, num_train=len(train.labels))
         (boundary,) = strategy.boundaries
         cut_model = cut(self._model, resolve_boundary(self._model, self._backbone, boundary))
-        return Adapter(cut_model, self._backbone, strategy, num_classes=num_classes)
+        return TrainablePart(cut_model.suffix, self._backbone, strategy, num_classes=num_classes)

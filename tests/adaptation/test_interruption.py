@@ -11,8 +11,8 @@ import keras
 import pytest
 
 from backbench.adaptation.interruption import STOP_SIGNALS, Interrupted, Pause, StopSignals
-from backbench.adaptation.schedule import Candidate, Fit, Schedule, Weights
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule, Weights
+from backbench.adaptation.strategies import TrainablePart
 from backbench.adaptation.training import Fitter
 from backbench.backbones.determinism import make_deterministic
 from backbench.results.records import EpochRecord
@@ -24,7 +24,7 @@ from tests.support.tiny import blobs
 
 SCHEDULE = Schedule(epochs=3, batch_size=8, warmup_fraction=0.1, early_stopping_patience=3)
 TRAIN, VAL = blobs(20, (4, 4, 4), num_views=2, seed=0), blobs(15, (4, 4, 4), seed=1)
-CANDIDATE = Candidate(0.05, 0.01, seed=0)
+CANDIDATE = Hyperparameters(0.05, 0.01, seed=0)
 
 
 def network() -> keras.Model:
@@ -114,7 +114,7 @@ def test_the_pruner_of_a_fit_that_goes_on_sees_the_earlier_epochs(
 def test_a_file_that_does_not_fit_is_passed_over(
     fitter: Fitter, initial: Weights, straight: Fit, tmp_path: Path, spoil: str
 ) -> None:
-    candidate = Candidate(0.1, 0.0, 1) if spoil == "another candidate's" else CANDIDATE
+    candidate = Hyperparameters(0.1, 0.0, 1) if spoil == "another candidate's" else CANDIDATE
     with pytest.raises(Interrupted):
         fitter.fit(candidate, initial, TRAIN, VAL, pause=Pause(tmp_path, once(1)))
     (file,) = tmp_path.iterdir()
@@ -162,16 +162,13 @@ def test_a_signal_asks_to_leave_and_what_it_did_before_comes_back(number: signal
     assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
 
 
-def test_an_adapter_asks_suffixes_by_their_place_and_never_heads(tmp_path: Path) -> None:
+def test_a_trainable_part_asks_every_suffix_and_leaves_the_rest(tmp_path: Path) -> None:
     train, val = blobs(24, (8, 8, 8), seed=0), blobs(15, (8, 8, 8), seed=1)
-    adapter = Adapter(cut_tiny(), BACKBONE, strategy_config("fine_tuning", epochs=2, batch_size=8), num_classes=3)
-    initial = adapter.initial_values(train, val, seed=0)
-    asked: list[int] = []
-
-    def pauses(place: int) -> Pause | None:
-        asked.append(place)
-        return Pause(tmp_path, lambda: True) if place == 1 else None
-
+    trainable_part = TrainablePart(
+        cut_tiny().suffix, BACKBONE, strategy_config("fine_tuning", epochs=2, batch_size=8), num_classes=3
+    )
+    initial = trainable_part.initial_values(train, val, seed=0)
+    answers = iter([False, False, True])  # after both epochs of the first, and one of the second
     with pytest.raises(Interrupted):
-        adapter.fit([CANDIDATE] * 3, [initial] * 3, train, val, pauses=pauses)
-    assert asked == [0, 1]
+        trainable_part.fit([CANDIDATE] * 3, [initial] * 3, train, val, pause=Pause(tmp_path, lambda: next(answers)))
+    assert list(answers) == []

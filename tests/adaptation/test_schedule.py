@@ -8,8 +8,8 @@ import pytest
 from backbench.adaptation.schedule import (
     MOST_HANDED_OVER,
     Batch,
-    Candidate,
     Course,
+    Hyperparameters,
     Schedule,
     learning_rate_at,
     loss_and_accuracy,
@@ -94,7 +94,7 @@ def test_what_fails_while_a_batch_is_made_ahead_is_raised() -> None:
 
 
 def test_a_course_ends_when_validation_loss_has_not_fallen_for_too_long() -> None:
-    course = Course(Candidate(0.1, 0.0, seed=0), SCHEDULE, num_examples=16)
+    course = Course(Hyperparameters(0.1, 0.0, seed=0), SCHEDULE, num_examples=16)
     for epoch, val_loss in enumerate([0.5, 0.6, 0.7]):
         assert not course.is_over
         course.end_epoch(0.1, 1.0, (val_loss, 0.0), lambda epoch=epoch: [np.array(epoch)])
@@ -113,7 +113,7 @@ def test_a_course_ends_when_validation_loss_has_not_fallen_for_too_long() -> Non
 def test_a_loss_that_is_not_finite_ends_a_course_with_its_reason(
     train_loss: float, val_loss: float, reason: str
 ) -> None:
-    course = Course(Candidate(0.1, 0.0, seed=0), SCHEDULE, num_examples=16)
+    course = Course(Hyperparameters(0.1, 0.0, seed=0), SCHEDULE, num_examples=16)
     for losses in ((1.0, 0.5), (train_loss, val_loss)):
         assert not course.is_over
         course.end_epoch(0.1, losses[0], (losses[1], 0.0), list)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backbench.adaptation.heads import build_head, standardise
-from backbench.adaptation.schedule import Candidate, Fit, Schedule
+from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule
 from backbench.adaptation.stacked_training import StackedFitter
 from backbench.adaptation.training import Fitter
 from backbench.config.config import HeadConfig
@@ -18,8 +18,8 @@ HEADS = {
     "hidden_with_dropout": HeadConfig(hidden_units=16, dropout=0.5),
 }
 # The last one is stopped early, and the one before it diverges: neither may touch its neighbours.
-SEARCH = [Candidate(0.03, 0.0, 0), Candidate(0.003, 0.5, 0), Candidate(1e30, 1e30, 0), Candidate(1.0, 0.1, 0)]
-SEEDS = [Candidate(0.03, 0.01, 0), Candidate(0.03, 0.01, 1), Candidate(0.03, 0.01, 2)]
+SEARCH = [Hyperparameters(rate, decay, 0) for rate, decay in [(0.03, 0.0), (0.003, 0.5), (1e30, 1e30), (1.0, 0.1)]]
+SEEDS = [Hyperparameters(0.03, 0.01, seed) for seed in range(3)]
 
 
 def initial_head(config: HeadConfig, seed: int) -> list[np.ndarray]:
@@ -28,7 +28,7 @@ def initial_head(config: HeadConfig, seed: int) -> list[np.ndarray]:
     return head.get_weights()
 
 
-def stacked(config: HeadConfig, candidates: list[Candidate]) -> list[Fit]:
+def stacked(config: HeadConfig, candidates: list[Hyperparameters]) -> list[Fit]:
     shared = len({candidate.seed for candidate in candidates}) == 1
     fitter = StackedFitter(8, 3, config, SCHEDULE, num_slices=len(candidates), shared_batches=shared)
     return fitter.fit(candidates, [initial_head(config, c.seed) for c in candidates], TRAIN, VAL)
@@ -47,7 +47,7 @@ def assert_close(one: Fit, other: Fit) -> None:
 
 @pytest.mark.parametrize("candidates", [SEARCH, SEEDS], ids=["one_seed", "many_seeds"])
 @pytest.mark.parametrize("name", HEADS)
-def test_a_slice_equals_the_same_trial_trained_alone(name: str, candidates: list[Candidate]) -> None:
+def test_a_slice_equals_the_same_trial_trained_alone(name: str, candidates: list[Hyperparameters]) -> None:
     config = HEADS[name]
     alone = Fitter(build_head(8, 3, config, seed=0), SCHEDULE)
     for candidate, fit in zip(candidates, stacked(config, candidates), strict=True):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from backbench.adaptation.heads import build_head, standardise
-from backbench.adaptation.schedule import Candidate, Fit, Schedule, loss_and_accuracy
+from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule, loss_and_accuracy
 from backbench.adaptation.training import Fitter
 from backbench.config.config import HeadConfig
 from backbench.features.activations import Activations, outputs
@@ -36,23 +36,24 @@ def same(first: Fit, second: Fit) -> bool:
 
 
 def test_a_fit_does_not_depend_on_what_was_fitted_before(fitter: Fitter, initial: list[np.ndarray]) -> None:
-    first = fitter.fit(Candidate(0.03, 0.01, seed=0), initial, TRAIN, VAL)
-    fitter.fit(Candidate(0.3, 0.5, seed=5), initial, TRAIN, VAL)
-    assert same(first, fitter.fit(Candidate(0.03, 0.01, seed=0), initial, TRAIN, VAL))
+    first = fitter.fit(Hyperparameters(0.03, 0.01, seed=0), initial, TRAIN, VAL)
+    fitter.fit(Hyperparameters(0.3, 0.5, seed=5), initial, TRAIN, VAL)
+    assert same(first, fitter.fit(Hyperparameters(0.03, 0.01, seed=0), initial, TRAIN, VAL))
 
 
 @pytest.mark.parametrize(
-    "other", [Candidate(0.01, 0.01, seed=0), Candidate(0.03, 0.5, seed=0), Candidate(0.03, 0.01, seed=1)]
+    "other",
+    [Hyperparameters(0.01, 0.01, seed=0), Hyperparameters(0.03, 0.5, seed=0), Hyperparameters(0.03, 0.01, seed=1)],
 )
 def test_learning_rate_weight_decay_and_seed_all_reach_the_fit(
-    fitter: Fitter, initial: list[np.ndarray], other: Candidate
+    fitter: Fitter, initial: list[np.ndarray], other: Hyperparameters
 ) -> None:
-    reference = fitter.fit(Candidate(0.03, 0.01, seed=0), initial, TRAIN, VAL)
+    reference = fitter.fit(Hyperparameters(0.03, 0.01, seed=0), initial, TRAIN, VAL)
     assert not same(reference, fitter.fit(other, initial, TRAIN, VAL))
 
 
 def test_a_fit_learns_and_returns_its_best_epoch(fitter: Fitter, initial: list[np.ndarray]) -> None:
-    fit = fitter.fit(Candidate(0.1, 0.0, seed=0), initial, TRAIN, VAL)
+    fit = fitter.fit(Hyperparameters(0.1, 0.0, seed=0), initial, TRAIN, VAL)
     assert fit.best.val_loss == min(epoch.val_loss for epoch in fit.history)
     assert fit.best.val_accuracy > 0.8
     fitter.model.set_weights(fit.weights)
@@ -68,8 +69,8 @@ def test_accumulated_parts_of_a_batch_make_the_step_of_the_whole_batch() -> None
         schedule = replace(SCHEDULE, accumulation_steps=parts)
         fitter = Fitter(build_head(8, 3, head, seed=0), schedule)
         # Twice: what a fit leaves in the accumulators must not reach the next.
-        fitter.fit(Candidate(0.3, 0.5, seed=5), start.get_weights(), TRAIN, VAL)
-        fits.append(fitter.fit(Candidate(0.03, 0.01, seed=0), start.get_weights(), TRAIN, VAL))
+        fitter.fit(Hyperparameters(0.3, 0.5, seed=5), start.get_weights(), TRAIN, VAL)
+        fits.append(fitter.fit(Hyperparameters(0.03, 0.01, seed=0), start.get_weights(), TRAIN, VAL))
     for whole, accumulated in zip(*(fit.history for fit in fits), strict=True):
         assert accumulated.learning_rate == whole.learning_rate
         assert accumulated.train_loss == pytest.approx(whole.train_loss, rel=1e-4)
@@ -82,7 +83,7 @@ def test_training_loss_is_the_mean_over_the_epoch() -> None:
     head = build_head(8, 3, HeadConfig(hidden_units=0, dropout=0.0), seed=0)
     fitter = Fitter(head, Schedule(epochs=1, batch_size=16, warmup_fraction=0.0, early_stopping_patience=1))
     initial = head.get_weights()
-    fit = fitter.fit(Candidate(1e-12, 0.0, seed=0), initial, train, VAL)
+    fit = fitter.fit(Hyperparameters(1e-12, 0.0, seed=0), initial, train, VAL)
     head.set_weights(initial)
     loss, _ = loss_and_accuracy(outputs(head, train), train.labels)
     assert fit.history[0].train_loss == pytest.approx(loss, rel=1e-4)
@@ -91,7 +92,7 @@ def test_training_loss_is_the_mean_over_the_epoch() -> None:
 def test_early_stopping_counts_epochs_without_a_lower_validation_loss(initial: list[np.ndarray]) -> None:
     head = build_head(8, 3, HeadConfig(hidden_units=4, dropout=0.0), seed=0)
     patient = Fitter(head, Schedule(epochs=30, batch_size=16, warmup_fraction=0.0, early_stopping_patience=2))
-    fit = patient.fit(Candidate(30.0, 0.0, seed=0), head.get_weights(), TRAIN, VAL)
+    fit = patient.fit(Hyperparameters(30.0, 0.0, seed=0), head.get_weights(), TRAIN, VAL)
     assert len(fit.history) == fit.best.epoch + 3
 
 
@@ -102,15 +103,16 @@ def test_the_last_partial_batch_is_counted(fitter: Fitter) -> None:
 
 def test_a_diverged_fit_ends_and_loses_every_comparison(fitter: Fitter, initial: list[np.ndarray]) -> None:
     broken = [np.full_like(value, np.nan) for value in initial]
-    fit = fitter.fit(Candidate(0.01, 0.0, seed=0), broken, TRAIN, VAL)
+    fit = fitter.fit(Hyperparameters(0.01, 0.0, seed=0), broken, TRAIN, VAL)
     assert fit.best.val_loss == float("inf")
     assert len(fit.history) == 1
     assert fit.reason == "diverged: training loss nan in epoch 0"
 
 
 def test_a_fit_that_is_told_to_stop_is_pruned(fitter: Fitter, initial: list[np.ndarray]) -> None:
-    fit = fitter.fit(Candidate(0.03, 0.0, seed=0), initial, TRAIN, VAL, should_stop=lambda history: len(history) == 2)
-    whole = fitter.fit(Candidate(0.03, 0.0, seed=0), initial, TRAIN, VAL, should_stop=lambda history: False)
+    candidate = Hyperparameters(0.03, 0.0, seed=0)
+    fit = fitter.fit(candidate, initial, TRAIN, VAL, should_stop=lambda history: len(history) == 2)
+    whole = fitter.fit(candidate, initial, TRAIN, VAL, should_stop=lambda history: False)
     assert fit.reason == "worse than others after epoch 1"
     assert fit.history == whole.history[:2]
     assert not whole.reason
@@ -124,7 +126,7 @@ def test_a_fit_by_xla_ends_near_one_without(initial: list[np.ndarray]) -> None:
     for xla in (False, True):
         fitter = Fitter(build_head(8, 3, HeadConfig(hidden_units=16, dropout=0.0), seed=0), SCHEDULE, xla=xla)
         assert fitter.model.jit_compile == xla, "Keras refuses it beside deterministic operations"
-        fits.append(fitter.fit(Candidate(0.03, 0.01, seed=0), initial, TRAIN, VAL))
+        fits.append(fitter.fit(Hyperparameters(0.03, 0.01, seed=0), initial, TRAIN, VAL))
     plain, compiled = ([epoch.val_loss for epoch in fit.history] for fit in fits)
     assert compiled == pytest.approx(plain, rel=1e-3)
 
@@ -144,8 +146,8 @@ def test_candidates_share_one_traced_program() -> None:
     values = keras.Input((8,))
     model = keras.Model(values, keras.layers.Dense(3)(CountingCalls()(values)))
     fitter, initial = Fitter(model, SCHEDULE), model.get_weights()
-    fitter.fit(Candidate(0.1, 0.1, seed=0), initial, TRAIN, VAL)
+    fitter.fit(Hyperparameters(0.1, 0.1, seed=0), initial, TRAIN, VAL)
     after_first = CountingCalls.num_calls
     for rate in (0.01, 0.001):
-        fitter.fit(Candidate(rate, rate, seed=1), initial, TRAIN, VAL)
+        fitter.fit(Hyperparameters(rate, rate, seed=1), initial, TRAIN, VAL)
     assert CountingCalls.num_calls == after_first

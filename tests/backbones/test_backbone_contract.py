@@ -16,8 +16,8 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.adaptation.schedule import Candidate
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.schedule import Hyperparameters
+from backbench.adaptation.strategies import TrainablePart
 from backbench.backbones.articulation import articulations
 from backbench.backbones.graph import build_graph, imported, preprocess
 from backbench.backbones.weights import save_weights
@@ -139,18 +139,18 @@ def test_it_recomposes_wherever_it_is_cut(built: Built, record_property: Callabl
 
 def test_a_training_step_moves_the_suffix_and_nothing_else(built: Built) -> None:
     """Fine-tuning of the last stage: frozen stays frozen, and so do all BatchNormalization layers."""
-    strategy = strategy_config("fine_tuning", head_start=None, epochs=1, batch_size=BATCH_SIZE)
+    strategy = strategy_config("fine_tuning", linear_probe_warmup=None, epochs=1, batch_size=BATCH_SIZE)
     halves = cut(built.model, resolve_boundary(built.model, built.config, *strategy.boundaries))
     assert halves.prefix is not None
     assert halves.suffix is not None
-    adapter = Adapter(halves, built.config, strategy, num_classes=NUM_CLASSES)
+    trainable_part = TrainablePart(halves.suffix, built.config, strategy, num_classes=NUM_CLASSES)
     frozen = halves.prefix.get_weights()
     before = named_values(halves.suffix)
     norms = {id(w) for layer in nested_layers(halves.suffix) if is_batch_norm(layer) for w in layer.weights}
     data = drawn_activations(halves.suffix)
-    initial = adapter.initial_values(data, data, seed=0)
-    (fit,) = adapter.fit([Candidate(1e-2, 0.0, 0)], [initial], data, data)
-    adapter.model.set_weights(fit.weights)
+    initial = trainable_part.initial_values(data, data, seed=0)
+    (fit,) = trainable_part.fit([Hyperparameters(1e-2, 0.0, 0)], [initial], data, data)
+    trainable_part.model.set_weights(fit.weights)
     assert all(np.array_equal(a, b) for a, b in zip(frozen, halves.prefix.get_weights(), strict=True))
     moved = {key for key, value in named_values(halves.suffix).items() if not np.array_equal(value, before[key])}
     assert not moved & norms

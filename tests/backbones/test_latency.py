@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backbench.backbones import latency
-from backbench.backbones.latency import Patience, random_images, seconds_per_call, speed_of
+from backbench.backbones.latency import Repetitions, random_images, seconds_per_call, speed_of
 
 
 class Clock:
@@ -49,14 +49,14 @@ def test_latency_is_of_one_image_and_throughput_of_a_batch(clock: Clock) -> None
 
 def test_the_slow_first_calls_do_not_count(clock: Clock) -> None:
     clock.durations = endless(0.5, 0.2, 0.2, 0.001)
-    seconds = seconds_per_call(lambda: clock.predict_on_batch(np.zeros(1)), Patience(most=40))
+    seconds = seconds_per_call(lambda: clock.predict_on_batch(np.zeros(1)), Repetitions(most=40))
     assert seconds == pytest.approx([0.001] * 40)
 
 
 @pytest.mark.parametrize(("each", "calls"), [(30.0, 2 + 5), (0.25, 3 + 4 + 1), (1e-6, 3 + 500)])
 def test_there_are_enough_repetitions_and_not_too_many(clock: Clock, each: float, calls: int) -> None:
     clock.durations = endless(each)
-    seconds_per_call(lambda: clock.predict_on_batch(np.zeros(1)), Patience())
+    seconds_per_call(lambda: clock.predict_on_batch(np.zeros(1)), Repetitions())
     assert abs(len(clock.batches) - calls) <= 1
 
 

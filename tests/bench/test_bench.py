@@ -136,7 +136,8 @@ def test_the_full_studies_are_those_of_the_page(suite: str, num_trials: int, bat
             batch_size,
             10,
         )
-        assert (config.strategy.views, config.strategy.head_start, config.backbone.has_own_width) == (1, None, True)
+        assert (config.strategy.views, config.strategy.linear_probe_warmup) == (1, None)
+        assert config.backbone.has_own_width
         assert config.backbone.input_size_pixels == config.dataset.image_size_pixels == 96
 
 

@@ -97,6 +97,9 @@ def test_a_text_says_something(group: str, key: Key) -> None:
             to_typed(changed(SHIPPED[group], key, value), SCHEMAS[group], where=f"conf/{group}")
 
 
+WARMUP_RATES = ("linear_probe_warmup", "learning_rates")
+
+
 @pytest.mark.parametrize(
     ("group", "key", "value", "message"),
     [
@@ -143,8 +146,8 @@ def test_a_text_says_something(group: str, key: Key) -> None:
             "learning_rate.high: expected what float32 holds, 1e-37 to 1e[+]38",
         ),
         ("strategy", ("head", "dropout"), 1, "head.dropout: expected less than 1, found 1"),
-        ("strategy", ("head_start", "learning_rates"), [], "head_start.learning_rates: expected at least one"),
-        ("strategy", ("head_start", "learning_rates"), [0.0], "head_start.learning_rates.0: expected more than 0"),
+        ("strategy", WARMUP_RATES, [], "linear_probe_warmup.learning_rates: expected at least one"),
+        ("strategy", WARMUP_RATES, [0.0], "linear_probe_warmup.learning_rates.0: expected more than 0"),
         ("strategy", ("warmup_fraction",), 1.1, "warmup_fraction: expected at most 1, found 1.1"),
         ("strategy", ("early_stopping_patience",), 0, "early_stopping_patience: expected at least 1, found 0"),
         ("strategy", ("name",), "a b", "name: expected a name of letters"),
@@ -163,6 +166,12 @@ def test_what_cannot_be_run_is_refused(group: str, key: Key, value: object, mess
         to_typed(changed(SHIPPED[group], key, value), SCHEMAS[group], where=f"conf/{group}")
     assert len(refused.value.lines) == 1
     assert "\n" not in str(refused.value)
+
+
+def test_a_key_of_before_is_refused_with_its_new_name() -> None:
+    message = "^conf/mine.yaml: head_start: unknown key; it is called linear_probe_warmup now; correct it there$"
+    with pytest.raises(ConfigError, match=message):
+        to_typed(changed(SHIPPED["strategy"], ("head_start",), None), StrategyConfig, where="conf/mine.yaml")
 
 
 def test_all_mistakes_of_a_file_are_told_in_one_line() -> None:

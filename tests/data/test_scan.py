@@ -17,7 +17,7 @@ RULE = PixelRule(side_pixels=16, resize="crop", depth_bits=None)
 
 def verdicts(folder: Path, **changes: object) -> dict[str, str]:
     config = config_for(folder, **changes)
-    files = [file for file, _ in examine(walk(folder, config_for(folder)).candidates, config, RULE)]
+    files = [file for file, _ in examine(walk(folder, config_for(folder)).files, config, RULE)]
     return {file.path: file.verdict for file in without_duplicates(files)}
 
 
@@ -30,7 +30,7 @@ def test_class_folders_are_classes(tmp_path: Path) -> None:
     tree = walk(make_folder(tmp_path, 2, ("dog", "cat")), config_for(tmp_path))
     assert tree.classes == ("cat", "dog")
     assert tree.own_splits == frozenset()
-    assert [candidate.path for candidate in tree.candidates] == [
+    assert [listed.path for listed in tree.files] == [
         "cat/000.png",
         "cat/001.png",
         "dog/000.png",
@@ -44,13 +44,13 @@ def test_split_folders_are_honoured(tmp_path: Path) -> None:
     tree = walk(tmp_path, config_for(tmp_path))
     assert tree.classes == ("cat", "dog")
     assert tree.own_splits == {"train", "val", "test"}
-    assert {candidate.own_split for candidate in tree.candidates} == {"train", "val", "test"}
+    assert {listed.own_split for listed in tree.files} == {"train", "val", "test"}
 
 
 def test_folders_below_a_class_belong_to_it(tmp_path: Path) -> None:
     make_folder(tmp_path, 1)
     save(picture(5), tmp_path / "cat" / "indoors" / "sofa" / "a.png")
-    labels = {candidate.path: candidate.label for candidate in walk(tmp_path, config_for(tmp_path)).candidates}
+    labels = {listed.path: listed.label for listed in walk(tmp_path, config_for(tmp_path)).files}
     assert labels["cat/indoors/sofa/a.png"] == "cat"
 
 
@@ -66,7 +66,7 @@ def test_what_is_not_entered_has_a_row_of_its_own(tmp_path: Path) -> None:
         save(picture(9), tmp_path / left)
     tree = walk(tmp_path, config_for(tmp_path))
     assert tree.classes == ("cat", "dog")
-    assert [candidate.path for candidate in tree.candidates] == ["cat/000.png", "dog/000.png"]
+    assert [listed.path for listed in tree.files] == ["cat/000.png", "dog/000.png"]
     assert {file.path: file.verdict for file in tree.left_out} == {
         "#Recycle/": "litter",
         ".b.png": "hidden",
@@ -129,11 +129,11 @@ def test_every_file_has_a_verdict(tmp_path: Path) -> None:
 
 def test_files_stay_in_order_over_chunks_and_threads(tmp_path: Path) -> None:
     make_folder(tmp_path, FILES_PER_CHUNK)
-    candidates = walk(tmp_path, config_for(tmp_path)).candidates
-    seen = list(examine(candidates, config_for(tmp_path), RULE))
-    assert [file.path for file, _ in seen] == [candidate.path for candidate in candidates]
-    for (_, pixels), candidate in zip(seen, candidates, strict=True):
-        np.testing.assert_array_equal(pixels, np.asarray(Image.open(candidate.file)))
+    files = walk(tmp_path, config_for(tmp_path)).files
+    seen = list(examine(files, config_for(tmp_path), RULE))
+    assert [file.path for file, _ in seen] == [listed.path for listed in files]
+    for (_, pixels), listed in zip(seen, files, strict=True):
+        np.testing.assert_array_equal(pixels, np.asarray(Image.open(listed.file)))
 
 
 def test_equal_pixels_are_duplicates_whatever_the_format(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_headers_tell_what_pixels_would_and_take_damage_for_usable(tmp_path: Pat
     (tmp_path / "cat" / "cut.png").write_bytes((tmp_path / "cat" / "000.png").read_bytes()[:-300])
     os.mkfifo(tmp_path / "cat" / "pipe.png")
     config = config_for(tmp_path, max_image_pixels=1000)
-    assert {file.path: file.verdict for file in look_at_headers(walk(tmp_path, config).candidates, config)} == {
+    assert {file.path: file.verdict for file in look_at_headers(walk(tmp_path, config).files, config)} == {
         "cat/000.png": "used",
         "cat/cut.png": "used",
         "cat/huge.png": "too large",

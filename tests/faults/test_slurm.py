@@ -20,7 +20,7 @@ from backbench.config.config import CellConfig, WorkersConfig, cell_config
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import STATE, Cell
 from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
-from backbench.stages.cell import cell_inputs
+from backbench.stages.cell import CellInputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
@@ -36,7 +36,7 @@ NUM_TRIALS = 16
 OVERRIDES = (
     "benchmark.threads=0",  # the tests' own process has made tensors already
     *("dataset=folder", "weights=random", "backbone=tiny", "strategy=fine_tuning", "search=quasi_random"),
-    *(f"search.num_trials={NUM_TRIALS}", "strategy.head_start=null", "strategy.views=2"),
+    *(f"search.num_trials={NUM_TRIALS}", "strategy.linear_probe_warmup=null", "strategy.views=2"),
     *("strategy.epochs=150", "strategy.early_stopping_patience=150", "search.pruner.warmup_epochs=100"),
 )
 WORKERS = ("workers=slurm", "workers.num_workers=2", "workers.storage=journal", "workers.launcher=two_nodes")
@@ -104,7 +104,7 @@ def joined(config: CellConfig, stage: subprocess.Popen[bytes], log: Path) -> Sha
     """Look at the study as soon as the stage has made it."""
     once(lambda: bool(list(STATE.rglob("study.json"))) and bool(list(STATE.rglob("study.journal"))), stage, log)
     time.sleep(1)
-    return CellStudy(cell_inputs(config), WorkersConfig(name="onlooker")).open(creating=False)
+    return CellStudy(CellInputs.of(config), WorkersConfig(name="onlooker")).open(creating=False)
 
 
 def undisturbed(config: CellConfig) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.strategies import TrainablePart
 from backbench.config.config import CellConfig, RangeConfig, SearchConfig
 from backbench.results.records import COMPLETE, PRUNED, TrialRecord
 from backbench.results.result_files import read_best, read_trials
@@ -34,7 +34,7 @@ def test_where_memory_runs_out_the_study_goes_on_in_halves(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, tried: Tried
 ) -> None:
     config = cell_config_for("fine_tuning", seeds=[0])
-    config = replace(config, strategy=replace(config.strategy, batch_size=16, head_start=None))
+    config = replace(config, strategy=replace(config.strategy, batch_size=16, linear_probe_warmup=None))
     embed(config)
     whole = swept(config)
     forget()
@@ -89,7 +89,7 @@ def test_a_stage_that_dies_again_and_again_goes_on_to_the_same_bytes(
 
 def dies(stage: Stage, config: CellConfig, monkeypatch: pytest.MonkeyPatch, fit: Callable[..., object]) -> int:
     with monkeypatch.context() as patch:
-        patch.setattr(Adapter, "fit", fit)
+        patch.setattr(TrainablePart, "fit", fit)
         with pytest.raises(Killed):
             stage(config)
     return 1

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.adaptation.schedule import Candidate
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.schedule import Hyperparameters
+from backbench.adaptation.strategies import TrainablePart
 from backbench.config.backbone_config import WeightsConfig
 from backbench.config.config import BenchmarkConfig, CellConfig, PrunerConfig, RangeConfig, SearchConfig, TrackingConfig
 from backbench.evaluation.predictions import read_predictions
@@ -35,7 +35,7 @@ STRATEGIES = {
         "fine_tuning",
         epochs=3,
         views=2,
-        head_start={"epochs": 3, "learning_rates": [0.01], "weight_decay": 0.0},
+        linear_probe_warmup={"epochs": 3, "learning_rates": [0.01], "weight_decay": 0.0},
     ),
 }
 
@@ -96,9 +96,9 @@ def forget() -> None:
 
 def dying_once_at(call: int) -> Callable[..., object]:
     """Replace a fit by one that dies in its n-th call of this process, and works from then on."""
-    fit, calls = Adapter.fit, iter(range(1000))
+    fit, calls = TrainablePart.fit, iter(range(1000))
 
-    def dying(self: Adapter, *arguments: Any, **options: Any) -> object:
+    def dying(self: TrainablePart, *arguments: Any, **options: Any) -> object:
         if next(calls) == call:
             raise Killed
         return fit(self, *arguments, **options)
@@ -137,7 +137,7 @@ def test_a_cell_killed_in_the_middle_ends_in_the_same_bytes(
     config = cell_config_for(strategy, seeds=[0, 1])
     for stage, call in kills:
         with monkeypatch.context() as patch:
-            patch.setattr(Adapter, "fit", dying_once_at(call))
+            patch.setattr(TrainablePart, "fit", dying_once_at(call))
             with pytest.raises(Killed):
                 stage(config)
     assert run(strategy, seeds=[0, 1]) == straight
@@ -176,9 +176,11 @@ def test_a_stage_without_its_inputs_names_the_stage_to_run(workplace: Path) -> N
 
 VARIANTS = {
     "boundaries_to_choose_from": strategy_config(
-        "fine_tuning", boundary=["last_stage", "stem_out", "output"], epochs=2, views=2, head_start=None
+        "fine_tuning", boundary=["last_stage", "stem_out", "output"], epochs=2, views=2, linear_probe_warmup=None
     ),
-    "nothing_stored": strategy_config("fine_tuning", epochs=2, views=2, head_start=None, activation_limit_gigabytes=0),
+    "nothing_stored": strategy_config(
+        "fine_tuning", epochs=2, views=2, linear_probe_warmup=None, activation_limit_gigabytes=0
+    ),
     "views_on_the_fly": strategy_config("fine_tuning", epochs=2, views="on_the_fly"),
     "heads_on_views_on_the_fly": strategy_config("feature_extraction", epochs=2, views="on_the_fly"),
 }
@@ -200,7 +202,7 @@ def test_a_cell_runs_whatever_its_strategy_stores_and_chooses_from(name: str, wo
 def test_where_nothing_is_stored_the_choice_is_that_of_what_is(workplace: Path) -> None:
     losses = []
     for limit in (20.0, 0.0):
-        changes = {"head_start": None, "activation_limit_gigabytes": limit, "activation_dtype": "float32"}
+        changes = {"linear_probe_warmup": None, "activation_limit_gigabytes": limit, "activation_dtype": "float32"}
         strategy = strategy_config("fine_tuning", epochs=2, views=2, **changes)
         config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
         embed(config)
@@ -241,7 +243,7 @@ def test_where_every_trial_or_a_final_model_diverges_the_stage_says_so_in_one_li
 def test_where_memory_runs_out_the_study_goes_on_in_more_parts_and_records_it(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strategy = replace(STRATEGIES["fine_tuning"], head_start=None)
+    strategy = replace(STRATEGIES["fine_tuning"], linear_probe_warmup=None)
     config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
     embed(config)
     limit_memory(monkeypatch, "train_on_batch", strategy.batch_size // 2)
@@ -265,14 +267,14 @@ def test_a_cell_that_cannot_fit_into_memory_is_refused_before_its_first_trial(
 
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many candidates each fit had, head starts aside."""
-    fit, sizes = Adapter.fit, list[int]()
+    """How many candidates each fit had, linear-probe warm-ups aside."""
+    fit, sizes = TrainablePart.fit, list[int]()
 
-    def counting(self: Adapter, candidates: Sequence[Candidate], *arguments: Any, **options: Any) -> object:
+    def counting(self: TrainablePart, candidates: Sequence[Hyperparameters], *arguments: Any, **options: Any) -> object:
         sizes.append(len(candidates))
         return fit(self, candidates, *arguments, **options)
 
-    monkeypatch.setattr(Adapter, "fit", counting)
+    monkeypatch.setattr(TrainablePart, "fit", counting)
     return sizes
 
 

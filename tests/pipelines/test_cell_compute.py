@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.strategies import TrainablePart
 from backbench.comparison.costs import MeasuredCost, measured_cost
 from backbench.features import activation_store
 from backbench.features.activation_store import StoreWriter
@@ -54,7 +54,7 @@ def costly(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Costly:
     monkeypatch.setattr(activation_store, "NOTE_SECONDS", 0.0)
     clock = stopped(monkeypatch)
     made = Costly(monkeypatch, clock)
-    made.make(Adapter, "fit", FIT_SECONDS)
+    made.make(TrainablePart, "fit", FIT_SECONDS)
     made.make(StoreWriter, "append", ROWS_SECONDS)
     for name in ("__init__", "add", "write", "__exit__"):
         monkeypatch.setattr(BackgroundTracker, name, _waiting(getattr(BackgroundTracker, name), clock))

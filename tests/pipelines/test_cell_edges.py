@@ -65,7 +65,7 @@ HEADS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
-NO_START = {"head_start": None}
+NO_START = {"linear_probe_warmup": None}
 SUFFIXES: dict[str, dict[str, dict[str, Any]]] = {
     "one_image_at_once_at_one_rate_with_the_largest_seeds": {
         "strategy": {"batch_size": 3, "accumulation_steps": 3, **FIXED, **NO_START},
@@ -75,10 +75,10 @@ SUFFIXES: dict[str, dict[str, dict[str, Any]]] = {
     "all_of_the_backbone_or_nothing_on_the_fly": {
         "strategy": {"boundary": None, "unfreeze": [0, 1], "activation_limit_gigabytes": 0, **NO_START}
     },
-    "a_head_start_of_one_epoch_without_decay": {
+    "a_linear_probe_warmup_of_one_epoch_without_decay": {
         "strategy": {
             "train_batch_norm": True,
-            "head_start": {"epochs": 1, "learning_rates": [SMALLEST, 0.01], "weight_decay": 0},
+            "linear_probe_warmup": {"epochs": 1, "learning_rates": [SMALLEST, 0.01], "weight_decay": 0},
         }
     },
 }

@@ -29,7 +29,7 @@ from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from backbench.stages.training_inputs import TrainingInputs, training_inputs
+from backbench.stages.training_inputs import TrainingInputs
 from tests.adaptation.test_strategies import BACKBONE
 from tests.pipelines.test_cell import Killed, cell_config_for
 from tests.support.configs import PROJECT
@@ -49,7 +49,7 @@ def configured(**changes: object) -> CellConfig:
 def embedded(**changes: object) -> TrainingInputs:
     config = configured(**changes)
     embed(config)
-    return training_inputs(config)
+    return TrainingInputs.of(config)
 
 
 def written() -> dict[str, bytes]:
@@ -103,13 +103,13 @@ def test_what_the_configuration_leaves_open_is_in_a_cells_key_as_prepare_found_i
     config = configured()
     left_open = replace(config, dataset=replace(config.dataset, image_size_pixels=None))
     embed(config)
-    found = training_inputs(left_open)
+    found = TrainingInputs.of(left_open)
     assert found.configuration["dataset"]["image_size_pixels"] == 16
-    assert found.cell_key == training_inputs(config).cell_key
+    assert found.cell_key == TrainingInputs.of(config).cell_key
     write_json(paths.IMAGE_SIZE, {"wanted_pixels": 8})
     prepare(left_open.dataset)
     embed(left_open)
-    smaller = training_inputs(left_open)
+    smaller = TrainingInputs.of(left_open)
     assert smaller.configuration["dataset"]["image_size_pixels"] == 8
     assert smaller.cell_key != found.cell_key
 
@@ -122,8 +122,8 @@ def test_a_cell_is_named_by_the_digest_of_its_weights_file_and_not_by_its_place(
         weights = WeightsConfig(seed=0, name="file", path=str(path), sha256={"tiny": sha256, "another": "0" * 64})
         config = replace(configured(), weights=weights)
         embed(config)
-        assert training_inputs(config).digests["weights_file"] == sha256
-        keys.append(training_inputs(config).cell_key)
+        assert TrainingInputs.of(config).digests["weights_file"] == sha256
+        keys.append(TrainingInputs.of(config).cell_key)
     assert keys[0] == keys[1]
 
 
@@ -145,13 +145,13 @@ def test_several_boundaries_are_stored_in_one_pass(workplace: Path) -> None:
     )
 
 
-def test_the_adapter_belongs_to_the_boundary(workplace: Path) -> None:
+def test_the_trainable_part_belongs_to_the_boundary(workplace: Path) -> None:
     inputs = embedded(boundary=SEVERAL)
-    trainable = [inputs.adapter(boundary).num_trainable_parameters for boundary in (None, "output", "input")]
+    trainable = [inputs.trainable_part(boundary).num_trainable_parameters for boundary in (None, "output", "input")]
     head = 8 * 3 + 3
     assert trainable[1] == head < trainable[0] < trainable[2]
     with pytest.raises(BoundaryError, match=r"one of stage_out, output, input, found 'stem_out'"):
-        inputs.adapter("stem_out")
+        inputs.trainable_part("stem_out")
 
 
 @pytest.mark.parametrize("call", [0, 1, 2])

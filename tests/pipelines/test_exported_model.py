@@ -65,7 +65,7 @@ def test_its_probabilities_are_the_predictions_that_were_measured(
 
 
 def test_where_nothing_is_frozen_what_trained_is_the_whole_model(workplace: Path, tmp_path: Path) -> None:
-    strategy = strategy_config("fine_tuning", boundary="input", epochs=2, views=2, head_start=None)
+    strategy = strategy_config("fine_tuning", boundary="input", epochs=2, views=2, linear_probe_warmup=None)
     config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
     cell = Cell("tiny", "fine_tuning")
     stale = cell.models / FROZEN

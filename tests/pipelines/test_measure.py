@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.backbones.latency import Patience, Speed
+from backbench.backbones.latency import Repetitions, Speed
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig
 from backbench.runtime import paths
@@ -89,7 +89,7 @@ def test_what_dvc_hashes_is_the_same_on_every_machine(monkeypatch: pytest.Monkey
 
 
 def test_a_backbone_is_built_and_measured() -> None:
-    found = measured(BACKBONE, BENCHMARK, Patience(seconds=0.0, fewest=2, warm_up=1))
+    found = measured(BACKBONE, BENCHMARK, Repetitions(seconds=0.0, fewest=2, warm_up=1))
     assert found.device == "CPU"
     assert 0 < found.speed.latency_p50_ms <= found.speed.latency_p95_ms
     assert found.speed.throughput_images_per_second > 0

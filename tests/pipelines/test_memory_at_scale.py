@@ -17,14 +17,13 @@ import pyarrow as pa
 import pytest
 
 from backbench.adaptation import strategies
-from backbench.adaptation.strategies import Adapter, feature_bytes
+from backbench.adaptation.strategies import TrainablePart, feature_bytes
 from backbench.comparison import ranking
 from backbench.comparison.leaderboard import Finished
 from backbench.comparison.resampling import BLOCK_DRAWS, _Measured, resample
 from backbench.evaluation import baseline, transferability
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions, read_predictions, write_predictions
-from backbench.features.freezing import CutModel
 from backbench.runtime.errors import MemoryLimitError
 from tests.adaptation.test_strategies import BACKBONE
 from tests.support.configs import strategy_config
@@ -142,30 +141,29 @@ def test_comparing_takes_what_is_predicted_and_of_another_cell_only_what_is_kept
     assert 0.5 * kept_bytes(num_images, num_classes) < grown < 1.5 * kept_bytes(num_images, num_classes)
 
 
-def wide_adapter(feature_dim: int) -> Adapter:
+def wide_trainable_part(feature_dim: int) -> TrainablePart:
     values = keras.Input((4,))
     suffix = keras.Model(values, keras.layers.Dense(feature_dim)(values))
-    cut_model = CutModel("any", prefix=None, suffix=suffix)
     backbone = replace(BACKBONE, feature_dim=feature_dim)
-    return Adapter(cut_model, backbone, strategy_config("fine_tuning"), num_classes=3)
+    return TrainablePart(suffix, backbone, strategy_config("fine_tuning"), num_classes=3)
 
 
 def test_pooled_features_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    adapter = wide_adapter(512)
-    adapter.frozen_features(blobs(128, (4,)))  # traces
+    trainable_part = wide_trainable_part(512)
+    trainable_part.frozen_features(blobs(128, (4,)))  # traces
     data = blobs(3000, (4,), num_views=4)
     predicted = feature_bytes(4, 3000, 512)
-    assert predicted <= peak_bytes(lambda: adapter.frozen_features(data)) < 1.3 * predicted
-    adapter.forget_features()
+    assert predicted <= peak_bytes(lambda: trainable_part.frozen_features(data)) < 1.3 * predicted
+    trainable_part.forget_features()
     tracemalloc.start()
-    adapter.frozen_features(data)
+    trainable_part.frozen_features(data)
     assert tracemalloc.get_traced_memory()[0] >= predicted
-    adapter.forget_features()
+    trainable_part.forget_features()
     assert tracemalloc.get_traced_memory()[0] < 0.1 * predicted
     tracemalloc.stop()
     monkeypatch.setattr(strategies, "free_memory_bytes", lambda: predicted - 1)
     with pytest.raises(MemoryLimitError, match=r"pooled features of all views, 24\.6 MB, .* lower views in"):
-        adapter.frozen_features(data)
+        trainable_part.frozen_features(data)
 
 
 def test_the_evidence_of_many_images_is_that_of_a_drawn_part(monkeypatch: pytest.MonkeyPatch) -> None:

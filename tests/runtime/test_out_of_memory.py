@@ -11,13 +11,12 @@ import pytest
 import tensorflow as tf
 
 from backbench.adaptation.heads import build_head
-from backbench.adaptation.schedule import Candidate, Fit, Schedule
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule
+from backbench.adaptation.strategies import TrainablePart
 from backbench.adaptation.training import Fitter
-from backbench.backbones.latency import Patience, speed_of
+from backbench.backbones.latency import Repetitions, speed_of
 from backbench.config.config import HeadConfig
 from backbench.features.activations import ComputedActivations, PreparedImages, outputs, predicted
-from backbench.features.freezing import cut
 from backbench.runtime.errors import MemoryLimitError
 from backbench.runtime.out_of_memory import is_out_of_memory
 from tests.adaptation.test_strategies import BACKBONE, cut_tiny
@@ -28,7 +27,7 @@ from tests.support.tiny import FEATURE_DIM, blobs
 
 SCHEDULE = Schedule(epochs=2, batch_size=12, warmup_fraction=0.1, early_stopping_patience=2)
 TRAIN, VAL = blobs(30, (8,), num_views=2, seed=0), blobs(15, (8,), seed=1)
-CANDIDATE = Candidate(0.03, 0.01, seed=0)
+CANDIDATE = Hyperparameters(0.03, 0.01, seed=0)
 
 
 class XlaRuntimeError(RuntimeError):
@@ -127,15 +126,15 @@ def test_predictions_that_do_not_fit_are_made_in_halves(fitter: Fitter, monkeypa
     np.testing.assert_allclose(outputs(fitter.model, VAL), whole, rtol=1e-5, atol=1e-6)
 
 
-def heads() -> Adapter:
+def heads() -> TrainablePart:
     strategy = strategy_config("feature_extraction", epochs=2, batch_size=12, head={"dropout": 0.3})
-    return Adapter(cut(cut_tiny().suffix, "output"), BACKBONE, strategy, num_classes=3)
+    return TrainablePart(None, BACKBONE, strategy, num_classes=3)
 
 
-def fit_heads(adapter: Adapter, candidates: list[Candidate]) -> list[Fit]:
+def fit_heads(trainable_part: TrainablePart, candidates: list[Hyperparameters]) -> list[Fit]:
     train, val = blobs(30, (FEATURE_DIM,), seed=0), blobs(15, (FEATURE_DIM,), seed=1)
-    initial = [adapter.initial_values(train, val, seed=candidate.seed) for candidate in candidates]
-    return adapter.fit(candidates, initial, train, val)
+    initial = [trainable_part.initial_values(train, val, seed=candidate.seed) for candidate in candidates]
+    return trainable_part.fit(candidates, initial, train, val)
 
 
 @pytest.mark.parametrize("seeds", [[0] * 5, [0, 1, 2, 3, 4]], ids=["one_seed", "many_seeds"])
@@ -145,10 +144,10 @@ def test_a_stack_that_does_not_fit_is_trained_in_halves_and_ends_the_same(
     candidates = [replace(CANDIDATE, learning_rate=0.01 * (1 + place), seed=seed) for place, seed in enumerate(seeds)]
     whole = fit_heads(heads(), candidates)
     limit_memory(monkeypatch, "train_on_batch", 2, num_heads)
-    adapter = heads()
-    for one, other in zip(fit_heads(adapter, candidates), whole, strict=True):
+    trainable_part = heads()
+    for one, other in zip(fit_heads(trainable_part, candidates), whole, strict=True):
         assert_close(one, other)
-    assert {form[1] for form in adapter._stacks} <= {1, 2}, "what did not fit takes memory still"
+    assert {form[1] for form in trainable_part._stacks} <= {1, 2}, "what did not fit takes memory still"
 
 
 def test_one_head_that_does_not_fit_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,11 +182,12 @@ def test_a_frozen_part_that_does_not_fit_is_halved_and_the_batch_of_the_step_is_
     halves = cut_tiny()
     assert halves.prefix is not None
     train, val = computed(halves.prefix, 30, seed=0), computed(halves.prefix, 15, seed=1)
-    adapter = Adapter(halves, BACKBONE, strategy_config("fine_tuning", epochs=2, batch_size=12), num_classes=3)
-    initial = [adapter.initial_values(train, val, seed=0)]
-    whole = adapter.fit([CANDIDATE], initial, train, val)[0]
+    strategy = strategy_config("fine_tuning", epochs=2, batch_size=12)
+    trainable_part = TrainablePart(halves.suffix, BACKBONE, strategy, num_classes=3)
+    initial = [trainable_part.initial_values(train, val, seed=0)]
+    whole = trainable_part.fit([CANDIDATE], initial, train, val)[0]
     asked = limit_model(monkeypatch, halves.prefix, 4)
-    fit = adapter.fit([CANDIDATE], initial, train, val)[0]
+    fit = trainable_part.fit([CANDIDATE], initial, train, val)[0]
     assert fit.accumulation_steps == 1
     assert_close(fit, whole)
     assert [number for number in asked if number > 4] in ([12, 6], [15, 7]), "what does not fit is tried once"
@@ -221,7 +221,7 @@ def test_a_frozen_part_that_takes_no_image_is_one_line_that_does_not_make_it_lar
 def test_throughput_is_that_of_a_batch_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     prefix = cut_tiny().prefix
     assert prefix is not None
-    few = Patience(seconds=0.0, fewest=1, most=1, warm_up=1)
+    few = Repetitions(seconds=0.0, fewest=1, most=1, warm_up=1)
     assert speed_of(prefix, 16, few).throughput_batch_size == 32
     limit_model(monkeypatch, prefix, 9)
     assert speed_of(prefix, 16, few).throughput_batch_size == 8

@@ -82,7 +82,7 @@ DECIDE_A_FIT: dict[str, dict[str, Any]] = {
     "threads": {"benchmark": {"threads": 2}},
     "xla": {"benchmark": {"xla": True}},
     "schedule": {"strategy": {"epochs": 7}},
-    "head": {"strategy": {"head_start": None}},
+    "head": {"strategy": {"linear_probe_warmup": None}},
     "seed": {"search": {"seed": 1}},
     "views": {"dataset_config": {"split_seed": 1}},
     "input size": {"backbone": {"input_size_pixels": 96}},

@@ -7,7 +7,7 @@ from dataclasses import asdict, astuple
 import keras
 import numpy as np
 
-from backbench.adaptation.schedule import Candidate, Course, Schedule, Weights
+from backbench.adaptation.schedule import Course, Hyperparameters, Schedule, Weights
 from backbench.features.activations import ActivationSource
 from backbench.results.fingerprints import fingerprint
 from backbench.results.records import EpochRecord
@@ -47,7 +47,7 @@ def restore_course(course: Course, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def fit_name(
-    candidate: Candidate,
+    candidate: Hyperparameters,
     schedule: Schedule,
     initial: Weights,
     train: ActivationSource,
@@ -62,7 +62,7 @@ def fit_name(
     digest = hashlib.sha256()
     for value in initial:
         digest.update(np.ascontiguousarray(value).tobytes())
-    sizes = (train.num_examples, train.num_views, val.num_examples)
+    sizes = (len(train.labels), train.num_views, len(val.labels))
     backend = (keras.backend.backend(), keras.__version__, xla)
     return fingerprint(asdict(candidate), asdict(schedule), digest.hexdigest(), sizes, backend)
 

@@ -5,7 +5,6 @@ import numpy as np
 
 from backbench.config.config import HeadConfig
 from backbench.features.activations import ActivationSource, in_order, kept_views
-from backbench.features.freezing import CutModel
 
 STANDARDISE = "standardise"
 LEAST_RELATIVE_VARIANCE = 1e-3
@@ -34,12 +33,12 @@ def build_head(feature_dim: int, num_classes: int, config: HeadConfig, *, seed: 
     return keras.Model(features, logits, name="head")
 
 
-def above_boundary(cut_model: CutModel, head: keras.Model) -> keras.Model:
+def above_boundary(suffix: keras.Model | None, head: keras.Model) -> keras.Model:
     """Put a head on a backbone's suffix, if there is one: activations `(batch, *boundary_shape)` to logits."""
-    if cut_model.suffix is None:
+    if suffix is None:
         return head
-    activations = keras.Input(cut_model.suffix.input_shape[1:], name="activations")
-    return keras.Model(activations, head(cut_model.suffix(activations)))
+    activations = keras.Input(suffix.input_shape[1:], name="activations")
+    return keras.Model(activations, head(suffix(activations)))
 
 
 def feature_statistics(features: ActivationSource) -> tuple[np.ndarray, np.ndarray]:
@@ -63,12 +62,10 @@ def feature_statistics(features: ActivationSource) -> tuple[np.ndarray, np.ndarr
 
 
 def standardise(head: keras.Model, features: ActivationSource) -> None:
-    """Fix the head's standardisation to the statistics of training features.
+    """Fix the standardisation of a head from `build_head` to the statistics of training features.
 
-    Args:
-        head: Made by `build_head`.
-        features: `(feature_dim,)` per example; every kept view counts. A feature that hardly varies over them is not
-            blown up: its variance counts as at least a thousandth of the mean variance.
+    They are `(feature_dim,)` per example; every kept view counts. A feature that hardly varies over them is not blown
+    up: its variance counts as at least a thousandth of the mean variance.
     """
     mean, variance = feature_statistics(features)
     floor = max(LEAST_RELATIVE_VARIANCE * float(variance.mean()), 1e-12)

@@ -19,10 +19,8 @@ MULTIPLYING = ("conv", "depthwise_conv", "separable_conv", "matmul", "einsum", "
 def num_activations(model: keras.Model) -> int:
     """Estimate how many values the layers put out for one image, which a backward pass keeps.
 
-    Each multiplication's output counts three times, for it is normalized and activated, or scaled and added.
-
-    Args:
-        model: One input of `(batch, …)`, its other sides known.
+    Each multiplication's output counts three times, for it is normalized and activated, or scaled and added. The model
+    has one input of `(batch, …)`, its other sides known.
     """
     return 3 * sum(math.prod(map(int, call.output.shape)) for call in traced_calls(model, *MULTIPLYING))
 
@@ -30,9 +28,8 @@ def num_activations(model: keras.Model) -> int:
 def training_bytes(model: keras.Model, batch_size: int) -> int:
     """Estimate what a training step holds: weights, gradients, moments, and the outputs of every layer for a batch.
 
-    Args:
-        model: What trains; weights that do not train count once.
-        batch_size: How many examples pass at once: a part of a batch, where gradients are accumulated.
+    Weights that do not train count once. `batch_size` examples pass at once: a part of a batch, where gradients are
+    accumulated.
     """
     trained = sum(math.prod(weight.shape) for weight in model.trainable_variables)
     frozen = sum(math.prod(weight.shape) for weight in model.non_trainable_variables)

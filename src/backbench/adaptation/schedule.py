@@ -31,7 +31,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Hyperparameters:
     """What differs between two fits of the same model."""
 
     learning_rate: float
@@ -92,7 +92,7 @@ def training_batches(data: ActivationSource, batch_size: int, seed: int, *, num_
     The first `num_skipped` batches are drawn, and not read.
     """
     random = np.random.default_rng([seed, 1])
-    for number, examples in enumerate(shuffled_batches(data.num_examples, batch_size, seed)):
+    for number, examples in enumerate(shuffled_batches(len(data.labels), batch_size, seed)):
         views = random.integers(data.num_views, size=batch_size)
         if number >= num_skipped:
             yield data.take(views, examples), data.labels[examples]
@@ -129,7 +129,7 @@ def made_ahead(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
 class Course:
     """One candidate on its way through the schedule."""
 
-    candidate: Candidate
+    candidate: Hyperparameters
     schedule: Schedule
     num_examples: int
     history: list[EpochRecord] = field(default_factory=list)

@@ -70,13 +70,8 @@ def build_stack(
 ) -> keras.Model:
     """Build a stack of heads: features to logits of shape `(batch, num_classes, num_slices)`.
 
-    Args:
-        feature_dim: Of the backbone.
-        num_classes: Of every head.
-        config: The form of every head, as `heads.build_head` builds it.
-        num_slices: How many heads.
-        shared_batches: All heads see the same batch, `(batch, feature_dim, 1)`; else each its own,
-            `(batch, feature_dim, num_slices)`.
+    Each head has the form that `heads.build_head` gives it. With `shared_batches` all of them see the same batch,
+    `(batch, feature_dim, 1)`; else each its own, `(batch, feature_dim, num_slices)`.
     """
     features = keras.Input((feature_dim, 1 if shared_batches else num_slices), name="features")
     # The statistics stand on axis 1 and are the same for every slice.

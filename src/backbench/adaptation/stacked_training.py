@@ -10,9 +10,9 @@ import numpy as np
 from backbench.adaptation.fit_state import assign_all, values_of
 from backbench.adaptation.schedule import (
     Batch,
-    Candidate,
     Course,
     Fit,
+    Hyperparameters,
     Schedule,
     Weights,
     loss_and_accuracy,
@@ -30,9 +30,7 @@ from backbench.features.activations import ActivationSource, outputs
 def cross_entropies(labels: Any, logits: Any) -> Any:
     """Return the cross-entropy of every example and slice, `(batch, slices)`, in nats.
 
-    Args:
-        labels: int `(batch, 1, slices or 1)`.
-        logits: float `(batch, num_classes, slices)`.
+    Labels are int `(batch, 1, slices or 1)`, logits float `(batch, num_classes, slices)`.
     """
     chosen = keras.ops.one_hot(labels[:, 0, :], logits.shape[1], axis=1)
     return -keras.ops.sum(chosen * keras.ops.log_softmax(logits, axis=1), axis=1)
@@ -80,16 +78,9 @@ class StackedFitter:
         shared_batches: bool,
         xla: bool = False,
     ) -> None:
-        """Build and compile the stack once.
+        """Build and compile the stack once, for `num_slices` candidates with heads of one form, all on one schedule.
 
-        Args:
-            feature_dim: Of the backbone.
-            num_classes: Of every head.
-            head: The form of every head.
-            schedule: The same for every candidate.
-            num_slices: How many candidates are fitted at once.
-            shared_batches: All candidates have the same seed, and so the same batches.
-            xla: As `compile_model` takes it.
+        With `shared_batches` all candidates have the same seed, and so the same batches.
         """
         self._schedule = schedule
         self._shared_batches = shared_batches
@@ -106,18 +97,16 @@ class StackedFitter:
 
     def fit(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Hyperparameters],
         initial: Sequence[Weights],
         train: ActivationSource,
         val: ActivationSource,
     ) -> list[Fit]:
         """Train every candidate from its own head, until the last one has stopped.
 
-        Args:
-            candidates: `num_slices` of them.
-            initial: The weights of each candidate's head, in the order of `head.get_weights()`.
-            train: Pooled features; every epoch sees each example about once, in a view drawn anew.
-            val: Decides which epoch of each slice is best.
+        `initial` has the weights of each candidate's head, in the order of `head.get_weights()`. Every epoch sees each
+        example of the pooled features of `train` about once, in a view drawn anew; `val` decides which epoch of each
+        slice is best.
 
         Raises:
             ValueError: batches are shared, and the seeds differ.
@@ -125,7 +114,7 @@ class StackedFitter:
         if self._shared_batches and len({candidate.seed for candidate in candidates}) > 1:
             raise ValueError("expected candidates of one seed where they share their batches, found several")
         self._reset(candidates, initial)
-        courses = [Course(candidate, self._schedule, train.num_examples) for candidate in candidates]
+        courses = [Course(candidate, self._schedule, len(train.labels)) for candidate in candidates]
         seeds = [candidate.seed for candidate in candidates]
         with ExitStack() as opened:
             ready = [
@@ -168,7 +157,7 @@ class StackedFitter:
                     lambda index=index: slice_values(self._model, weights, index),  # type: ignore[misc]
                 )
 
-    def _reset(self, candidates: Sequence[Candidate], initial: Sequence[Weights]) -> None:
+    def _reset(self, candidates: Sequence[Hyperparameters], initial: Sequence[Weights]) -> None:
         self._model.set_weights(stacked_values(initial, self._model))
         for layer in self._model.layers:
             if isinstance(layer, StackedDropout):

@@ -4,18 +4,20 @@ import gc
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import keras
 import numpy as np
 
 from backbench.adaptation.heads import above_boundary, build_head, standardise
 from backbench.adaptation.interruption import Pause
-from backbench.adaptation.schedule import Candidate, Fit, Schedule, Weights
+from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule, Weights
 from backbench.adaptation.stacked_training import StackedFitter
 from backbench.adaptation.training import Fitter
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import StrategyConfig
 from backbench.features.activations import Activations, ActivationSource, kept_views, outputs
-from backbench.features.freezing import CutModel, freeze_batch_norm
+from backbench.features.freezing import freeze_batch_norm
 from backbench.results.records import EpochRecord
 from backbench.runtime.errors import DivergedError, MemoryLimitError
 from backbench.runtime.hardware import free_memory_bytes
@@ -36,33 +38,33 @@ def schedule_of(strategy: StrategyConfig) -> Schedule:
 FEATURE_DTYPE = "float32"
 
 
-class Adapter:
+class TrainablePart:
     """The part of a cell that trains: the suffix, if the boundary leaves one, and a head on its features."""
 
     def __init__(
         self,
-        cut_model: CutModel,
+        suffix: keras.Model | None,
         backbone: BackboneConfig,
         strategy: StrategyConfig,
         *,
         num_classes: int,
         xla: bool = False,
     ) -> None:
-        self._suffix = cut_model.suffix
+        self._suffix = suffix
         self._feature_dim = backbone.feature_dim
         self._num_classes = num_classes
         self._strategy = strategy
-        self._xla = xla
         self._features: dict[ActivationSource, ActivationSource] = {}
+        self._new_stack = partial(StackedFitter, backbone.feature_dim, num_classes, strategy.head, xla=xla)
         self._stacks: dict[tuple[Schedule, int, bool], StackedFitter] = {}
         self._most_heads = sys.maxsize
         self._head = build_head(self._feature_dim, num_classes, strategy.head, seed=0)
-        if self._suffix is not None and not strategy.train_batch_norm:
-            freeze_batch_norm(self._suffix)
-        self.model = above_boundary(cut_model, self._head)
+        if suffix is not None and not strategy.train_batch_norm:
+            freeze_batch_norm(suffix)
+        self.model = above_boundary(suffix, self._head)
         self._fitter: Fitter | None = None
-        if self._suffix is not None:
-            self._pretrained = self._suffix.get_weights()
+        if suffix is not None:
+            self._pretrained = suffix.get_weights()
             self._fitter = Fitter(self.model, schedule_of(strategy), xla=xla)
 
     @property
@@ -77,7 +79,7 @@ class Adapter:
         """Return the weights that every candidate of this seed starts from.
 
         The suffix starts at its pretrained values. The head is drawn from the seed, standardised to the
-        training features, and, if the strategy has a `head_start`, trained on the frozen features first:
+        training features, and, if the strategy has a `linear_probe_warmup`, trained on the frozen features first:
         once per learning rate listed there, keeping the one with the lowest validation loss.
 
         Raises:
@@ -90,10 +92,10 @@ class Adapter:
         drawn = build_head(self._feature_dim, self._num_classes, self._strategy.head, seed=seed)
         standardise(drawn, train_features)
         start = drawn.get_weights()
-        config = self._strategy.head_start
+        config = self._strategy.linear_probe_warmup
         if config is not None:
             schedule = Schedule(config.epochs, self._strategy.batch_size, self._strategy.warmup_fraction, config.epochs)
-            candidates = [Candidate(rate, config.weight_decay, seed) for rate in config.learning_rates]
+            candidates = [Hyperparameters(rate, config.weight_decay, seed) for rate in config.learning_rates]
             starts = [start] * len(candidates)
             fits = self._fit_heads(schedule, candidates, starts, train_features, self.frozen_features(val))
             start = self._best_start(fits).weights
@@ -104,25 +106,20 @@ class Adapter:
 
     def fit(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Hyperparameters],
         initial: Sequence[Weights],
         train: ActivationSource,
         val: ActivationSource,
         *,
         should_stop: Callable[[int, Sequence[EpochRecord]], bool] | None = None,
-        pauses: Callable[[int], Pause | None] = lambda place: None,
+        pause: Pause | None = None,
     ) -> list[Fit]:
         """Fit every candidate from its initial values: heads all at once, suffixes one after another.
 
-        Args:
-            candidates: What is tried.
-            initial: Made by `initial_values`, one per candidate.
-            train: Activations at the freeze boundary.
-            val: The same, of the validation split.
-            should_stop: Told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
-                pruned. Others never end a head: a slice that stops saves nothing.
-            pauses: Told the candidate's place, gives what may ask its fit to leave. Heads are not asked: all of them
-                together take seconds.
+        `train` and `val` are activations at the freeze boundary; `initial_values` makes `initial`, one per candidate.
+        `should_stop` is told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
+        pruned. It never ends a head, for a slice that stops saves nothing, and `pause` asks no head to leave: all of
+        them together take seconds.
 
         Raises:
             Interrupted: a fit was asked to leave, and did; fits that this call has finished begin again.
@@ -133,15 +130,15 @@ class Adapter:
         fits = []
         for place, (candidate, start) in enumerate(zip(candidates, initial, strict=True)):
             watch = None if should_stop is None else lambda history, place=place: should_stop(place, history)
-            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch, pause=pauses(place)))
+            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch, pause=pause))
         return fits
 
     def _best_start(self, fits: Sequence[Fit]) -> Fit:
         trained = [fit for fit in fits if not fit.reason]
         if not trained:
             raise DivergedError(
-                f"expected a head start with finite losses, found that every one {fits[0].reason}; "
-                f"lower head_start.learning_rates in conf/strategy/{self._strategy.name}.yaml"
+                f"expected a linear-probe warm-up with finite losses, found that every one {fits[0].reason}; "
+                f"lower linear_probe_warmup.learning_rates in conf/strategy/{self._strategy.name}.yaml"
             )
         return min(trained, key=lambda fit: fit.best.val_loss)
 
@@ -153,7 +150,7 @@ class Adapter:
     def _fit_heads(
         self,
         schedule: Schedule,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Hyperparameters],
         initial: Sequence[Weights],
         train: ActivationSource,
         val: ActivationSource,
@@ -186,20 +183,12 @@ class Adapter:
             for fit in self._fit_heads(schedule, candidates[part], initial[part], train, val)
         ]
 
-    def _stacked(self, schedule: Schedule, candidates: Sequence[Candidate]) -> StackedFitter:
+    def _stacked(self, schedule: Schedule, candidates: Sequence[Hyperparameters]) -> StackedFitter:
         """Return the stack of that form, built and traced once."""
         shared = len({candidate.seed for candidate in candidates}) == 1
         form = (schedule, len(candidates), shared)
         if form not in self._stacks:
-            self._stacks[form] = StackedFitter(
-                self._feature_dim,
-                self._num_classes,
-                self._strategy.head,
-                schedule,
-                num_slices=len(candidates),
-                shared_batches=shared,
-                xla=self._xla,
-            )
+            self._stacks[form] = self._new_stack(schedule, num_slices=len(candidates), shared_batches=shared)
         return self._stacks[form]
 
     def frozen_features(self, data: ActivationSource) -> ActivationSource:
@@ -209,7 +198,7 @@ class Adapter:
         if data not in self._features:
             self._suffix.set_weights(self._pretrained)
             views = kept_views(data)
-            shape = (len(views), data.num_examples, self._feature_dim)
+            shape = (len(views), len(data.labels), self._feature_dim)
             _require_room(feature_bytes(*shape), self._strategy.name)
             features = np.empty(shape, FEATURE_DTYPE)
             for place, view in enumerate(views):

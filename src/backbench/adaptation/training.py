@@ -29,9 +29,9 @@ from backbench.adaptation.fit_state import (
 from backbench.adaptation.interruption import Interrupted, Pause
 from backbench.adaptation.schedule import (
     Batch,
-    Candidate,
     Course,
     Fit,
+    Hyperparameters,
     Schedule,
     Weights,
     loss_and_accuracy,
@@ -70,12 +70,9 @@ class Fitter:
     """A compiled model that fits candidates, one after another, each from given initial values."""
 
     def __init__(self, model: keras.Model, schedule: Schedule, *, xla: bool = False) -> None:
-        """Compile the model once.
+        """Compile a model of activations `(batch, *boundary_shape)` to logits `(batch, num_classes)` once.
 
-        Args:
-            model: Maps activations `(batch, *boundary_shape)` to logits `(batch, num_classes)`.
-            schedule: The same for every candidate: the final run has the schedule of the search.
-            xla: As `compile_model` takes it.
+        The schedule is the same for every candidate: the final run has that of the search.
         """
         self.model = model
         self.schedule = schedule
@@ -99,7 +96,7 @@ class Fitter:
 
     def fit(
         self,
-        candidate: Candidate,
+        candidate: Hyperparameters,
         initial: Weights,
         train: ActivationSource,
         val: ActivationSource,
@@ -109,54 +106,34 @@ class Fitter:
     ) -> Fit:
         """Train from `initial` until the schedule ends or validation loss has not fallen for too long.
 
-        Where memory runs out the candidate begins again, with half as many images at once; so do later ones. A fit that
-        left because `pause` asked it to goes on where it left, in any process, and ends as if it had not.
-
-        Args:
-            candidate: What is tried.
-            initial: The model's values to start from.
-            train: Every epoch sees each example about once, in a view drawn anew.
-            val: Decides which epoch is best.
-            should_stop: Told, after every epoch, of all epochs so far; true ends the fit as pruned. It may be told of
-                an epoch again, where a candidate begins again.
-            pause: Asked after every epoch whether to leave; keeps what it takes to go on.
+        Every epoch sees each example of `train` about once, in a view drawn anew; `val` decides which epoch is best.
+        Where memory runs out the candidate begins again, with half as many images at once; so do later ones.
+        `should_stop` is told, after every epoch, of all epochs so far, and again where a candidate begins again; true
+        ends the fit as pruned. `pause` is asked then whether to leave: a fit that left goes on where it left, in any
+        process, and ends as if it had not.
 
         Raises:
             Interrupted: the fit was asked to leave, and did.
             MemoryLimitError: not even one image fits.
         """
-        if pause is None:
-            course = self._trained(candidate, initial, train, val, should_stop)
-        else:
-            name = fit_name(candidate, self.schedule, initial, train, val, xla=self._xla)
-            course = self._trained(candidate, initial, train, val, should_stop, pause.read(name), pause.is_asked)
-            if not course.is_over:
-                pause.write(name, self._arrays(course))
-                raise Interrupted(f"left after epoch {course.history[-1].epoch}, to go on from there")
-            pause.remove(name)
-        return replace(course.fit(), accumulation_steps=self._parts)
-
-    def _trained(
-        self,
-        candidate: Candidate,
-        initial: Weights,
-        train: ActivationSource,
-        val: ActivationSource,
-        should_stop: Watch | None,
-        saved: Mapping[str, np.ndarray] | None = None,
-        is_asked_to_leave: Callable[[], bool] = lambda: False,
-    ) -> Course:
-        """Return a course that is over, or at the end of the epoch in which it was asked to leave."""
+        name = "" if pause is None else fit_name(candidate, self.schedule, initial, train, val, xla=self._xla)
+        saved = None if pause is None else pause.read(name)
         while True:
             try:
                 course = self._begun(candidate, initial, train, saved)
-                self._run(course, train, val, should_stop, is_asked_to_leave)
-                return course
+                self._run(course, train, val, should_stop, pause)
+                break
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
             # Out here the error is gone, and with its frames all that they held.
             self._parts, self._is_compiled, saved = self._more_parts(), False, None
+        if pause is not None:
+            if not course.is_over:
+                pause.write(name, {PARTS: np.array(self._parts), **model_arrays(self.model), **course_arrays(course)})
+                raise Interrupted(f"left after epoch {course.history[-1].epoch}, to go on from there")
+            pause.remove(name)
+        return replace(course.fit(), accumulation_steps=self._parts)
 
     def _run(
         self,
@@ -164,8 +141,9 @@ class Fitter:
         train: ActivationSource,
         val: ActivationSource,
         should_stop: Watch | None,
-        is_asked_to_leave: Callable[[], bool],
+        pause: Pause | None,
     ) -> None:
+        """Go on until the course is over, or to the end of the epoch in which it is asked to leave."""
         num_done = len(course.history) * course.steps_per_epoch
         batches = training_batches(train, self.schedule.batch_size, course.candidate.seed, num_skipped=num_done)
         with made_ahead(batches) as ready:
@@ -176,7 +154,7 @@ class Fitter:
                 course.end_epoch(rates[-1], train_loss, found, self.model.get_weights)
                 if should_stop is not None and not course.is_over and should_stop(course.history):
                     course.prune()
-                if is_asked_to_leave():
+                if pause is not None and pause.is_asked():
                     return
 
     def _more_parts(self) -> int:
@@ -201,10 +179,14 @@ class Fitter:
         return float(np.mean(losses))
 
     def _begun(
-        self, candidate: Candidate, initial: Weights, train: ActivationSource, saved: Mapping[str, np.ndarray] | None
+        self,
+        candidate: Hyperparameters,
+        initial: Weights,
+        train: ActivationSource,
+        saved: Mapping[str, np.ndarray] | None,
     ) -> Course:
         """Return a course at its beginning, or where it left, with the model in the same state."""
-        course = Course(candidate, self.schedule, train.num_examples)
+        course = Course(candidate, self.schedule, len(train.labels))
         parts = self._parts if saved is None else int(saved[PARTS])
         if parts != self._parts or not self._is_compiled:
             self._parts = parts
@@ -215,10 +197,7 @@ class Fitter:
             restore_course(course, saved)
         return course
 
-    def _arrays(self, course: Course) -> dict[str, np.ndarray]:
-        return {PARTS: np.array(self._parts), **model_arrays(self.model), **course_arrays(course)}
-
-    def _reset(self, candidate: Candidate, initial: Weights) -> None:
+    def _reset(self, candidate: Hyperparameters, initial: Weights) -> None:
         self.model.set_weights(initial)
         for index, state in enumerate(random_states(self.model)):
             reseed(state, candidate.seed, index)

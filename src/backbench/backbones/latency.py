@@ -26,7 +26,7 @@ class Predicts(Protocol):
 
 
 @dataclass(frozen=True)
-class Patience:
+class Repetitions:
     """How long to measure: for so many seconds, within bounds on the repetitions; after some to warm up.
 
     The first call traces, the next ones fill caches and thread pools. Where a call is slow, two warm up, and the fewest
@@ -49,30 +49,30 @@ class Speed:
     throughput_batch_size: int = THROUGHPUT_BATCH
 
 
-def speed_of(model: Predicts, size_pixels: int, patience: Patience | None = None) -> Speed:
+def speed_of(model: Predicts, size_pixels: int, repetitions: Repetitions | None = None) -> Speed:
     """Measure a model on random images whose values lie in [0, 255).
 
     Args:
         model: Takes images of that size.
         size_pixels: Side of the images.
-        patience: For latency and throughput each.
+        repetitions: For latency and throughput each.
 
     Raises:
         MemoryLimitError: not even one image fits.
     """
-    patience = patience or Patience()
-    _, latencies = _measured(model, LATENCY_BATCH, size_pixels, patience)
+    repetitions = repetitions or Repetitions()
+    _, latencies = _measured(model, LATENCY_BATCH, size_pixels, repetitions)
     p50, p95 = np.percentile(latencies, [50, 95])
-    number, batches = _measured(model, THROUGHPUT_BATCH, size_pixels, patience)
+    number, batches = _measured(model, THROUGHPUT_BATCH, size_pixels, repetitions)
     return Speed(1000 * float(p50), 1000 * float(p95), number * len(batches) / sum(batches), number)
 
 
-def _measured(model: Predicts, number: int, size_pixels: int, patience: Patience) -> tuple[int, list[float]]:
+def _measured(model: Predicts, number: int, size_pixels: int, repetitions: Repetitions) -> tuple[int, list[float]]:
     """Return how many images passed at once, half of `number` and so on where memory ran out, and each call's time."""
     while True:
         images = random_images(number, size_pixels)
         try:
-            return number, seconds_per_call(partial(model.predict_on_batch, images), patience)
+            return number, seconds_per_call(partial(model.predict_on_batch, images), repetitions)
         except Exception as error:
             number = halved(number, error)
 
@@ -83,15 +83,15 @@ def random_images(number: int, size_pixels: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-def seconds_per_call(call: Callable[[], object], patience: Patience) -> list[float]:
+def seconds_per_call(call: Callable[[], object], repetitions: Repetitions) -> list[float]:
     """Return what each call took after the warm-up, in order."""
     began = time.perf_counter()
-    for number in range(patience.warm_up):
+    for number in range(repetitions.warm_up):
         call()
-        if number and time.perf_counter() - began > patience.seconds:
+        if number and time.perf_counter() - began > repetitions.seconds:
             break
     seconds: list[float] = []
-    while len(seconds) < patience.fewest or (sum(seconds) < patience.seconds and len(seconds) < patience.most):
+    while len(seconds) < repetitions.fewest or (sum(seconds) < repetitions.seconds and len(seconds) < repetitions.most):
         started = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - started)

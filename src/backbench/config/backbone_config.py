@@ -58,13 +58,9 @@ class BackboneConfig:
 
     @model_validator(mode="after")
     def _takes_its_input(self) -> Self:
-        together(
-            (
-                self.input_size_pixels < self.min_size_pixels,
-                f"input_size_pixels: expected at least min_size_pixels {self.min_size_pixels}, "
-                f"found {self.input_size_pixels}",
-            )
-        )
+        least = f"expected at least min_size_pixels {self.min_size_pixels}"
+        found = f"input_size_pixels: {least}, found {self.input_size_pixels}"
+        together((self.input_size_pixels < self.min_size_pixels, found))
         return self
 
     @property

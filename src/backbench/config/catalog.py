@@ -1,12 +1,13 @@
 """The catalogue of backbones: every `conf/backbone/*.yaml`, typed, filtered and sorted; no network is built."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import gathered
@@ -43,34 +44,30 @@ class Filter:
     passes: Callable[[BackboneConfig], bool]
 
 
-def read_backbone(path: Path) -> BackboneConfig:
-    """Read one backbone.
+def read_backbones(names: Iterable[str]) -> list[BackboneConfig]:
+    """Read backbones of the project in the working directory.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, has another form, or another name than the backbone.
+        ConfigError: files are missing, are no YAML, have another form, or another name than the backbone: all of them.
     """
-    return read_named(path, BackboneConfig)
+    return gathered(partial(read_named, FOLDER / f"{name}.yaml", BackboneConfig) for name in names)
 
 
 def read_catalog() -> list[BackboneConfig]:
-    """Read every backbone of the project in the working directory, in the order of their names.
-
-    Raises:
-        ConfigError: there is none, or some are broken, all of which are named.
-    """
-    return gathered(partial(read_backbone, path) for path in _files())
+    """Read all of them, in the order of their names."""
+    return read_backbones(names())
 
 
 def names() -> list[str]:
-    """Return the names alone; no file is opened."""
-    return [path.stem for path in _files()]
+    """Return the names of all backbones, sorted; no file is opened.
 
-
-def _files() -> list[Path]:
-    files = sorted(FOLDER.glob("*.yaml"))
-    if not files:
+    Raises:
+        ConfigError: there is none.
+    """
+    found = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    if not found:
         raise ConfigError(f"expected backbones in {FOLDER}, found none; run it in the project's folder")
-    return files
+    return found
 
 
 def weights_kinds(backbone: BackboneConfig) -> tuple[WeightsKind, ...]:
@@ -117,7 +114,7 @@ def with_licence(licence: str) -> Filter:
 
 def at_most(measure: SortKey, limit: int) -> Filter:
     """Ask for at most so many parameters, multiply-accumulates or pixels; what is not known is never at most."""
-    return Filter(f"at most {limit:,} {measure}", lambda backbone: _MEASURES[measure](backbone) <= limit)
+    return Filter(f"at most {limit:,} {measure}", lambda backbone: bool(_RANKS[measure](backbone) <= limit))
 
 
 def chosen(backbones: Sequence[BackboneConfig], filters: Sequence[Filter]) -> list[BackboneConfig]:
@@ -141,20 +138,17 @@ def chosen(backbones: Sequence[BackboneConfig], filters: Sequence[Filter]) -> li
 
 def ordered(backbones: Sequence[BackboneConfig], key: SortKey) -> list[BackboneConfig]:
     """Sort, the smallest first; equal ones by parameters and name, unknown sizes last."""
-    rank: Callable[[BackboneConfig], object] = {
-        **_MEASURES,
-        SortKey.NAME: lambda backbone: backbone.name,
-        SortKey.FAMILY: lambda backbone: backbone.family,
-    }[key]
-    return sorted(backbones, key=lambda b: (rank(b), _known(b.num_parameters), b.name))
+    return sorted(backbones, key=lambda each: (_RANKS[key](each), _known(each.num_parameters), each.name))
 
 
 def _known(count: int | None) -> float:
     return math.inf if count is None else count
 
 
-_MEASURES: dict[SortKey, Callable[[BackboneConfig], float]] = {
+_RANKS: dict[SortKey, Callable[[BackboneConfig], Any]] = {
     SortKey.PARAMETERS: lambda backbone: _known(backbone.num_parameters),
     SortKey.MACS: lambda backbone: _known(backbone.num_macs),
     SortKey.INPUT: lambda backbone: backbone.input_size_pixels,
+    SortKey.NAME: lambda backbone: backbone.name,
+    SortKey.FAMILY: lambda backbone: backbone.family,
 }

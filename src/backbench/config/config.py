@@ -26,13 +26,14 @@ from backbench.config.strategy_config import (
     OUTPUT,
     UNFREEZE,
     HeadConfig,
-    HeadStartConfig,
+    LinearProbeWarmupConfig,
     RangeConfig,
     StrategyConfig,
     Views,
 )
 from backbench.config.value_types import COMBINATION, STRICT, CountOrNone, EachOnce, Name, Seed, spelled
 from backbench.runtime.errors import BackbenchError, ConfigError
+from backbench.runtime.paths import Cell
 from backbench.runtime.web_address import public_url
 
 __all__ = [
@@ -50,7 +51,7 @@ __all__ = [
     "CellConfig",
     "DatasetConfig",
     "HeadConfig",
-    "HeadStartConfig",
+    "LinearProbeWarmupConfig",
     "PrunerConfig",
     "RangeConfig",
     "SearchConfig",
@@ -68,6 +69,8 @@ __all__ = [
 
 Typed = TypeVar("Typed")
 BENCHMARK = "conf/benchmark.yaml"
+# What a user's file may still call as it was called before.
+RENAMED: dict[str | int, str] = {"head_start": "linear_probe_warmup"}
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 # How pydantic says what was expected, and how this project does.
 _WORDS = {
@@ -115,14 +118,13 @@ class CellConfig:
     search: SearchConfig
     tracking: TrackingConfig
 
+    @property
+    def cell(self) -> Cell:
+        return Cell(self.backbone.name, self.strategy.name)
+
 
 def to_typed(node: DictConfig | dict[str, Any], schema: type[Typed], *, where: str) -> Typed:
-    """Fill a frozen dataclass from a composed configuration node.
-
-    Args:
-        node: The node of one configuration group.
-        schema: One of the dataclasses of this module.
-        where: The name that an error message gives the node, such as `conf/strategy/fine_tuning.yaml`.
+    """Fill a frozen dataclass from a composed configuration node, which messages name by `where`, as its file.
 
     Raises:
         ConfigError: keys are unknown or missing, or values have the wrong type or are out of range: all in one line.
@@ -161,7 +163,9 @@ def _wrong(problem: ErrorDetails, content: object, schema: type) -> str:
     if problem["type"] == COMBINATION:  # it names its keys, and what was found
         return f"{key}: {expected}" if key else expected
     if problem["type"] == "unexpected_keyword_argument":
-        return f"{key}: unknown key; known are {', '.join(_known_keys(schema, problem['loc'][:-1]))}"
+        name = RENAMED.get(problem["loc"][-1])
+        known = f"known are {', '.join(_known_keys(schema, problem['loc'][:-1]))}"
+        return f"{key}: unknown key; {f'it is called {name} now' if name else known}"
     return f"{key}: {expected}, found {problem['input']!r}"
 
 
@@ -175,7 +179,7 @@ def _known_keys(schema: Any, place: tuple[str | int, ...]) -> list[str]:
 
 
 def _dataclass_in(hint: Any) -> Any:
-    """Find the dataclass in a type such as `HeadStartConfig | None`."""
+    """Find the dataclass in a type such as `LinearProbeWarmupConfig | None`."""
     return hint if is_dataclass(hint) else next(filter(None, map(_dataclass_in, get_args(hint))), None)
 
 

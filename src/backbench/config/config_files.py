@@ -76,11 +76,7 @@ def check_name(path: Path, name: object) -> None:
 
 
 def check_choices(composed: DictConfig, choices: Mapping[str, str | None]) -> None:
-    """Hold every composed group to the file that it was composed from.
-
-    Args:
-        composed: What Hydra composed.
-        choices: The file, without `.yaml`, that it chose of every group.
+    """Hold every group that Hydra composed to the file that it chose, of which `choices` has the name without `.yaml`.
 
     Raises:
         ConfigError: a group is called otherwise than its file, or a choice is no name.

@@ -77,6 +77,11 @@ class DatasetConfig:
     split_seed: Seed
     augmentation: AugmentationConfig
 
+    @property
+    def file(self) -> str:
+        """The file that a message tells to change."""
+        return f"conf/dataset/{self.name}.yaml"
+
     @model_validator(mode="after")
     def _leaves_images_to_train_on(self) -> Self:
         fractions = self.val_fraction + self.test_fraction

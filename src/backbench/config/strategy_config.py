@@ -83,7 +83,7 @@ def _above_zero(searched: RangeConfig) -> RangeConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class HeadStartConfig:
+class LinearProbeWarmupConfig:
     """How the head is trained on frozen features before fine-tuning starts (LP-FT)."""
 
     epochs: Count
@@ -117,7 +117,7 @@ class StrategyConfig:
         Annotated[Annotated[Share, ONE] | Annotated[Annotated[list[Share], EachOnce], SEVERAL], ONE_OR_SEVERAL] | None
     )
     head: HeadConfig
-    head_start: HeadStartConfig | None = None
+    linear_probe_warmup: LinearProbeWarmupConfig | None = None
     views: Views
     activation_dtype: Literal["float16", "float32"]
     activation_limit_gigabytes: NotNegative

@@ -25,11 +25,7 @@ def refusal(expected: str, kind: str = "value") -> PydanticCustomError:
 def together(*problems: tuple[bool, str]) -> None:
     """Refuse what only several keys together say, all at once.
 
-    Args:
-        problems: Whether there is one, and the line that names its keys.
-
-    Raises:
-        PydanticCustomError: there is one.
+    A problem is whether it is there, and the line that names its keys.
     """
     found = [line for is_there, line in problems if is_there]
     if found:

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -13,16 +12,6 @@ from backbench.runtime.errors import ArtifactError
 IN_MEMORY_BYTES = 32 << 20
 
 
-class Rows(Protocol):
-    """What gives examples by their indices: an array in memory, or a file."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
-        """Return the rows `(b, *shape)` at int indices `(b,)`."""
-        ...
-
-
 class ArrayFile:
     """The rows of a `.npy` file, read by their offset.
 
@@ -30,12 +19,7 @@ class ArrayFile:
     """
 
     def __init__(self, path: Path, *, made_by: str, num_row_axes: int = 1) -> None:
-        """Read the header.
-
-        Args:
-            path: Of a C-contiguous array.
-            made_by: The stage that writes the file, for the message where it is missing.
-            num_row_axes: How many leading axes count rows, the last of them fastest.
+        """Read the header of a C-contiguous array; `num_row_axes` leading axes count rows, the last of them fastest.
 
         Raises:
             ArtifactError: the file is missing, cut off, or no such array.
@@ -68,6 +52,7 @@ class ArrayFile:
         return self._num_rows
 
     def __getitem__(self, indices: np.ndarray, /) -> np.ndarray:
+        """Return the rows `(b, *shape)` at int indices `(b,)`."""
         if self._num_rows * self._row_bytes <= IN_MEMORY_BYTES:
             if self._whole is None:
                 self._whole = self._read(np.arange(self._num_rows))

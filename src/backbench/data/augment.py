@@ -86,18 +86,13 @@ def _matrix(side: int, margin: int, draw: np.ndarray, config: AugmentationConfig
 
 
 def resized(images: np.ndarray, size_pixels: int) -> np.ndarray:
-    """Resize images, smoothed where they shrink; images of that size already are returned as they are.
+    """Resize uint8 RGB `(n, S, S, 3)`, smoothed where it shrinks, to `(n, size_pixels, size_pixels, 3)`.
 
-    Args:
-        images: uint8 RGB `(n, S, S, 3)`.
-        size_pixels: The new side.
-
-    Returns:
-        uint8 `(n, size_pixels, size_pixels, 3)`.
+    Images of that size already are returned as they are.
     """
-    if images.shape[1:3] == (size_pixels, size_pixels):
-        return images
     shape = (size_pixels, size_pixels)
+    if images.shape[1:3] == shape:
+        return images
     sized = np.empty((len(images), *shape, 3), dtype=np.uint8)
     for index, image in enumerate(images):
         sized[index] = np.asarray(Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR))

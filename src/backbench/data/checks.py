@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import PurePosixPath
 
 from backbench.config.config import DatasetConfig
@@ -17,16 +16,10 @@ LEFT_OUT = "left out, which by itself stops nothing"
 
 
 def check(tree: Tree, files: Sequence[Examined], config: DatasetConfig, *others: str) -> Kept:
-    """Return the files and classes that stay.
-
-    Args:
-        tree: What was found in the folder.
-        files: Its files, judged as far as that was done.
-        config: What is asked of every class.
-        others: Lines of what else is wrong.
+    """Return the files and classes that stay of `tree`, whose `files` are judged as far as that was done.
 
     Raises:
-        DatasetError: all that is wrong, and last what is left out of the data set.
+        DatasetError: all that is wrong, `others` first, and last what is left out of the data set.
     """
     kept = without_rare_classes(files, tree.classes, config.min_per_class)
     problems = [*others, *tree.problems, *shortages(kept.files, kept.classes, tree.own_splits, config)]
@@ -54,9 +47,8 @@ def _left_out(files: Sequence[Examined]) -> list[str]:
             paths[kind(file.verdict)].append(file.path)
     if not paths:
         return []
-    told = (f"{len(of)} {verdict} ({_examples(of)})" for verdict, of in sorted(paths.items()))
+    told = []
+    for verdict, of in sorted(paths.items()):
+        more = ["…"] if len(of) > NUM_EXAMPLES else []
+        told.append(f"{len(of)} {verdict} ({', '.join([*sorted(of)[:NUM_EXAMPLES], *more])})")
     return [f"{LEFT_OUT}: {', '.join(told)}; docs/data.md says what each means"]
-
-
-def _examples(paths: Sequence[str]) -> str:
-    return ", ".join([*islice(sorted(paths), NUM_EXAMPLES), *(["…"] if len(paths) > NUM_EXAMPLES else [])])

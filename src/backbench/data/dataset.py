@@ -78,8 +78,6 @@ def open_dataset(folder: Path) -> Dataset:
             f"{folder / DESCRIPTION}: expected the key `{missing[0]}`, found none, as older versions wrote it; "
             f"run `dvc repro {MADE_BY}`"
         )
-    images = {split: read_array(images_file(folder, split), made_by=MADE_BY) for split in SPLITS}
-    labels = {split: read_array(labels_file(folder, split), made_by=MADE_BY) for split in SPLITS}
     return Dataset(
         name=described["name"],
         classes=tuple(described["classes"]),
@@ -88,6 +86,6 @@ def open_dataset(folder: Path) -> Dataset:
         image_size_pixels=described["image_size_pixels"],
         depth_bits=depth_bits_of(described),
         sides=sides_of(described),
-        images=images,
-        labels={split: np.array(values) for split, values in labels.items()},
+        images={split: read_array(images_file(folder, split), made_by=MADE_BY) for split in SPLITS},
+        labels={split: np.array(read_array(labels_file(folder, split), made_by=MADE_BY)) for split in SPLITS},
     )

@@ -69,15 +69,10 @@ def bounded(max_image_pixels: int) -> Iterator[None]:
 
 
 def decode(path: Path, config: DatasetConfig, rule: PixelRule) -> Decoded:
-    """Decode a file once, after its header has shown that it is neither too small nor too large.
+    """Decode any file once: its pixels, or the verdict that says why there are none. No damaged file raises.
 
-    Args:
-        path: Any file.
-        config: `min_size_pixels` bounds the shorter side, `max_image_pixels` width times height.
-        rule: What becomes of its pixels.
-
-    Returns:
-        The pixels, or the verdict that says why there are none. No damaged file raises.
+    First its header has to show that it is neither too small nor too large: `min_size_pixels` bounds the shorter side,
+    `max_image_pixels` width times height.
     """
     return _opened(path, config, lambda image: _deep(path, rule) if is_deep(image) else _seen(image, rule))
 

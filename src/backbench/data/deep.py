@@ -44,10 +44,7 @@ class Depth:
 def common_depth(largest_of: Mapping[str, int], declared: int | None, *, where: str) -> Depth | None:
     """Return the declared depth, or else the smallest of `DEPTHS` that holds every value; None without deep images.
 
-    Args:
-        largest_of: The largest value of each deep image, by its path.
-        declared: What the configuration says.
-        where: The file that says it.
+    `largest_of` has the largest value of each deep image, by its path; `where` is the file that declares a depth.
 
     Raises:
         DatasetError: a value is over the declared depth.
@@ -121,10 +118,8 @@ def scaled(values: np.ndarray, bits: int) -> np.ndarray:
 def to_eight_bits(values: np.ndarray, about: Mapping[Any, Any], bits: int) -> Image.Image:
     """Return a deep image as one of 8 bits a channel; alpha is scaled as colours are.
 
-    Args:
-        values: What `read_whole` returns first.
-        about: What it returns second: a colour that stands for transparency becomes alpha, the rest is kept.
-        bits: The data set's depth.
+    `values` and `about` are what `read_whole` returns: a colour that stands for transparency becomes alpha. `bits` is
+    the data set's depth.
     """
     shown = scaled(values, bits)
     transparent = about.get("transparency")

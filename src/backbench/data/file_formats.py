@@ -48,18 +48,13 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez(file, allow_pickle=False, **dict(arrays))
 
 
-def _existing(path: Path, made_by: str) -> Path:
+@contextmanager
+def whole_file(path: Path, made_by: str) -> Iterator[None]:
+    """Read a file within; one that is cut off, or no such file, is refused in one line."""
     if not path.is_file():
         raise ArtifactError(f"expected {path}, found nothing there; run `dvc repro {made_by}` first")
-    return path
-
-
-@contextmanager
-def whole_file(path: Path, made_by: str) -> Iterator[Path]:
-    """Yield the path of a file that is read; one that is cut off, or no such file, is refused in one line."""
-    existing = _existing(path, made_by)
     try:
-        yield existing
+        yield
     except (EOFError, ValueError, YAMLError) as error:
         raise ArtifactError(
             f"{path}: expected a whole file of its kind, found it cut off or changed ({type(error).__name__}); "
@@ -68,23 +63,23 @@ def whole_file(path: Path, made_by: str) -> Iterator[Path]:
 
 
 def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
-    with whole_file(path, made_by) as existing:
-        content = json.loads(existing.read_text(encoding="utf-8"))
+    with whole_file(path, made_by):
+        content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("expected an object")
     return content
 
 
 def read_yaml(path: Path, *, made_by: str) -> dict[str, Any]:
-    with whole_file(path, made_by) as existing:
-        content = OmegaConf.to_container(OmegaConf.load(existing))
+    with whole_file(path, made_by):
+        content = OmegaConf.to_container(OmegaConf.load(path))
         if not isinstance(content, dict) or not content:
             raise ValueError("expected keys and values")
     return {str(key): value for key, value in content.items()}
 
 
 def read_csv(path: Path, *, made_by: str) -> list[dict[str, str]]:
-    with whole_file(path, made_by) as existing, existing.open(encoding="utf-8", newline="") as file:
+    with whole_file(path, made_by), path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
         # A short line is filled with None, and what a long one has more of stands under None.
@@ -95,7 +90,7 @@ def read_csv(path: Path, *, made_by: str) -> list[dict[str, str]]:
 
 def read_array(path: Path, *, made_by: str) -> np.ndarray:
     """Open an array memory-mapped and read-only."""
-    with whole_file(path, made_by) as existing:
-        array = np.load(existing, mmap_mode="r", allow_pickle=False)
+    with whole_file(path, made_by):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
         assert isinstance(array, np.ndarray)
     return array

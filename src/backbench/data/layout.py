@@ -5,8 +5,8 @@ be read in two ways is refused, with the key of conf/dataset that says which: a 
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,13 +33,7 @@ class Layout:
 
 
 def find_layout(listing: Listing, folder: Path, config: DatasetConfig) -> Layout:
-    """Say what the top folders are.
-
-    Args:
-        listing: What stands in the folder.
-        folder: How messages call it.
-        config: `layout` settles what two readings allow; `skip_folders` are in the listing no more.
-    """
+    """Say what the top folders are, which messages call `folder`; `layout` settles what two readings allow."""
     tops = top_folders(listing)
     named = [top for top in tops if top.split]
     if config.layout == CLASSES or not (config.layout == SPLITS_BELOW or any(top.holds_folders for top in named)):
@@ -47,19 +41,14 @@ def find_layout(listing: Listing, folder: Path, config: DatasetConfig) -> Layout
     return _of_splits(named, [top for top in tops if not top.split], listing, folder, config)
 
 
-def _conf(config: DatasetConfig) -> str:
-    return f"conf/dataset/{config.name}.yaml"
-
-
 def _of_splits(
     named: Sequence[TopFolder], others: Sequence[TopFolder], listing: Listing, folder: Path, config: DatasetConfig
 ) -> Layout:
-    conf = _conf(config)
     problems = []
     if others and named:
         problems.append(
             f"{folder}: expected split folders alone, or class folders alone, found the split folders "
-            f"{listed(top.name for top in named)} beside {listed(top.name for top in others)}; in {conf} set "
+            f"{listed(top.name for top in named)} beside {listed(top.name for top in others)}; in {config.file} set "
             f"`layout: classes` if all of them are classes, or leave out what is neither by "
             f"`skip_folders: [{listed(top.name for top in others)}]`"
         )
@@ -69,23 +58,17 @@ def _of_splits(
     if not any(top.split == "train" for top in named):
         names = listed(top.name for top in named or others)
         problems.append(f"{folder}: expected train beside {names}, found none; add it, or set `layout: classes`")
-    for split, same in _by_split(named).items():
+    for split in dict.fromkeys(top.split for top in named):
+        same = [top.name for top in named if top.split == split]
         if len(same) > 1:
             problems.append(f"{folder}: expected one folder for {split}, found {listed(same)}; join them")
-    problems += [_without_labels(top, folder, conf) for top in named if not top.holds_folders or top in strange]
+    problems += [_without_labels(top, folder, config.file) for top in named if not top.holds_folders or top in strange]
     problems += [line for top in labelled if top not in strange for line in _too_deep(top, listing, folder)]
     split_of = {top.name: top.split for top in labelled if top not in strange}
     classes = tuple(sorted({name for top in labelled if top.name in split_of for name in top.below}))
     if not problems:
         problems += _too_few(classes, [top.name for top in labelled], listing, folder, config)
     return Layout(split_of, classes, tuple(problems))
-
-
-def _by_split(tops: Iterable[TopFolder]) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = defaultdict(list)
-    for top in tops:
-        names[top.split].append(top.name)
-    return names
 
 
 def _without_labels(top: TopFolder, folder: Path, conf: str) -> str:
@@ -117,13 +100,12 @@ def _of_classes(tops: Sequence[TopFolder], listing: Listing, folder: Path, confi
     names = tuple(sorted(top.name for top in tops))
     if config.layout == CLASSES:
         return Layout({}, names, tuple(_too_few(names, (), listing, folder, config)))
-    conf = _conf(config)
     others = [top.name for top in tops if not top.split]
     doubtful = [top for top in tops if top.split and (top.name.lower() not in ALSO_A_CLASS or not others)]
-    problems = [_class_or_split(top, others, folder, conf) for top in doubtful]
+    problems = [_class_or_split(top, others, folder, config.file) for top in doubtful]
     classes = tuple(name for name in names if name not in {top.name for top in doubtful})
     if not doubtful:
-        problems += _too_few(classes, (), listing, folder, config) or _splits_by_another_name(tops, folder, conf)
+        problems += _too_few(classes, (), listing, folder, config) or _splits_by_another_name(tops, folder, config.file)
     return Layout({}, classes, tuple(problems))
 
 
@@ -149,14 +131,11 @@ def _splits_by_another_name(tops: Sequence[TopFolder], folder: Path, conf: str) 
     found = f"{listed(top.name for top in tops)}, which hold " + (
         f"{listed(shared)} each" if len(shared) > 1 else "folders and no images"
     )
+    what_to_do = "if they are splits, call them train, val and test"
     if all(map(split_word, inner)):
         what_to_do = "put class folders into split folders, as train/cat"
-    else:
-        what_to_do = "if they are splits, call them train, val and test"
-    return [
-        f"{folder}: expected classes or splits, found {found}; {what_to_do}; if they are classes, set "
-        f"`layout: classes` in {conf}"
-    ]
+    expected = f"{folder}: expected classes or splits, found {found}"
+    return [f"{expected}; {what_to_do}; if they are classes, set `layout: classes` in {conf}"]
 
 
 def _too_few(
@@ -174,4 +153,4 @@ def _too_few(
     if not inner:
         return [f"{found}; make one folder per class"]
     path = Path(config.path, *roots[:1], only)
-    return [f"{found}, which holds {listed(inner)}; if that is the data set, set `path: {path}` in {_conf(config)}"]
+    return [f"{found}, which holds {listed(inner)}; if that is the data set, set `path: {path}` in {config.file}"]

@@ -8,7 +8,7 @@ else is hashed, and has a row in the manifest: a row for a folder of litter, not
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
@@ -27,20 +27,9 @@ ANY_PASSED_OVER = re.compile("|".join(map(translate, PASSED_OVER)))
 # In lower case. Sources: https://github.com/github/gitignore (Global/macOS, Windows, Linux), and what Synology's and
 # QNAP's storage, ext4's fsck, chkdsk and NetApp put into a shared folder: thumbnails, trash and old states of images.
 LITTER_FOLDERS = {
-    *("__macosx", "network trash folder", "temporary items"),
-    *("$recycle.bin", "system volume information", "found.000"),
-    *("lost+found", ".ipynb_checkpoints", ".thumbnails"),
-    *(
-        "@eadir",
-        "@tmp",
-        "#recycle",
-        "#snapshot",
-        "@recycle",
-        "@recently-snapshot",
-        "@sharebin",
-        ".@__thumb",
-        "~snapshot",
-    ),
+    *("__macosx", "network trash folder", "temporary items", "$recycle.bin", "system volume information", "found.000"),
+    *("lost+found", ".ipynb_checkpoints", ".thumbnails", "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle"),
+    *("@recently-snapshot", "@sharebin", ".@__thumb", "~snapshot"),
 }
 TRASH = ".trash"  # .Trash-1000, .Trash
 
@@ -64,14 +53,17 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def is_passed_over(name: str) -> bool:
-    """Say whether DVC ignores a file or folder of this name."""
-    return ANY_PASSED_OVER.match(name) is not None
+def _seen(names: Iterable[str]) -> list[str]:
+    """Return, sorted, the names that DVC does not ignore."""
+    return sorted(name for name in names if not ANY_PASSED_OVER.match(name))
 
 
-def verdict_on_name(name: str, *, is_folder: bool) -> str:
-    """Return the verdict on a name that no image of a class has, else nothing."""
-    if is_folder and (name.lower() in LITTER_FOLDERS or name.lower().startswith(TRASH)):
+def _verdict_on_folder(path: tuple[str, ...], skip_folders: Collection[str]) -> str:
+    """Return why a folder is not entered, else nothing."""
+    name = path[-1].lower()
+    if "/".join(path) in skip_folders:
+        return SKIPPED
+    if name in LITTER_FOLDERS or name.startswith(TRASH):
         return LITTER
     return HIDDEN if name.startswith(".") else ""
 
@@ -79,9 +71,7 @@ def verdict_on_name(name: str, *, is_folder: bool) -> str:
 def list_folder(folder: Path, skip_folders: Collection[str] = ()) -> Listing:
     """List every file below a folder; a linked folder is entered, but never twice.
 
-    Args:
-        folder: A folder that is there.
-        skip_folders: Folders that are not entered, such as `test` or `train/unknown`.
+    Those of `skip_folders` are not, such as `test` or `train/unknown`.
     """
     folders: list[tuple[str, ...]] = []
     files: list[tuple[str, ...]] = []
@@ -96,25 +86,19 @@ def list_folder(folder: Path, skip_folders: Collection[str] = ()) -> Listing:
 
     for parent, inner, names in os.walk(folder, followlinks=True, onerror=refuse):
         above = Path(parent).relative_to(folder).parts
-        candidates, inner[:] = sorted(inner), []
-        for name in candidates:
-            path = (*above, name)
-            if is_passed_over(name):
-                continue
-            verdict = SKIPPED if "/".join(path) in skip_folders else verdict_on_name(name, is_folder=True)
-            if verdict:
+        found, inner[:] = _seen(inner), []
+        for path in ((*above, name) for name in found):
+            if verdict := _verdict_on_folder(path, skip_folders):
                 left_out[f"{shown('/'.join(path))}/"] = verdict
                 continue
             folders.append(path)
-            real = os.path.realpath(Path(parent) / name)
+            real = os.path.realpath(folder.joinpath(*path))
             if real not in entered:
                 entered.add(real)
-                inner.append(name)
-        for name in names:
-            if is_passed_over(name):
-                continue
-            if verdict := verdict_on_name(name, is_folder=False):
-                left_out[shown("/".join((*above, name)))] = verdict
+                inner.append(path[-1])
+        for path in ((*above, name) for name in _seen(names)):
+            if path[-1].startswith("."):
+                left_out[shown("/".join(path))] = HIDDEN
             else:
-                files.append((*above, name))
+                files.append(path)
     return Listing(tuple(sorted(folders)), tuple(sorted(files)), left_out, tuple(unreadable))

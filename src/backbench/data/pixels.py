@@ -33,13 +33,7 @@ class PixelRule:
         size, bilinear = (self.side_pixels, self.side_pixels), Image.Resampling.BILINEAR
         if self.resize == "pad":
             return ImageOps.pad(picture, size, bilinear, GREY)
-        return picture.resize(size, bilinear, box=_central_square(picture) if self.resize == "crop" else None)
-
-
-def _central_square(picture: Image.Image) -> tuple[float, float, float, float]:
-    shorter = min(picture.size)
-    left, top = ((length - shorter) / 2 for length in picture.size)
-    return (left, top, left + shorter, top + shorter)
+        return ImageOps.fit(picture, size, bilinear) if self.resize == "crop" else picture.resize(size, bilinear)
 
 
 def is_nearly_constant(square: Image.Image) -> bool:

@@ -32,7 +32,7 @@ MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ListedFile:
     """A file before it is opened.
 
     `path` is relative to the folder, with `/`; `label` is its class, or empty outside any class folder; `own_split` is
@@ -47,7 +47,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Tree:
-    """What stands in a folder: classes and candidates are sorted, `own_splits` is empty where it has none.
+    """What stands in a folder: classes and files are sorted, `own_splits` is empty where it has none.
 
     `left_out` are folders that are not entered, and files that are not opened, with their verdicts. `problems` is a
     line for each thing that keeps the folder from being used.
@@ -55,7 +55,7 @@ class Tree:
 
     classes: tuple[str, ...]
     own_splits: frozenset[str]
-    candidates: tuple[Candidate, ...]
+    files: tuple[ListedFile, ...]
     left_out: tuple["Examined", ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -97,7 +97,7 @@ def tracked_folder(config: DatasetConfig) -> Path:
     folder = Path(os.path.normpath(config.path))
     if folder.parts[:1] != (TRACKED,):
         raise DatasetError(
-            f"conf/dataset/{config.name}.yaml: path: expected {TRACKED}, or a folder in it, which DVC tracks, found "
+            f"{config.file}: path: expected {TRACKED}, or a folder in it, which DVC tracks, found "
             f"{config.path}; set path: {TRACKED}, and bring the images there by `rm -rf data data.dvc && "
             f"dvc import-url {config.path} {TRACKED}`"
         )
@@ -107,9 +107,7 @@ def tracked_folder(config: DatasetConfig) -> Path:
 def walk(folder: Path, config: DatasetConfig) -> Tree:
     """Find every class and every file of a folder; nothing is opened.
 
-    Args:
-        folder: The folder to look at.
-        config: Its `layout` and `skip_folders` settle what a folder is.
+    `layout` and `skip_folders` of the configuration settle what a folder is.
 
     Raises:
         DatasetError: the folder is missing.
@@ -121,7 +119,7 @@ def walk(folder: Path, config: DatasetConfig) -> Tree:
     return Tree(
         classes=tuple(map(shown, layout.classes)),
         own_splits=frozenset(layout.split_of.values()),
-        candidates=tuple(sorted(_candidates(listing, folder, layout), key=lambda candidate: candidate.path)),
+        files=tuple(sorted(_listed_files(listing, folder, layout), key=lambda listed: listed.path)),
         left_out=tuple(Examined.without_pixels(path, verdict) for path, verdict in sorted(listing.left_out.items())),
         problems=(*_not_skipped(listing, config), *listing.unreadable, *layout.problems),
     )
@@ -129,11 +127,13 @@ def walk(folder: Path, config: DatasetConfig) -> Tree:
 
 def _not_skipped(listing: Listing, config: DatasetConfig) -> list[str]:
     absent = [name for name in config.skip_folders or () if f"{name}/" not in listing.left_out]
-    where = f"conf/dataset/{config.name}.yaml: skip_folders"
-    return [f"{where}: expected folders of {config.path}, found no {name}; correct it" for name in absent]
+    return [
+        f"{config.file}: skip_folders: expected folders of {config.path}, found no {name}; correct it"
+        for name in absent
+    ]
 
 
-def _candidates(listing: Listing, folder: Path, layout: Layout) -> Iterator[Candidate]:
+def _listed_files(listing: Listing, folder: Path, layout: Layout) -> Iterator[ListedFile]:
     classes = set(layout.classes)
     for parts in listing.files:
         own_split = layout.split_of.get(parts[0], "")
@@ -142,73 +142,70 @@ def _candidates(listing: Listing, folder: Path, layout: Layout) -> Iterator[Cand
         if folders and folders[0] not in classes:
             continue
         label = shown(folders[0]) if folders else ""
-        yield Candidate(folder.joinpath(*parts), shown("/".join(parts)), label, own_split)
+        yield ListedFile(folder.joinpath(*parts), shown("/".join(parts)), label, own_split)
 
 
 def _digest(file: Path) -> str:
     """Digest a file's bytes; empty where it cannot be read."""
-    # A pipe or a device is never opened: reading one may not end.
-    if not file.is_file():
-        return ""
     try:
-        return file_sha256(file)
+        # A pipe or a device is never opened: reading one may not end.
+        return file_sha256(file) if file.is_file() else ""
     except OSError:
         return ""
 
 
-def _look(candidate: Candidate, config: DatasetConfig, rule: PixelRule) -> tuple[Examined, np.ndarray | None]:
-    digest = _digest(candidate.file)
-    seen = decode(candidate.file, config, rule) if digest else Decoded(UNREADABLE)
-    verdict = seen.verdict if candidate.label else NOT_IN_A_CLASS_FOLDER
+def _look(listed: ListedFile, config: DatasetConfig, rule: PixelRule) -> tuple[Examined, np.ndarray | None]:
+    digest = _digest(listed.file)
+    seen = decode(listed.file, config, rule) if digest else Decoded(UNREADABLE)
     examined = Examined(
-        path=candidate.path,
-        label=candidate.label,
-        own_split=candidate.own_split,
+        path=listed.path,
+        label=listed.label,
+        own_split=listed.own_split,
         digest=digest,
         pixel_digest=seen.pixel_digest,
         width=seen.width,
         height=seen.height,
-        verdict=verdict,
+        verdict=seen.verdict if listed.label else NOT_IN_A_CLASS_FOLDER,
         largest_value=seen.largest_value,
         is_nearly_constant=seen.is_nearly_constant,
     )
     return examined, seen.pixels if examined.is_usable else None
 
 
-def presumed(candidate: Candidate) -> Examined:
+def presumed(listed: ListedFile) -> Examined:
     """Take a file for a usable image, unopened."""
-    verdict = USABLE if candidate.label else NOT_IN_A_CLASS_FOLDER
-    return Examined.without_pixels(candidate.path, verdict, candidate.label, candidate.own_split)
+    verdict = USABLE if listed.label else NOT_IN_A_CLASS_FOLDER
+    return Examined.without_pixels(listed.path, verdict, listed.label, listed.own_split)
 
 
-def look_at_headers(candidates: Sequence[Candidate], config: DatasetConfig) -> Iterator[Examined]:
+def look_at_headers(files: Sequence[ListedFile], config: DatasetConfig) -> Iterator[Examined]:
     """Judge every file by its header, in order: what damage and duplicates leave out is taken for usable."""
 
-    def judged(candidate: Candidate) -> Examined:
-        file = presumed(candidate)
+    def judged(listed: ListedFile) -> Examined:
+        file = presumed(listed)
         if not file.is_usable:
             return file
-        seen = decode_header(candidate.file, config) if candidate.file.is_file() else Decoded(UNREADABLE)
+        seen = decode_header(listed.file, config) if listed.file.is_file() else Decoded(UNREADABLE)
         return replace(file, verdict=seen.verdict, width=seen.width, height=seen.height)
 
     with _threads() as threads, bounded(config.max_image_pixels):
-        yield from threads.map(judged, candidates)
+        yield from threads.map(judged, files)
 
 
 def examine(
-    candidates: Sequence[Candidate], config: DatasetConfig, rule: PixelRule
+    files: Sequence[ListedFile], config: DatasetConfig, rule: PixelRule
 ) -> Iterator[tuple[Examined, np.ndarray | None]]:
-    """Open every candidate once, in order, on a few threads; memory is bounded by one chunk of squares.
+    """Open every file once, in order, on a few threads; memory is bounded by one chunk of squares.
 
     Yields:
         The verdict on the file alone, and its uint8 `(side, side, 3)` pixels where it is usable, and the rule has a
         depth or needs none.
     """
     with _threads() as threads:
-        for start in range(0, len(candidates), FILES_PER_CHUNK):
-            chunk = candidates[start : start + FILES_PER_CHUNK]
+        for start in range(0, len(files), FILES_PER_CHUNK):
+            chunk = files[start : start + FILES_PER_CHUNK]
             with bounded(config.max_image_pixels):
-                seen = list(threads.map(lambda candidate: _look(candidate, config, rule), chunk))
+                seen = list(threads.map(lambda listed: _look(listed, config, rule), chunk))
             yield from seen
 
 

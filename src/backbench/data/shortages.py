@@ -18,30 +18,26 @@ def shortages(
 ) -> list[str]:
     """Say which classes have too few usable images for what the configuration asks.
 
-    Args:
-        files: Judged as far as that was done: what is usable may be more than there is.
-        classes: Those that are not left out as too rare.
-        own_splits: The splits that the folder itself gives; empty where it gives none.
-        config: Counts, fractions and `min_per_class`.
+    `files` are judged as far as that was done: what is usable may be more than there is. `classes` are those that are
+    not left out as too rare, `own_splits` the splits that the folder itself gives.
     """
     of_class = usable_by_class(files, classes)
     pools = {name: sum(file.own_split in ("", "train") for file in members) for name, members in of_class.items()}
     trained = {name: pool for name, pool in pools.items() if pool}
-    conf = f"conf/dataset/{config.name}.yaml"
     return [
-        *_too_few_classes(classes, config, conf),
-        *_without_images(of_class, Counter(file.label for file in files), conf),
-        *_without_train_images([name for name, pool in pools.items() if of_class[name] and not pool], conf),
-        *_small_pools(trained, of_class, own_splits, config, conf),
-        *_missing_in_own_split({name: of_class[name] for name in trained}, own_splits, conf),
+        *_too_few_classes(classes, config),
+        *_without_images(of_class, Counter(file.label for file in files), config.file),
+        *_without_train_images([name for name, pool in pools.items() if of_class[name] and not pool], config.file),
+        *_small_pools(trained, of_class, own_splits, config),
+        *_missing_in_own_split({name: of_class[name] for name in trained}, own_splits, config.file),
     ]
 
 
-def _too_few_classes(classes: Sequence[str], config: DatasetConfig, conf: str) -> Iterator[str]:
+def _too_few_classes(classes: Sequence[str], config: DatasetConfig) -> Iterator[str]:
     if len(classes) < 2 and config.min_per_class is not None:
         yield (
             f"{config.path}: expected at least 2 classes of {config.min_per_class} usable images, found "
-            f"{listed(classes) or 'none'}; add images, or lower min_per_class in {conf}"
+            f"{listed(classes) or 'none'}; add images, or lower min_per_class in {config.file}"
         )
 
 
@@ -63,7 +59,7 @@ def _without_train_images(names: Sequence[str], conf: str) -> Iterator[str]:
 
 
 def _small_pools(
-    pools: Mapping[str, int], of_class: Members, own_splits: Collection[str], config: DatasetConfig, conf: str
+    pools: Mapping[str, int], of_class: Members, own_splits: Collection[str], config: DatasetConfig
 ) -> Iterator[str]:
     few = {name: pool for name, pool in pools.items() if not suffices(pool, own_splits, config)}
     if not few:
@@ -77,7 +73,7 @@ def _small_pools(
     without = f"such classes out by `min_per_class: {least}`" if rare else "their folders out by skip_folders"
     yield (
         f"expected at least {least} usable images{' of train' if own_splits else ''} in every class, for "
-        f"{', '.join(carved)}, found fewer in {names}; add images{fewer}, or leave {without} in {conf}"
+        f"{', '.join(carved)}, found fewer in {names}; add images{fewer}, or leave {without} in {config.file}"
     )
 
 

@@ -42,10 +42,8 @@ def deciding_side(width: int, height: int, resize: Resize) -> int:
 def stored_side(config: DatasetConfig, wanted_pixels: int | None, sides: Iterable[int]) -> int:
     """Return the configured side, or else the wanted one, as far as the largest photograph has it.
 
-    Args:
-        config: The data set.
-        wanted_pixels: What the largest backbone of the benchmark takes; of no use where a side is configured.
-        sides: The deciding side of every photograph.
+    `wanted_pixels` is what the largest backbone of the benchmark takes, and `sides` the deciding side of every
+    photograph; neither is of use where a side is configured.
     """
     if config.image_size_pixels is not None:
         return config.image_size_pixels
@@ -55,12 +53,9 @@ def stored_side(config: DatasetConfig, wanted_pixels: int | None, sides: Iterabl
 
 
 def enlarged(sides: np.ndarray, stored_pixels: int, input_pixels: int) -> Enlarged:
-    """Count the images that are enlarged on their way to a backbone.
+    """Count the images that are enlarged on their way to a backbone, which takes `input_pixels`.
 
-    Args:
-        sides: int `(num_images,)`, the deciding side of every photograph.
-        stored_pixels: The side of the stored squares, through which all of them pass.
-        input_pixels: The side of what the backbone takes.
+    `sides` is int `(num_images,)`, the deciding side of every photograph; all pass through squares of `stored_pixels`.
     """
     factors = input_pixels / np.minimum(sides, stored_pixels)
     grown = factors[factors > 1]

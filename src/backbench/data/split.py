@@ -22,12 +22,8 @@ def assign_splits(
     Per class: test is the folder's own, else `test_fraction` of the class. Val is the folder's own, else
     `val_per_class` of what is left, else all that `train_per_class` leaves, else `val_fraction` of the class, or,
     where test is the folder's own, of the train pool. Train is `train_per_class` of what is left then, or all of it.
-
-    Args:
-        files: Examined files; only usable ones are drawn.
-        classes: Those whose images are drawn; `shortages` has found enough of each.
-        own_splits: The splits that the folder itself gives; empty where it gives none.
-        config: Counts, fractions and `split_seed`.
+    Only usable files of `classes` are drawn; `shortages` has found enough of each. `own_splits` are those that the
+    folder itself gives.
     """
     split_of: dict[str, str] = {}
     for members in usable_by_class(files, classes).values():

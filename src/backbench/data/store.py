@@ -2,10 +2,11 @@
 
 import hashlib
 import shutil
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from backbench.data.deep import Depth, common_depth
 from backbench.data.file_formats import write_array, write_csv, write_json
 from backbench.data.pixels import PixelRule
 from backbench.data.scan import (
-    Candidate,
     Examined,
+    ListedFile,
     Tree,
     deciding_sides,
     examine,
@@ -55,13 +56,8 @@ class Scanned:
 def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | None = None) -> dict[str, Any]:
     """Scan, split and store a folder of images as `target`, which is replaced whole or not at all.
 
-    Args:
-        config: Its `path` is the folder to read.
-        target: The folder to write: manifest.csv, dataset.json, images and labels of each split.
-        wanted_pixels: What the largest backbone takes, where the configuration leaves the size open.
-
-    Returns:
-        What dataset.json holds.
+    It holds manifest.csv, dataset.json, whose content is returned, and images and labels of each split.
+    `wanted_pixels` is what the largest backbone takes, where the configuration leaves the size open.
 
     Raises:
         DatasetError: the images cannot be used, or are not those whose digest is pinned.
@@ -87,9 +83,9 @@ def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | No
 
 def _checked_headers(tree: Tree, config: DatasetConfig) -> list[Examined]:
     """Judge every file by its header; refuse what names and headers show to be wrong, before an image is decoded."""
-    with progress_bar("prepare, headers", len(tree.candidates), "files") as advance:
-        files = []
-        for file in look_at_headers(tree.candidates, config):
+    files = []
+    with progress_bar("prepare, headers", len(tree.files), "files") as advance:
+        for file in look_at_headers(tree.files, config):
             files.append(file)
             advance(1)
     check(tree, files, config)
@@ -126,22 +122,22 @@ def _scan(tree: Tree, config: DatasetConfig, rule: PixelRule, pool: Path) -> Sca
     files: dict[str, Examined] = {}
     rows: dict[str, int] = {}
 
-    def look(candidates: Sequence[Candidate], rule: PixelRule, what: str) -> None:
-        with pool.open("ab") as stream, progress_bar("prepare", len(candidates), what) as advance:
-            for file, pixels in examine(candidates, config, rule):
+    def look(listed: Sequence[ListedFile], rule: PixelRule, what: str) -> None:
+        with pool.open("ab") as stream, progress_bar("prepare", len(listed), what) as advance:
+            for file, pixels in examine(listed, config, rule):
                 files[file.path] = file
                 if pixels is not None:
                     rows[file.path] = len(rows)
                     stream.write(np.ascontiguousarray(pixels).data)
                 advance(1)
 
-    look(tree.candidates, rule, "files")
+    look(tree.files, rule, "files")
     usable = [file for file in files.values() if file.is_usable]
     largest = {file.path: file.largest_value for file in usable if file.largest_value is not None}
-    depth = common_depth(largest, config.depth_bits, where=f"conf/dataset/{config.name}.yaml")
+    depth = common_depth(largest, config.depth_bits, where=config.file)
     if depth is not None and rule.depth_bits is None:
         rule = replace(rule, depth_bits=depth.bits)
-        look([each for each in tree.candidates if each.path in largest], rule, "deep images")
+        look([each for each in tree.files if each.path in largest], rule, "deep images")
     return Scanned(without_duplicates(list(files.values())), rows, rule, depth)
 
 
@@ -152,14 +148,13 @@ def _checked(scanned: Scanned, tree: Tree, config: DatasetConfig) -> tuple[str, 
         DatasetError: the digest is not the pinned one, or classes have too few images: all that is wrong.
     """
     digest = content_digest(without_rare_classes(scanned.files, tree.classes, config.min_per_class).files)
-    if config.digest in (None, digest):
-        return digest, check(tree, scanned.files, config)
-    where = f"conf/dataset/{config.name}.yaml"
-    other_images = (
-        f"{config.path}: expected the images whose digest {where} pins, {config.digest}, found {digest};"
-        f" bring them back as that file's first lines say, or change its digest"
-    )
-    return digest, check(tree, scanned.files, config, other_images)
+    others = []
+    if config.digest not in (None, digest):
+        others.append(
+            f"{config.path}: expected the images whose digest {config.file} pins, {config.digest}, found {digest}; "
+            "bring them back as that file's first lines say, or change its digest"
+        )
+    return digest, check(tree, scanned.files, config, *others)
 
 
 def _write_splits(
@@ -200,12 +195,6 @@ def _manifest_rows(
         }
 
 
-def _num_by_side(config: DatasetConfig, members: Mapping[str, Sequence[Examined]]) -> dict[str, int]:
-    """Count the images of all splits by the side that became the side of their square, the smallest first."""
-    sides = Counter(deciding_sides((file for files in members.values() for file in files), config.resize))
-    return {str(side): sides[side] for side in sorted(sides)}
-
-
 def _description(
     config: DatasetConfig,
     tree: Tree,
@@ -216,20 +205,19 @@ def _description(
     manifest: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     rejected = Counter(kind(row["verdict"]) for row in manifest if not row["split"])
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for split, files in members.items():
-        labels = Counter(file.label for file in files)
-        counts[split] = {name: labels[name] for name in kept.classes}
+    labels = {split: Counter(file.label for file in files) for split, files in members.items()}
+    # The side of each photograph that became the side of its square.
+    sides = Counter(deciding_sides(chain.from_iterable(members.values()), config.resize))
     return {
         "name": config.name,
         "classes": list(kept.classes),
         "digest": digest,
         "image_size_pixels": scanned.rule.side_pixels,
         "resize": config.resize,
-        "sides": _num_by_side(config, members),
+        "sides": {str(side): sides[side] for side in sorted(sides)},
         "depth": None if scanned.depth is None else asdict(scanned.depth),
         "num_nearly_constant": sum(bool(row["note"] and row["split"]) for row in manifest),
-        "counts": dict(counts),
+        "counts": {split: {name: of_split[name] for name in kept.classes} for split, of_split in labels.items()},
         "rejected": dict(sorted(rejected.items())),
         "litter": litter(tree.left_out),
         "rare_classes": kept.rare,

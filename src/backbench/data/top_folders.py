@@ -62,17 +62,12 @@ def _image_suffixes() -> frozenset[str]:
 def top_folders(listing: Listing) -> list[TopFolder]:
     """Count by the ending of file names: nothing is opened yet. Where no name has one, every file counts."""
     images = [file for file in listing.files if PurePath(file[-1]).suffix.lower() in _image_suffixes()]
-    direct: Counter[str] = Counter()
+    num_images = Counter(file[: min(2, len(file) - 1)] for file in images or listing.files)
     below: dict[str, dict[str, int]] = defaultdict(dict)
     for path in listing.folders:
         if len(path) == 2:
-            below[path[0]][path[1]] = 0
-    for file in images or listing.files:
-        if len(file) == 2:
-            direct[file[0]] += 1
-        elif len(file) > 2:
-            below[file[0]][file[1]] = below[file[0]].get(file[1], 0) + 1
-    return [TopFolder(path[0], direct[path[0]], below[path[0]]) for path in listing.folders if len(path) == 1]
+            below[path[0]][path[1]] = num_images[path]
+    return [TopFolder(path[0], num_images[path], below[path[0]]) for path in listing.folders if len(path) == 1]
 
 
 def listed(names: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ class ExportedModel:
         strategy = to_typed(description.configuration["strategy"], StrategyConfig, where=where)
         head = build_head(self._backbone.feature_dim, len(self.classes), strategy.head, seed=0)
         self._prefix = halves.prefix
-        self._trained: keras.Model = above_boundary(halves, head)
+        self._trained: keras.Model = above_boundary(halves.suffix, head)
         if self._prefix is not None:
             fill(self._prefix, folder / FROZEN)
         fill(self._trained, folder / seed_file(description.seed))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +18,12 @@ from backbench.config.config import CellConfig
 from backbench.data.array_file import ArrayFile, GrowingArrayFile
 from backbench.data.dataset import images_file
 from backbench.data.file_formats import write_json
-from backbench.features.activations import ActivationSource, PreparedImages
+from backbench.features.activations import PreparedImages
 from backbench.results.compute import NOTHING, Compute, Stopwatch, compute_of
 from backbench.results.fingerprints import fingerprint
 from backbench.results.store_record import DESCRIPTION, StoreRecord
 from backbench.runtime import paths
-from backbench.runtime.atomic_files import put_folder_in_place
+from backbench.runtime.atomic_files import put_folder_in_place, remove_others
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ActivationError, ArtifactError
 from backbench.runtime.known_files import known_json
@@ -109,11 +109,7 @@ class StoreWriter:
         return int(self._progress["rows"][split])
 
     def append(self, split: str, values: Mapping[str, np.ndarray]) -> None:
-        """Write the next rows of a split.
-
-        Args:
-            split: One of the plan's.
-            values: float32 `(b, *boundary_shape)` of every boundary of the plan.
+        """Write the next rows of a split, float32 `(b, *boundary_shape)` of every boundary of the plan.
 
         Raises:
             ActivationError: a value is not finite, or not in float16's range.
@@ -182,9 +178,7 @@ class StoreWriter:
 def state_for(state: Path, *parts: Any) -> Path:
     """Return the folder in `state` that is named by all that decides a store; what others left there is removed."""
     name = fingerprint(*parts)
-    for other in state.iterdir() if state.is_dir() else ():
-        if other.name != name:
-            shutil.rmtree(other)
+    remove_others(state, [name])
     return state / name
 
 
@@ -196,19 +190,11 @@ class StoredActivations:
     labels: np.ndarray
 
     @property
-    def num_examples(self) -> int:
-        return int(self.file.shape[1])
-
-    @property
     def num_views(self) -> int:
         return int(self.file.shape[0])
 
     def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
-        return self.file[views * self.num_examples + examples].astype("float32", copy=False)
-
-
-if TYPE_CHECKING:
-    _SOURCE: type[ActivationSource] = StoredActivations
+        return self.file[views * len(self.labels) + examples].astype("float32", copy=False)
 
 
 def read_activations(folder: Path, boundary: str, split: str, labels: np.ndarray) -> StoredActivations:

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import keras
@@ -14,7 +14,7 @@ import numpy as np
 from backbench.backbones.graph import preprocess
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import AugmentationConfig
-from backbench.data.array_file import Rows
+from backbench.data.array_file import ArrayFile
 from backbench.data.augment import augmented, resized
 from backbench.runtime.out_of_memory import halved
 
@@ -40,9 +40,6 @@ class ActivationSource(Protocol):
         ...
 
     @property
-    def num_examples(self) -> int: ...
-
-    @property
     def num_views(self) -> int: ...
 
     def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
@@ -52,22 +49,14 @@ class ActivationSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """Activations in memory; compared by identity.
-
-    `values` has the shape `(num_views, num_examples, *boundary_shape)`.
-    `labels` is int32 of shape `(num_examples,)`.
-    """
+    """Activations in memory, `(num_views, num_examples, *boundary_shape)`; compared by identity."""
 
     values: np.ndarray
     labels: np.ndarray
 
     @property
-    def num_examples(self) -> int:
-        return int(self.labels.shape[0])
-
-    @property
     def num_views(self) -> int:
-        return int(self.values.shape[0])
+        return len(self.values)
 
     def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
         return np.asarray(self.values[views, examples], dtype="float32")
@@ -80,7 +69,7 @@ class PreparedImages:
     `images` gives uint8 RGB `(n, S, S, 3)`; `seed` draws the views.
     """
 
-    images: Rows
+    images: np.ndarray | ArrayFile
     backbone: BackboneConfig
     augmentation: AugmentationConfig
     seed: int
@@ -105,17 +94,9 @@ class ComputedActivations:
     prefix: keras.Model | None
     num_views: int
 
-    @property
-    def num_examples(self) -> int:
-        return int(self.labels.shape[0])
-
     def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
         prepared = self.images.take(views, examples)
         return prepared if self.prefix is None else predicted(self.prefix, prepared)
-
-
-if TYPE_CHECKING:
-    _SOURCES: tuple[type[ActivationSource], ...] = (Activations, ComputedActivations)
 
 
 def predicted(model: keras.Model, batch: np.ndarray) -> Any:
@@ -161,7 +142,7 @@ def kept_views(source: ActivationSource) -> range:
 
 def in_order(source: ActivationSource, *, view: int = 0) -> Iterator[tuple[int, np.ndarray]]:
     """Yield `(num_real, activations)` of one view of every example; batches are full as `padded_indices` has them."""
-    for num_real, examples in even_indices(source.num_examples):
+    for num_real, examples in even_indices(len(source.labels)):
         yield num_real, source.take(np.full(len(examples), view), examples)
 
 
@@ -185,12 +166,12 @@ def outputs(
         into: Takes the outputs; None makes an array.
     """
     prepared = prepare or (lambda batch: batch.astype("float32", copy=False))
-    num_examples = len(values) if isinstance(values, np.ndarray) else values.num_examples
+    num_examples = len(values if isinstance(values, np.ndarray) else values.labels)
     if isinstance(values, np.ndarray):
         rows = even_indices(num_examples)
-        batches = ((num_real, np.asarray(values[indices])) for num_real, indices in rows)
+        batches: Iterator[tuple[int, np.ndarray]] = ((num_real, values[indices]) for num_real, indices in rows)
     else:
-        batches = ((num_real, batch) for num_real, batch in in_order(values, view=view))
+        batches = in_order(values, view=view)
     start = 0
     for num_real, batch in batches:
         made = predicted(model, prepared(batch))[:num_real]

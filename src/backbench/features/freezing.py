@@ -25,7 +25,6 @@ class CutModel:
     A missing half is the identity: there is no suffix at the boundary `output`, no prefix at `input`.
     """
 
-    boundary: str
     prefix: keras.Model | None
     suffix: keras.Model | None
 
@@ -53,22 +52,19 @@ def resolve_boundary(model: keras.Model, backbone: BackboneConfig, boundary: str
 
 
 def cut(model: keras.Model, boundary: str) -> CutModel:
-    """Cut a functional backbone at a layer's output.
+    """Cut a functional backbone of one input and one output; the layers are shared with it, not copied.
 
-    Args:
-        model: One input and one output; the layers are shared with it, not copied.
-        boundary: `output`, `input`, or the name of a layer, as `resolve_boundary` returns it.
+    The boundary is `output`, `input`, or the name of a layer, as `resolve_boundary` returns it.
 
     Raises:
         BoundaryError: there is no such layer, or more than one tensor passes beside it.
     """
     if boundary == OUTPUT:
-        return CutModel(boundary, prefix=model, suffix=None)
+        return CutModel(prefix=model, suffix=None)
     if boundary == INPUT:
-        return CutModel(boundary, prefix=None, suffix=model)
+        return CutModel(prefix=None, suffix=model)
     tensor = _point(model, articulations(model), boundary).tensor
-    prefix, suffix = keras.Model(model.inputs[0], tensor), keras.Model(tensor, model.outputs[0])
-    return CutModel(boundary, prefix=prefix, suffix=suffix)
+    return CutModel(keras.Model(model.inputs[0], tensor), keras.Model(tensor, model.outputs[0]))
 
 
 def tapped_prefix(model: keras.Model, boundaries: Sequence[str]) -> keras.Model:

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,6 +42,13 @@ def put_folder_in_place(folder: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     beside.rename(target)
     sync(target.parent)
+
+
+def remove_others(folder: Path, names: Collection[str]) -> None:
+    """Remove the folders in a folder that have none of these names; it need not be there."""
+    for other in folder.glob("*"):
+        if other.name not in names:
+            shutil.rmtree(other)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class StudyError(BackbenchError):
     """A study cannot be reached, or cannot be finished."""
 
 
-class Patience:
+class RetriesWhileAway:
     """Repeats what failed because the storage is away, until it is back or too long has passed."""
 
     def __init__(self, seconds: float, shown: str) -> None:
@@ -92,7 +92,7 @@ class StudyStorage:
 
     storage: BaseStorage
     shown: str
-    patiently: Patience
+    patiently: RetriesWhileAway
     deciding: Callable[[], AbstractContextManager[object]]
     close: Callable[[], None]
 
@@ -153,7 +153,8 @@ class _MendingLock(JournalFileSymlinkLock):
 
 def _journal(file: Path, config: WorkersConfig) -> StudyStorage:
     storage = JournalStorage(JournalFileBackend(str(file), lock_obj=_MendingLock(file)))
-    return StudyStorage(storage, file.name, Patience(config.patience_seconds, file.name), nullcontext, lambda: None)
+    patiently = RetriesWhileAway(config.patience_seconds, file.name)
+    return StudyStorage(storage, file.name, patiently, nullcontext, lambda: None)
 
 
 def _cut_unfinished_line(file: Path) -> None:
@@ -168,7 +169,7 @@ def _cut_unfinished_line(file: Path) -> None:
 def _database(
     address: str, shown: str, config: WorkersConfig, deciding: Callable[[], AbstractContextManager[object]]
 ) -> StudyStorage:
-    patiently = Patience(config.patience_seconds, shown)
+    patiently = RetriesWhileAway(config.patience_seconds, shown)
     options = {"timeout": CONNECT_SECONDS} if address.startswith("sqlite") else {"connect_timeout": CONNECT_SECONDS}
 
     def opened() -> RDBStorage:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import CellConfig, resolved
@@ -30,6 +30,17 @@ class CellInputs:
     dataset: Dataset
     store: StoreRecord
 
+    @classmethod
+    def of(cls, config: CellConfig) -> Self:
+        """Read what prepare and embed left for a cell.
+
+        Raises:
+            ArtifactError: an earlier stage has not run.
+        """
+        dataset = open_dataset(paths.DATASET)
+        found = replace(config, dataset=dataset.decided(config.dataset))
+        return cls(config.cell, found, dataset, read_store(config.cell.activations))
+
     @property
     def digests(self) -> dict[str, str]:
         """Of the data, of the weights' values, and of the file that they came from, where they came from one."""
@@ -54,12 +65,11 @@ class CellInputs:
     def fits_name(self, module: str) -> str:
         """Name all that decides a fit but its candidate: not how candidates are proposed, nor how many there are.
 
-        Args:
-            module: The one beside this that runs the fits.
+        `module` is the one beside this that runs the fits.
         """
         decides = self.configuration
         search, dataset, strategy = decides.pop("search"), decides.pop("dataset"), decides.pop("strategy")
-        strategy = {name: value for name, value in strategy.items() if name not in ("learning_rate", "weight_decay")}
+        del strategy["learning_rate"], strategy["weight_decay"]
         seen = {"augmentation": dataset["augmentation"], "split_seed": dataset["split_seed"]}
         code = code_of(Path(__file__).with_name(f"{module}.py"), self.config.backbone)
         computing = (code, deciding_versions(), machine_name())
@@ -93,15 +103,3 @@ class CellInputs:
 def code_of(module: Path, backbone: BackboneConfig) -> str:
     """Digest what a module does, with the functions of this package that a backbone's configuration names."""
     return code_fingerprint(module, *named_modules(backbone.constructor, backbone.preprocessor))
-
-
-def cell_inputs(config: CellConfig) -> CellInputs:
-    """Read what prepare and embed left for a cell.
-
-    Raises:
-        ArtifactError: an earlier stage has not run.
-    """
-    cell = Cell(config.backbone.name, config.strategy.name)
-    dataset = open_dataset(paths.DATASET)
-    found = replace(config, dataset=dataset.decided(config.dataset))
-    return CellInputs(cell, found, dataset, read_store(cell.activations))

@@ -88,14 +88,14 @@ class CellStudy:
         """Make a worker in this process; a fit that is asked to leave keeps its epochs for whoever goes on."""
         # Imported here, so that a process which only coordinates imports no network.
         from backbench.stages.cell_trials import CellTrials
-        from backbench.stages.training_inputs import training_inputs
+        from backbench.stages.training_inputs import TrainingInputs
 
         pause = Pause(self._inputs.state_folder("sweep") / "paused", is_asked_to_leave)
         return Worker(
             study,
             self._inputs.config.search,
             self.space,
-            CellTrials(training_inputs(self._inputs.config), pause).run,
+            CellTrials(TrainingInputs.of(self._inputs.config), pause).run,
             prunes=self.prunes,
             heartbeat_seconds=self._workers.heartbeat_seconds,
         )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import cache
 
 from backbench.adaptation.interruption import Pause
-from backbench.adaptation.schedule import Candidate, Fit, Weights
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.schedule import Fit, Hyperparameters, Weights
+from backbench.adaptation.strategies import TrainablePart
 from backbench.features.activations import ActivationSource
 from backbench.results.records import COMPLETE, PRUNED, TrialRecord
 from backbench.search.search import Proposal
@@ -21,28 +21,28 @@ class CellTrials:
         self._seed = inputs.config.search.seed
         self._of_boundary = cache(self._opened)
 
-    def _opened(self, boundary: str) -> tuple[Adapter, ActivationSource, ActivationSource, Weights]:
+    def _opened(self, boundary: str) -> tuple[TrainablePart, ActivationSource, ActivationSource, Weights]:
         train, val = (self._inputs.activations(split, boundary) for split in ("train", "val"))
-        adapter = self._inputs.adapter(boundary)
-        initial = adapter.initial_values(train, val, seed=self._seed)
-        adapter.forget_features()  # of every boundary that is searched they would be held to the end
-        return adapter, train, val, initial
+        trainable_part = self._inputs.trainable_part(boundary)
+        initial = trainable_part.initial_values(train, val, seed=self._seed)
+        trainable_part.forget_features()  # of every boundary that is searched they would be held to the end
+        return trainable_part, train, val, initial
 
     def run(self, proposals: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
         """Fit a batch of proposals, those of one boundary together, and return their trials in the same order."""
         fits: dict[int, Fit] = {}
         for boundary in dict.fromkeys(proposal.boundary for proposal in proposals):
             places = [place for place, proposal in enumerate(proposals) if proposal.boundary == boundary]
-            adapter, train, val, initial = self._of_boundary(boundary)
+            trainable_part, train, val, initial = self._of_boundary(boundary)
             candidates = [
-                Candidate(**proposals[place].parameters, seed=self._inputs.config.search.seed) for place in places
+                Hyperparameters(**proposals[place].parameters, seed=self._inputs.config.search.seed) for place in places
             ]
-            found = adapter.fit(
+            found = trainable_part.fit(
                 candidates,
                 [initial] * len(candidates),
                 train,
                 val,
-                pauses=lambda at: self._pause,
+                pause=self._pause,
                 should_stop=lambda at, history, places=places: should_stop(places[at], history),  # type: ignore[misc]
             )
             fits |= zip(places, found, strict=True)

@@ -1,7 +1,7 @@
 """The compare stage: every cell of the benchmark and the pixels, ranked, drawn, and published to MLflow."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -32,10 +32,7 @@ from backbench.tracking.store_address import store_shown
 def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mapping[str, str] | None = None) -> str:
     """Write leaderboard, summary and report, publish what MLflow lacks, and return the line that says where to look.
 
-    Args:
-        benchmark: Names the cells.
-        tracking: Names the store.
-        failed: Which of the cells are left out, and why: an earlier run may have left files of them.
+    `failed` says which of the cells are left out, and why: an earlier run may have left files of them.
 
     Raises:
         BackbenchError: a cell is missing, or the MLflow store cannot be reached.
@@ -67,14 +64,10 @@ def data_card() -> DataCard:
     labels = read_array(labels_file(paths.DATASET, "train"), made_by=MADE_BY)
     return DataCard(
         content,
-        samples=_first_of_each_class(images, labels, len(content["classes"])),
+        samples=[images[int(np.argmax(labels == label))] for label in range(len(content["classes"]))],
         test_images=read_array(images_file(paths.DATASET, "test"), made_by=MADE_BY),
         manifest=read_csv(paths.DATASET / MANIFEST, made_by=MADE_BY),
     )
-
-
-def _first_of_each_class(images: np.ndarray, labels: np.ndarray, num_classes: int) -> Sequence[np.ndarray]:
-    return [images[int(np.argmax(labels == label))] for label in range(num_classes)]
 
 
 def _write_report(page: str) -> None:

@@ -48,7 +48,7 @@ def embed(config: CellConfig) -> str:
     Raises:
         BackbenchError: the data set, the weights or a boundary cannot be used, or a value does not fit its type.
     """
-    stopwatch, cell = Stopwatch(), Cell(config.backbone.name, config.strategy.name)
+    stopwatch, cell = Stopwatch(), config.cell
     state = paths.STATE / "embed" / str(cell)
     dataset = open_dataset(paths.DATASET)
     benchmark = config.benchmark
@@ -87,12 +87,8 @@ def _plan(config: CellConfig, dataset: Dataset, backbone: keras.Model, boundarie
         boundary: tuple(backbone.input_shape[1:] if prefix is None else prefix.output_shape[1:])
         for boundary, prefix in prefixes.items()
     }
-    views = config.strategy.views
-    rows = {split: (1, len(dataset.images[split])) for split in SPLITS}
-    if views == ON_THE_FLY:
-        del rows["train"]
-    else:
-        rows["train"] = (views, len(dataset.images["train"]))
+    num_views = {split: config.strategy.views if split == "train" else 1 for split in SPLITS}
+    rows = {split: (views, len(dataset.images[split])) for split, views in num_views.items() if views != ON_THE_FLY}
     return StorePlan(shapes, rows, config.strategy.activation_dtype)
 
 
@@ -119,7 +115,7 @@ def _fallback_lines(cell: Cell, wanted: StorePlan, plan: StorePlan) -> list[str]
 
 def _enlarged_lines(config: CellConfig, dataset: Dataset) -> list[str]:
     found = enlarged(dataset.sides, dataset.image_size_pixels, config.backbone.input_size_pixels)
-    return [f"embed {config.backbone.name}-{config.strategy.name}: {found}"] if found.num_enlarged else []
+    return [f"embed {config.cell}: {found}"] if found.num_enlarged else []
 
 
 def _record(backbone: keras.Model, name: str, layer: str, plan: StorePlan, writer: StoreWriter) -> BoundaryRecord:
@@ -146,8 +142,7 @@ def _write_splits(config: CellConfig, backbone: keras.Model, plan: StorePlan, wr
     computed = [boundary for boundary in plan.shapes if boundary != INPUT]
     prefix = tapped_prefix(backbone, computed) if computed else None
     done = sum(writer.num_rows(split) for split in plan.rows)
-    title = f"embed {config.backbone.name}-{config.strategy.name}"
-    with progress_bar(title, plan.num_rows, "images", done=done) as advance:
+    with progress_bar(f"embed {config.cell}", plan.num_rows, "images", done=done) as advance:
         for split in plan.rows:
             images = prepared_images(config, split)
             for view, num_real, examples in _missing_batches(split, plan, writer):

@@ -7,10 +7,9 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -59,21 +58,16 @@ def refusing() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted; start again to go on", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BackbenchError as error:
-        no_room = disk.no_room(error)
-        _refuse(*([no_room] if no_room else error.lines))
-    except (HydraException, OmegaConfBaseException) as error:
-        _refuse(disk.no_room(error) or error)
     except Exception as error:
-        refused = disk.refusal(error)
-        if refused is None:
+        if refused := disk.refusal(error):
+            tell(refused)
+        elif isinstance(error, BackbenchError):
+            tell(*error.lines)
+        elif isinstance(error, (HydraException, OmegaConfBaseException)):
+            tell(error)
+        else:
             raise
-        _refuse(refused)
-
-
-def _refuse(*mistakes: object) -> NoReturn:
-    tell(*mistakes)
-    sys.exit(REFUSED)
+        sys.exit(REFUSED)
 
 
 def _write_spent(name: str, started: float) -> None:
@@ -86,30 +80,20 @@ def _write_spent(name: str, started: float) -> None:
     write_json(paths.timing(name), spent)
 
 
-def _require_what_dvc_records() -> None:
-    """Where DVC runs a stage, it writes down that the recorded versions made the outputs."""
-    if "DVC_STAGE" in os.environ:
-        require_recorded_versions()
-
-
-def _with_choice(arguments: Sequence[str], group: str) -> list[str]:
-    """Add what conf/benchmark.yaml chooses of a group, unless the command line chooses.
+def _add_choice(group: str) -> None:
+    """Add to the command line what conf/benchmark.yaml chooses of a group, unless the command line chooses.
 
     DVC does not pass it: the command of a stage would change, and the stage be run again.
     """
-    if any(argument.startswith(f"{group}=") for argument in arguments):
-        return list(arguments)
-    benchmark = OmegaConf.load(Path(CONF) / "benchmark.yaml")
-    choice = OmegaConf.select(benchmark, group)
-    return list(arguments) if choice is None else [*arguments, f"{group}={choice}"]
+    if any(argument.startswith(f"{group}=") for argument in sys.argv[1:]):
+        return
+    choice = OmegaConf.select(OmegaConf.load(Path(CONF) / "benchmark.yaml"), group)
+    if choice is not None:
+        sys.argv.append(f"{group}={choice}")
 
 
 def check_names(config: DictConfig) -> None:
-    """Hold every group that Hydra composed to the name of its file, which decides where a stage writes.
-
-    Raises:
-        ConfigError: a group calls itself otherwise.
-    """
+    """Hold every group that Hydra composed to the name of its file, as `check_choices` does."""
     check_choices(config, HydraConfig.get().runtime.choices)
 
 
@@ -130,7 +114,7 @@ def run_stage(
     """
     quiet_libraries()
     if chosen_by_benchmark is not None:
-        sys.argv[1:] = _with_choice(sys.argv[1:], chosen_by_benchmark)
+        _add_choice(chosen_by_benchmark)
 
     @hydra.main(version_base=None, config_path=CONF, config_name="config")
     def composed(config: DictConfig) -> None:
@@ -139,7 +123,8 @@ def run_stage(
             name = lock_name(config)
         with refusing(), only_writer(name), kept_in(paths.log(name)):
             started = time.monotonic()  # what waited for the lock did not work
-            _require_what_dvc_records()
+            if "DVC_STAGE" in os.environ:  # DVC writes down that the recorded versions made the outputs
+                require_recorded_versions()
             last_line = stage(config)
             _write_spent(name, started)
         print(last_line, flush=True)

@@ -5,8 +5,8 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from backbench.adaptation.schedule import Candidate, Fit
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.schedule import Fit, Hyperparameters
+from backbench.adaptation.strategies import TrainablePart
 from backbench.backbones.weights import save_weights
 from backbench.config.config import OUTPUT
 from backbench.evaluation.evaluation import evaluate, probabilities_of
@@ -14,7 +14,7 @@ from backbench.evaluation.transferability import drawn, logme
 from backbench.features.activations import ActivationSource
 from backbench.results.compute import Stopwatch
 from backbench.results.fingerprints import fingerprint
-from backbench.results.records import Choice, SeedRecord
+from backbench.results.records import Choice, MetricsRecord, SeedRecord, over_seeds
 from backbench.runtime.errors import DivergedError
 from backbench.runtime.paths import Cell
 from backbench.stages.seeds import FinishedSeeds
@@ -35,28 +35,8 @@ class FinalModel:
         return {split: self._inputs.activations(split, self._choice.boundary) for split in ("train", "val", "test")}
 
     @cached_property
-    def _adapter(self) -> Adapter:
-        return self._inputs.adapter(self._choice.boundary)
-
-    @property
-    def boundary(self) -> str:
-        return self._choice.boundary
-
-    @property
-    def num_trainable_parameters(self) -> int:
-        return self._adapter.num_trainable_parameters
-
-    @property
-    def num_parameters(self) -> int:
-        return self._inputs.boundary_record(self._choice.boundary).num_prefix_parameters + self._adapter.num_parameters
-
-    @property
-    def logme(self) -> float:
-        """LogME of the pretrained features of the training images, none of which an adaptation has touched."""
-        train = self._data["train"]
-        rows = drawn(train.num_examples)
-        features = self._adapter.frozen_features(train).take(np.zeros_like(rows), rows)
-        return logme(features, train.labels[rows], num_classes=len(self._inputs.dataset.classes))
+    def _trainable_part(self) -> TrainablePart:
+        return self._inputs.trainable_part(self._choice.boundary)
 
     def groups(self, seeds: Sequence[int]) -> list[list[int]]:
         """Split the seeds into those that train at once: heads all together, suffixes each alone.
@@ -77,15 +57,14 @@ class FinalModel:
     def train(self, seeds: Sequence[int], state: FinishedSeeds) -> None:
         stopwatch = Stopwatch()
         train, val = self._data["train"], self._data["val"]
-        adapter, choice = self._adapter, self._choice
-        initial = [adapter.initial_values(train, val, seed=seed) for seed in seeds]
-        candidates = [Candidate(choice.learning_rate, choice.weight_decay, seed) for seed in seeds]
-        fits = adapter.fit(candidates, initial, train, val)
+        trainable_part, choice = self._trainable_part, self._choice
+        initial = [trainable_part.initial_values(train, val, seed=seed) for seed in seeds]
+        candidates = [Hyperparameters(choice.learning_rate, choice.weight_decay, seed) for seed in seeds]
+        fits = trainable_part.fit(candidates, initial, train, val)
         for seed, fit in zip(seeds, fits, strict=True):
             _require_finite(fit, seed, self._inputs.cell)
-            predicted = {
-                split: probabilities_of(adapter.logits(self._data[split], fit.weights)) for split in PREDICTED_SPLITS
-            }
+            logits = {split: trainable_part.logits(self._data[split], fit.weights) for split in PREDICTED_SPLITS}
+            predicted = {split: probabilities_of(values) for split, values in logits.items()}
             metrics = {"val_loss": fit.best.val_loss, "val_accuracy": fit.best.val_accuracy}
             metrics |= evaluate(
                 predicted["test"],
@@ -94,7 +73,28 @@ class FinalModel:
                 val_labels=val.labels,
             )
             record = SeedRecord(seed, metrics, len(fit.history), fit.history)
-            state.keep(record, predicted, partial(save_weights, adapter.model), stopwatch)
+            state.keep(record, predicted, partial(save_weights, trainable_part.model), stopwatch)
+
+    def metrics(self, seeds: Sequence[SeedRecord], *, cell_key: str, model_bytes: int) -> MetricsRecord:
+        """Gather what was measured of all seeds, with the size of the model.
+
+        LogME is of the pretrained features of the training images, none of which an adaptation has touched.
+        """
+        inputs, trainable_part, train = self._inputs, self._trainable_part, self._data["train"]
+        rows = drawn(len(train.labels))
+        features = trainable_part.frozen_features(train).take(np.zeros_like(rows), rows)
+        boundary = inputs.boundary_record(self._choice.boundary)
+        return MetricsRecord(
+            cell_key=cell_key,
+            backbone=inputs.cell.backbone,
+            strategy=inputs.cell.strategy,
+            boundary=boundary.boundary,
+            num_parameters=boundary.num_prefix_parameters + trainable_part.num_parameters,
+            num_trainable_parameters=trainable_part.num_trainable_parameters,
+            logme=logme(features, train.labels[rows], num_classes=len(inputs.dataset.classes)),
+            model_bytes=model_bytes,
+            **over_seeds(seeds),
+        )
 
 
 def _require_finite(fit: Fit, seed: int, cell: Cell) -> None:

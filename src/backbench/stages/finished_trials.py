@@ -1,6 +1,5 @@
 """The finished trials of a cell, kept for a longer study: which positions of a study are known before it runs."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from backbench.data.file_formats import write_json
 from backbench.results.compute import NOTHING, Compute, compute_of
 from backbench.results.fingerprints import fingerprint
 from backbench.results.records import TrialRecord, trial_of
+from backbench.runtime.atomic_files import remove_others
 from backbench.runtime.known_files import known_json
 from backbench.search.search import BOUNDARY, Proposal, batches, rounds
 
@@ -82,9 +82,7 @@ class FinishedTrials:
 
     def forget_others(self) -> None:
         """Remove what other data, weights, settings or code left of this cell."""
-        for other in self._folder.parent.glob("*"):
-            if other != self._folder:
-                shutil.rmtree(other)
+        remove_others(self._folder.parent, [self._folder.name])
 
     def _file(self, position: int, parameters: Sequence[Mapping[str, Any]]) -> Path:
         seen: tuple[Any, ...] = ()

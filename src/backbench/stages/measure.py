@@ -59,16 +59,14 @@ Measure = Callable[[BackboneConfig, BenchmarkConfig], Measurement]
 def measure(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig], measured: Measure) -> str:
     """Write `work/costs/<backbone>.json` for what was not measured here, and return the line that says where to look.
 
-    Args:
-        benchmark: Says with how many threads and in which precision.
-        backbones: Those of the benchmark.
-        measured: Builds and measures one; called where there is something to measure only.
+    `measured` builds and measures one backbone; it is called where there is something to measure only.
 
     Raises:
         BackbenchError: one cannot be built; the others are measured all the same.
     """
     setting = this_setting(benchmark)
-    missing = [backbone for backbone in backbones if not _is_known(backbone, setting)]
+    known = {backbone.name: known_json(paths.cost(backbone.name)).get("key") for backbone in backbones}
+    missing = [backbone for backbone in backbones if known[backbone.name] != _key(backbone, setting)]
     refused = []
     with progress_bar("measure", len(backbones), "backbones", done=len(backbones) - len(missing)) as advance:
         for backbone in missing:
@@ -82,7 +80,10 @@ def measure(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig], mea
             advance(1, f"{backbone.name} {found.speed.latency_p50_ms:.1f} ms")
     if refused:
         raise BackbenchError(" | ".join(refused))
-    write_json(paths.MEASURED, _marker(benchmark, backbones))
+    # What was measured, and nothing of how fast it was or where.
+    configured = {backbone.name: fingerprint(asdict(backbone)) for backbone in backbones}
+    marker = {"threads": benchmark.threads, "precision": benchmark.precision, "backbones": configured}
+    write_json(paths.MEASURED, marker)
     return f"latency and throughput are in {paths.COSTS}, {len(missing)} newly measured; next: dvc repro compare"
 
 
@@ -104,10 +105,6 @@ def _key(backbone: BackboneConfig, setting: Setting) -> str:
     return fingerprint(asdict(backbone), asdict(setting), constructor)
 
 
-def _is_known(backbone: BackboneConfig, setting: Setting) -> bool:
-    return known_json(paths.cost(backbone.name)).get("key") == _key(backbone, setting)
-
-
 def _content(backbone: BackboneConfig, setting: Setting, found: Measurement) -> dict[str, object]:
     return {
         "backbone": backbone.name,
@@ -120,9 +117,3 @@ def _content(backbone: BackboneConfig, setting: Setting, found: Measurement) -> 
         "load_average": round(os.getloadavg()[0], 2),
         "key": _key(backbone, setting),
     }
-
-
-def _marker(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig]) -> dict[str, object]:
-    """Say what was measured, and nothing of how fast it was or where."""
-    configured = {one.name: fingerprint(asdict(one)) for one in backbones}
-    return {"threads": benchmark.threads, "precision": benchmark.precision, "backbones": configured}

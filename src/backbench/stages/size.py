@@ -13,7 +13,7 @@ from backbench.runtime import paths
 
 def size(dataset: DatasetConfig, backbones: Sequence[BackboneConfig]) -> str:
     """Write `work/image_size.json` and return the line that says what is in it."""
-    side, reason = dataset.image_size_pixels, f"as conf/dataset/{dataset.name}.yaml says"
+    side, reason = dataset.image_size_pixels, f"as {dataset.file} says"
     if side is None:
         side = max(backbone.input_size_pixels for backbone in backbones)
         reason = "which the largest backbone of the benchmark takes, where the photographs have it"

@@ -7,7 +7,7 @@ import keras
 from backbench.adaptation.memory import computes_on_gpu
 from backbench.backbones.determinism import computing_in, grow_gpu_memory, limit_threads
 from backbench.backbones.graph import build_graph
-from backbench.backbones.latency import Patience, speed_of
+from backbench.backbones.latency import Repetitions, speed_of
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig
 from backbench.runtime.hardware import gpus, visible_gpus
@@ -16,7 +16,9 @@ from backbench.stages.measure import Measurement
 CPU = "CPU"
 
 
-def measured(backbone: BackboneConfig, benchmark: BenchmarkConfig, patience: Patience | None = None) -> Measurement:
+def measured(
+    backbone: BackboneConfig, benchmark: BenchmarkConfig, repetitions: Repetitions | None = None
+) -> Measurement:
     """Measure a backbone with drawn weights, for their values take no time; the last one is forgotten first.
 
     Raises:
@@ -28,7 +30,7 @@ def measured(backbone: BackboneConfig, benchmark: BenchmarkConfig, patience: Pat
     keras.utils.clear_session()
     with computing_in(benchmark.precision):
         model = build_graph(backbone)
-    return Measurement(speed_of(model, backbone.input_size_pixels, patience), device())
+    return Measurement(speed_of(model, backbone.input_size_pixels, repetitions), device())
 
 
 def device() -> str:

@@ -9,7 +9,7 @@ from backbench.results.result_files import write_best, write_trials
 from backbench.runtime.console import progress_bar
 from backbench.runtime.paths import Cell
 from backbench.search.search import best_of, position_in_range
-from backbench.stages.cell import CellInputs, cell_inputs
+from backbench.stages.cell import CellInputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.crew import crew
 from backbench.tracking.background_tracker import BackgroundTracker
@@ -23,15 +23,13 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
 
     A killed sweep goes on where it stopped; at most the batches in flight are run again. A longer one runs what is new.
 
-    Args:
-        config: Of the cell.
-        workers: Who runs the trials; no result depends on it.
-        overrides: Hydra's, of this process, from which workers that it starts compose the same.
+    No result depends on who runs the trials. `overrides` are Hydra's, of this process, from which workers that it
+    starts compose the same.
 
     Raises:
         BackbenchError: an input is missing, the configuration is impossible, or no worker can run a trial.
     """
-    inputs = cell_inputs(config)
+    inputs = CellInputs.of(config)
     cell = CellStudy(inputs, workers)
     study = cell.open(creating=True)
     coordination, finished = cell.coordination(study), cell.finished_trials(study)
@@ -93,11 +91,10 @@ def _best_record(config: CellConfig, inputs: CellInputs, trials: list[TrialRecor
 
 
 def _last_line(cell: Cell, best: BestRecord) -> str:
-    choice = best.choice
-    edge = best.learning_rate_at_edge
-    warning = ""
-    if edge != "none":
-        warning = f" The learning rate is at the {edge} edge of its range: widen conf/strategy/{cell.strategy}.yaml."
+    choice, warning = best.choice, ""
+    if best.learning_rate_at_edge != "none":
+        edge = f"The learning rate is at the {best.learning_rate_at_edge} edge of its range"
+        warning = f" {edge}: widen conf/strategy/{cell.strategy}.yaml."
     pruned = f" ({best.num_pruned} pruned)" if best.num_pruned else ""
     return (
         f"{cell}: chose learning rate {choice.learning_rate:.2e} at {choice.boundary}, "

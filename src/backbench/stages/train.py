@@ -4,7 +4,7 @@ from backbench.config.config import CellConfig
 from backbench.evaluation.predictions import Predictions, write_predictions
 from backbench.export.model_folder import FROZEN, seed_file
 from backbench.results.compute import TRAIN, Stopwatch, write_compute
-from backbench.results.records import BestRecord, MetricsRecord, over_seeds
+from backbench.results.records import BestRecord
 from backbench.results.result_files import read_best, read_cell, write_history, write_metrics
 from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
@@ -12,7 +12,7 @@ from backbench.runtime.paths import Cell
 from backbench.stages.final_model import PREDICTED_SPLITS, FinalModel
 from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import FinishedSeeds
-from backbench.stages.training_inputs import TrainingInputs, training_inputs
+from backbench.stages.training_inputs import TrainingInputs
 from backbench.tracking.background_tracker import BackgroundTracker
 from backbench.tracking.runs import begun_cell, finished_cell
 
@@ -23,7 +23,7 @@ def train(config: CellConfig) -> str:
     Raises:
         BackbenchError: an input is missing, or the configuration is impossible.
     """
-    inputs = training_inputs(config)
+    inputs = TrainingInputs.of(config)
     best = read_best(inputs.cell)
     final = FinalModel(inputs, best.choice)
     state = FinishedSeeds(paths.STATE / "train" / str(inputs.cell), final.names(config.benchmark.seeds))
@@ -55,27 +55,14 @@ def _write_models(inputs: TrainingInputs, best: BestRecord, state: FinishedSeeds
 
 def _write_results(inputs: TrainingInputs, cell_key: str, final: FinalModel, state: FinishedSeeds) -> None:
     cell, seeds = inputs.cell, inputs.config.benchmark.seeds
-    predictions = {
-        split: Predictions.of_seeds(
-            {seed: state.probabilities(seed, split) for seed in seeds}, inputs.dataset.labels[split]
-        )
-        for split in PREDICTED_SPLITS
-    }
+    predictions = {}
+    for split in PREDICTED_SPLITS:
+        of_seeds = {seed: state.probabilities(seed, split) for seed in seeds}
+        predictions[split] = Predictions.of_seeds(of_seeds, inputs.dataset.labels[split])
     write_predictions(cell.predictions, predictions)
     records = [state.record(seed) for seed in seeds]
     write_history(cell, records)
-    metrics = MetricsRecord(
-        cell_key=cell_key,
-        backbone=cell.backbone,
-        strategy=cell.strategy,
-        boundary=final.boundary,
-        num_parameters=final.num_parameters,
-        num_trainable_parameters=final.num_trainable_parameters,
-        logme=final.logme,
-        model_bytes=_model_bytes(cell),
-        **over_seeds(records),
-    )
-    write_metrics(cell.metrics, metrics)
+    write_metrics(cell.metrics, final.metrics(records, cell_key=cell_key, model_bytes=_model_bytes(cell)))
 
 
 def _model_bytes(cell: Cell) -> int:

@@ -5,15 +5,15 @@ from functools import cached_property
 import keras
 
 from backbench.adaptation.memory import available_bytes, require_memory
-from backbench.adaptation.strategies import Adapter
+from backbench.adaptation.strategies import TrainablePart
 from backbench.backbones.determinism import computing_in, make_deterministic
 from backbench.backbones.weights import load_backbone
-from backbench.config.config import ON_THE_FLY, OUTPUT, CellConfig
+from backbench.config.config import ON_THE_FLY, OUTPUT
 from backbench.features.activation_store import prepared_images, read_activations
 from backbench.features.activations import UNLIMITED_VIEWS, ActivationSource, ComputedActivations
 from backbench.features.freezing import CutModel, cut, resolve_boundary
 from backbench.results.store_record import BoundaryRecord
-from backbench.stages.cell import CellInputs, cell_inputs
+from backbench.stages.cell import CellInputs
 
 
 class TrainingInputs(CellInputs):
@@ -31,18 +31,15 @@ class TrainingInputs(CellInputs):
         """Load the frozen part below one of `boundaries`; None at `input`, where nothing is frozen."""
         return self._cut(self._frozen_backbone, self.boundary_record(boundary)).prefix
 
-    def adapter(self, boundary: str | None = None) -> Adapter:
+    def trainable_part(self, boundary: str | None = None) -> TrainablePart:
         """Build the model that trains; the backbone itself only where a part of it trains."""
         self._make_deterministic(self.config.search.seed)
         record = self.boundary_record(boundary)
-        if record.boundary == OUTPUT:
-            cut_model = CutModel(OUTPUT, prefix=None, suffix=None)
-        else:
-            cut_model = self._cut(self._loaded_backbone(), record)
-            if cut_model.suffix is not None:
-                require_memory(cut_model.suffix, self.config.strategy, available_bytes())
-        return Adapter(
-            cut_model,
+        suffix = None if record.boundary == OUTPUT else self._cut(self._loaded_backbone(), record).suffix
+        if suffix is not None:
+            require_memory(suffix, self.config.strategy, available_bytes())
+        return TrainablePart(
+            suffix,
             self.config.backbone,
             self.config.strategy,
             num_classes=len(self.dataset.classes),
@@ -63,7 +60,7 @@ class TrainingInputs(CellInputs):
 
     @cached_property
     def _frozen_backbone(self) -> keras.Model:
-        """The backbone that computes what is not stored: never one whose layers an adapter trains."""
+        """The backbone that computes what is not stored: never one whose layers a trainable part trains."""
         self._make_deterministic(self.config.weights.seed)
         return self._loaded_backbone()
 
@@ -71,13 +68,3 @@ class TrainingInputs(CellInputs):
         if split != "train":
             return 1
         return UNLIMITED_VIEWS if self.store.views == ON_THE_FLY else int(self.store.views)
-
-
-def training_inputs(config: CellConfig) -> TrainingInputs:
-    """Read what prepare and embed left for a cell.
-
-    Raises:
-        ArtifactError: an earlier stage has not run.
-    """
-    inputs = cell_inputs(config)
-    return TrainingInputs(inputs.cell, inputs.config, inputs.dataset, inputs.store)

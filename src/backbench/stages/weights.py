@@ -30,11 +30,7 @@ def fetch_weights(benchmark: BenchmarkConfig, conf: Path, *, limits: Limits | No
     """Put every file of weights that the benchmark names in place, and return the line that says where they are.
 
     What is there and verified is not fetched again. A backbone that fails does not keep the others from being fetched.
-
-    Args:
-        benchmark: Names weights and backbones.
-        conf: The folder with `weights/` and `backbone/`.
-        limits: When to give up, and what to refuse.
+    `conf` is the folder with `weights/` and `backbone/`.
 
     Raises:
         BackbenchError: a name is wrong, or a file cannot be fetched, is not the pinned one, or is not pinned.

@@ -6,7 +6,7 @@ import time
 
 from backbench.adaptation.interruption import Interrupted, StopSignals
 from backbench.config.config import CellConfig, WorkersConfig
-from backbench.stages.cell import cell_inputs
+from backbench.stages.cell import CellInputs
 from backbench.stages.cell_study import CellStudy
 
 LONGEST_GRACE_SECONDS = 3600.0
@@ -18,7 +18,7 @@ def work(config: CellConfig, workers: WorkersConfig, *, number: int) -> str:
     Raises:
         BackbenchError: the study cannot be reached, or a trial cannot be run.
     """
-    inputs = cell_inputs(config)
+    inputs = CellInputs.of(config)
     cell = CellStudy(inputs, workers)
     with StopSignals() as signals:
         worker = cell.worker(cell.open(creating=False), signals.came)

@@ -110,13 +110,13 @@ def _source(folder: Path) -> tuple[Path, str]:
 def _counted(folder: Path, config: DatasetConfig, wanted_pixels: int) -> Images:
     tree = walk(folder, config)
     try:
-        kept = check(tree, list(map(presumed, tree.candidates)), config)
+        kept = check(tree, list(map(presumed, tree.files)), config)
     except DatasetError:
-        check(tree, list(look_at_headers(tree.candidates, config)), config)
+        check(tree, list(look_at_headers(tree.files, config)), config)
         raise
     split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
     counts = {split: list(split_of.values()).count(split) for split in SPLITS}
-    drawn = [candidate for candidate in tree.candidates if candidate.path in split_of]
+    drawn = [file for file in tree.files if file.path in split_of]
     headers = look_at_headers(drawn[:: 1 + len(drawn) // MOST_HEADERS], config)
     sides = np.array(deciding_sides(headers, config.resize), dtype=int)
     left_out = (*kept.rare, *litter(tree.left_out))
