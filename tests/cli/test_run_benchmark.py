@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backbench.cli import run_benchmark
-from backbench.cli.doctor.cells_at_once import MachinePlan
+from backbench.cli.doctor.machine import MachinePlan
 from backbench.cli.doctor.plan import read_plan
 from backbench.cli.run_benchmark import FAILED, Failure, failure
 from backbench.runtime.paths import Cell

@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
-from backbench.cli.doctor.cells_at_once import MachinePlan, plan_for_this_machine
+from backbench.cli.doctor.machine import MachinePlan, plan_for_this_machine
 from backbench.cli.doctor.plan import Plan, cell_of, read_plan
 from backbench.cli.dvc_stages import FAILED, is_up_to_date
 from backbench.data.file_formats import write_json

@@ -4,18 +4,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
 from backbench.cli.doctor.bookkeeping import bookkeeping_findings
-from backbench.cli.doctor.cells_at_once import machine_plan
 from backbench.cli.doctor.cost import Cost, cost_of_run
 from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, warning
-from backbench.cli.doctor.image_size import image_size_finding
-from backbench.cli.doctor.images import Images, data_dvc_finding, look_at_images
-from backbench.cli.doctor.machine import Machine, machine_findings, this_machine
+from backbench.cli.doctor.images import Images, data_dvc_finding, image_size_finding, look_at_images
+from backbench.cli.doctor.machine import Machine, machine_findings, machine_plan, this_machine
 from backbench.cli.doctor.packages import constructor_findings, package_findings
 from backbench.cli.doctor.plan import Plan, read_plan
 from backbench.cli.doctor.weight_files import weight_findings
 from backbench.runtime.errors import BackbenchError, ConfigError
-from backbench.runtime.units import size
+from backbench.runtime.units import duration, size
+
+STYLES = {Verdict.READY: "green", Verdict.WARNING: "yellow", Verdict.MISSING: "bold red"}
+WHAT_WIDTH = 18
+INDENT = " " * 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Examination:
             "is_ready": self.is_ready,
             "findings": [asdict(finding) for finding in self.findings],
             "images": None if self.images is None else dict(self.images.counts),
-            "cost": None if self.cost is None else self.cost.as_json(),
+            "cost": None if self.cost is None else asdict(self.cost),
             "next": self.last_line,
         }
 
@@ -91,3 +96,49 @@ def _shortages(cost: Cost, machine: Machine) -> Sequence[Finding]:
         advice = "make room, or lower activation_limit_gigabytes or views in conf/strategy/: the rest is computed"
         findings.append(warning("disk", found, advice))
     return findings
+
+
+def print_examination(examination: Examination, console: Console) -> None:
+    """Print the findings, the cost, and last what to do next."""
+    for finding in examination.findings:
+        _print_finding(finding, console)
+    if examination.cost is not None and examination.images is not None:
+        console.print()
+        for line in cost_lines(examination.cost, examination.images):
+            console.print(Text(line), soft_wrap=True)
+    console.print()
+    console.print(Text(examination.last_line), soft_wrap=True)
+
+
+def _print_finding(finding: Finding, console: Console) -> None:
+    verdict = (f"{finding.verdict:<8}", STYLES[finding.verdict])
+    console.print(Text.assemble(verdict, f"{finding.what:<{WHAT_WIDTH}}{finding.found}"), soft_wrap=True)
+    if finding.advice:
+        console.print(Text(f"{INDENT}{'':<{WHAT_WIDTH}}→ {finding.advice}"), soft_wrap=True)
+
+
+def cost_lines(cost: Cost, images: Images) -> list[str]:
+    """Spell the cost of a run that finds nothing done."""
+    fits = f"{cost.num_trials} trials, {cost.num_final_fits} final fits"
+    lines = [
+        "A whole run of conf/benchmark.yaml, nothing done before (DVC passes over what is up to date):",
+        f"  {cost.num_cells} cells, {cost.num_stages} stages, {fits}",
+        f"  {images.num_images:,} images: {images}",
+    ]
+    lines += [
+        f"  {name:<10}{duration(stage.seconds):>11}  {stage.num_measured} of {stage.num_processes} measured here"
+        for name, stage in cost.stages.items()
+        if stage.num_measured
+    ]
+    lines += [
+        f"  time      {_time(cost)}",
+        f"  disk      at most {size(cost.disk_bytes)}, DVC's copies included",
+        f"  memory    about {size(cost.memory_bytes)} at the peak, of all processes at once",
+    ]
+    return lines
+
+
+def _time(cost: Cost) -> str:
+    if cost.wall_seconds is None:
+        return f"not measured here yet: `make repro` measures it, and `dvc repro {cost.unmeasured[0]}` a first part"
+    return f"at least {duration(cost.wall_seconds)}, {cost.jobs} cells at once: what computing took here before"

@@ -17,8 +17,6 @@ from backbench.runtime.paths import Cell
 CONF = Path("conf")
 BENCHMARK = CONF / "benchmark.yaml"
 TRACKING = "local"  # what conf/config.yaml chooses
-NUM_SHARED_STAGES = 5  # size, prepare, baseline, measure, compare
-NUM_CELL_STAGES = 3  # embed, sweep, train
 ONE_WORKER = WorkersConfig(name="one")
 LOCAL_LAUNCHER = "local"  # of conf/hydra/launcher: the one that starts its workers on this machine
 
@@ -49,18 +47,6 @@ class Plan:
     def num_processes_of_a_cell(self) -> int:
         """How many of a cell's processes compute at once on this machine."""
         return self.workers.num_workers if self.workers.launcher == LOCAL_LAUNCHER else 1
-
-    @property
-    def num_stages(self) -> int:
-        return NUM_SHARED_STAGES + NUM_CELL_STAGES * len(self.cells)
-
-    @property
-    def num_trials(self) -> int:
-        return self.one.search.num_trials * len(self.cells)
-
-    @property
-    def num_final_fits(self) -> int:
-        return len(self.one.benchmark.seeds) * len(self.cells)
 
 
 def read_plan() -> Plan:
