@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from backbench.config.config_files import check_choices
 from backbench.data.file_formats import write_json
-from backbench.runtime import disk, paths
+from backbench.runtime import file_systems, paths
 from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.hardware import machine_name, peak_memory_bytes
 from backbench.runtime.installation import CHECKOUT, require_own_code
@@ -60,12 +60,12 @@ def refusing() -> Iterator[None]:
         print("interrupted; start again to go on", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BackbenchError as error:
-        no_room = disk.no_room(error)
+        no_room = file_systems.no_room(error)
         _refuse(*([no_room] if no_room else error.lines))
     except (HydraException, OmegaConfBaseException) as error:
-        _refuse(disk.no_room(error) or error)
+        _refuse(file_systems.no_room(error) or error)
     except Exception as error:
-        refused = disk.refusal(error)
+        refused = file_systems.refusal(error)
         if refused is None:
             raise
         _refuse(refused)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from backbench.cli.doctor.finding import Finding, missing, ready, warning
 from backbench.config.config import TrackingConfig
+from backbench.runtime.environment import GitError, git
 from backbench.runtime.installation import installed
-from backbench.runtime.version_control import GitError, git
 from backbench.runtime.web_address import without_secrets
 from backbench.tracking.store_address import folder_refusal, sqlite_file, store_uri
 

@@ -14,9 +14,8 @@ from backbench.cli.doctor.finding import Finding, Verdict, ready, warning
 from backbench.cli.doctor.images import Images, look_at_images
 from backbench.cli.doctor.plan import Plan, read_plan
 from backbench.runtime.errors import DatasetError
-from backbench.runtime.gpu_support import how_to_use_gpu, lacking_for_gpu
 from backbench.runtime.hardware import VISIBLE, Gpu, free_memory_bytes, gpus, num_cores, visible_gpus
-from backbench.runtime.installation import backend
+from backbench.runtime.installation import backend, how_to_use_gpu, lacking_for_gpu
 from backbench.runtime.units import size
 
 # The rest is for the page cache, DVC, and what an estimate misses.

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from backbench.cli.doctor.finding import Finding, missing, ready, warning
 from backbench.config.backbone_config import BackboneConfig
-from backbench.runtime.installation import PACKAGE_OF_BACKEND, backend, installed
+from backbench.runtime.installation import BACKENDS, backend, installed
 
 PYPROJECT = Path("pyproject.toml")
 LOCK = Path("requirements.lock")
@@ -101,12 +101,11 @@ def _optional() -> Finding:
 
 def _backend() -> Finding:
     name = backend()
-    package = PACKAGE_OF_BACKEND.get(name)
-    if package is None:
-        return missing("Keras backend", f"expected {', '.join(PACKAGE_OF_BACKEND)}, found {name}", "set KERAS_BACKEND")
-    if installed(package) is None:
-        return missing("Keras backend", f"{name}, which is not installed", f"install {package}, or unset KERAS_BACKEND")
-    return ready("Keras backend", f"{name} {installed(package)}")
+    if name not in BACKENDS:
+        return missing("Keras backend", f"expected {', '.join(BACKENDS)}, found {name}", "set KERAS_BACKEND")
+    if installed(name) is None:
+        return missing("Keras backend", f"{name}, which is not installed", f"install {name}, or unset KERAS_BACKEND")
+    return ready("Keras backend", f"{name} {installed(name)}")
 
 
 def constructor_findings(backbones: Iterable[BackboneConfig]) -> Iterator[Finding]:
