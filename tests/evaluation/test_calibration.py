@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backbench.evaluation.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, fit_temperature, scaled
+from backbench.evaluation.evaluation import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, fit_temperature, scaled
 from backbench.evaluation.metrics import expected_calibration_error
 
 

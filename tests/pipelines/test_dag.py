@@ -65,7 +65,7 @@ NO_RESULT = {
     "adds up what was spent": ("results.compute",),
     "tells MLflow what is in files": (
         *(f"tracking.{file.stem}" for file in (PACKAGE / "tracking").glob("*.py")),
-        *("compat.mlflow_stores", "runtime.markdown", "export.model_code"),
+        *("compat.mlflow_stores", "runtime.markdown"),
     ),
     "shares trials out, whose outcome depends on no worker": (
         *("compat.optuna_trials", "search.database_refusals", "search.owners", "search.shared_study"),

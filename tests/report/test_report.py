@@ -18,8 +18,7 @@ from backbench.data.file_formats import read_json, write_json
 from backbench.evaluation.predictions import Predictions
 from backbench.report.cell_charts import MAX_CHOSEN_CLASSES, confusion_picture
 from backbench.report.columns import missing
-from backbench.report.data_card import MAX_REJECTED, DataCard
-from backbench.report.images import data_uri
+from backbench.report.data_card import MAX_REJECTED, DataCard, data_uri
 from backbench.report.mistakes import confused_pairs, mean_confusion, worst_mistakes
 from backbench.report.page import render_page
 from backbench.report.pareto_chart import axes_of

@@ -32,7 +32,7 @@ from backbench.runtime import paths
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.paths import Cell
 from backbench.tracking.connection import Connection
-from backbench.tracking.patience import twice
+from backbench.tracking.refusals import twice
 
 CLASSES = ("zero", "één", "<three>")
 # As in a public set of textile pictures: half of them show no fault.

@@ -7,10 +7,10 @@ from typing import Any
 from backbench.comparison.class_recalls import ClassRecalls
 from backbench.comparison.costs import MeasuredCost
 from backbench.comparison.resampling import Resampled
+from backbench.comparison.spread import Interval
 from backbench.comparison.uncertainty import PairedComparison
 from backbench.data.sizes import Enlarged
 from backbench.evaluation.predictions import Predictions
-from backbench.evaluation.statistics import Interval
 from backbench.results.records import PIXELS, CellRecord, MetricsRecord
 from backbench.runtime.paths import Cell
 

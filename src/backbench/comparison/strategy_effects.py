@@ -8,8 +8,8 @@ import numpy as np
 from backbench.comparison.conclusions import points, spread
 from backbench.comparison.leaderboard import Leaderboard, Row
 from backbench.comparison.predicted_ranks import FEATURE_EXTRACTION
+from backbench.comparison.spread import Interval
 from backbench.comparison.uncertainty import SIGNIFICANCE, adjusted_p_values, difference
-from backbench.evaluation.statistics import Interval
 
 P_VALUE_DIGITS = 4
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from backbench.comparison.leaderboard import Leaderboard
+from backbench.comparison.spread import Interval
 from backbench.comparison.strategy_effects import StrategyEffect
-from backbench.evaluation.statistics import Interval
 from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, static_svg
 
 MAX_DRAWN_ROWS = 30

@@ -16,8 +16,7 @@ from backbench.comparison.predicted_ranks import transferability
 from backbench.comparison.strategy_effects import strategy_effects
 from backbench.report.cell_charts import MAX_CLASSES, cell_charts, confusion_picture
 from backbench.report.columns import leaderboard_columns, missing
-from backbench.report.data_card import MAX_REJECTED, DataCard
-from backbench.report.images import data_uri
+from backbench.report.data_card import MAX_REJECTED, DataCard, data_uri
 from backbench.report.interval_charts import MAX_DRAWN_ROWS, accuracy_picture, effects_picture
 from backbench.report.mistakes import confused_pairs, mean_confusion, worst_mistakes
 from backbench.report.pareto_chart import axes_of, pareto_points, pareto_spec

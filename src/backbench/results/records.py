@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -140,17 +140,8 @@ class CellRecord:
     seeds: tuple[SeedRecord, ...]
 
 
-class OverSeeds(TypedDict):
-    """What a `MetricsRecord` says of its seeds."""
-
-    num_seeds: int
-    mean: dict[str, float]
-    sd: dict[str, float | None]
-    seeds: dict[str, dict[str, int | float]]
-
-
-def over_seeds(seeds: Sequence[SeedRecord]) -> OverSeeds:
-    """Gather every metric's mean and sample standard deviation (ddof 1; None for one seed) over seeds."""
+def over_seeds(seeds: Sequence[SeedRecord]) -> dict[str, Any]:
+    """Gather what a `MetricsRecord` says of its seeds: mean and sample standard deviation (ddof 1; None for one)."""
     ordered = sorted(seeds, key=lambda seed: seed.seed)
     values = {name: [seed.metrics[name] for seed in ordered] for name in ordered[0].metrics}
     return {

@@ -7,9 +7,10 @@ module that its own layers take their operations from.
 Checked with Keras 3.15.1.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import keras
@@ -37,18 +38,11 @@ def traced_calls(model: keras.Model, *names: str) -> list[OperationCall]:
         names: Of functions of `keras.ops`.
     """
     calls: list[OperationCall] = []
-    with _noting(names, calls):
+    with ExitStack() as replacements:
+        for module, name in product((keras.ops, source_ops), names):
+            replacements.enter_context(replaced(module, name, _noted(name, getattr(module, name), calls)))
         source_backend.compute_output_spec(model, keras.KerasTensor((1, *model.input_shape[1:]), "float32"))
     return calls
-
-
-@contextmanager
-def _noting(names: Sequence[str], calls: list[OperationCall]) -> Iterator[None]:
-    with ExitStack() as replacements:
-        for module in (keras.ops, source_ops):
-            for name in names:
-                replacements.enter_context(replaced(module, name, _noted(name, getattr(module, name), calls)))
-        yield
 
 
 def _noted(name: str, operation: Callable[..., Any], calls: list[OperationCall]) -> Callable[..., Any]:
