@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench.comparison.costs import MeasuredCost
-from backbench.comparison.leaderboard import Leaderboard
+from backbench.comparison.leaderboard import Leaderboard, MeasuredCost
 from backbench.config.config import TrackingConfig
 from backbench.data.file_formats import write_array, write_csv, write_json
 from backbench.data.store import MANIFEST_COLUMNS

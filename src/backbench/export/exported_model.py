@@ -40,7 +40,8 @@ class ExportedModel:
         description = read_description(folder, made_by="train")
         verify_weights(folder, description)
         self.classes = tuple(description.classes)
-        self._rule = _pixel_rule(description)
+        dataset = description.configuration["dataset"]
+        self._rule = PixelRule(int(dataset["image_size_pixels"]), dataset["resize"], dataset["depth_bits"])
         where = str(folder / DESCRIPTION)
         self._backbone = to_typed(description.configuration["backbone"], BackboneConfig, where=where)
         halves = self._cut_backbone(description)
@@ -85,9 +86,3 @@ class ExportedModel:
         with computing_in(configuration["precision"]):
             graph = unfilled_backbone(self._backbone, weights_name=configuration["weights"]["name"])
         return cut(graph, resolve_boundary(graph, self._backbone, description.boundary))
-
-
-def _pixel_rule(description: ModelDescription) -> PixelRule:
-    """Return how the data set's images were prepared, by which new ones are."""
-    dataset = description.configuration["dataset"]
-    return PixelRule(int(dataset["image_size_pixels"]), dataset["resize"], dataset["depth_bits"])

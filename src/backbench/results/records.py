@@ -47,23 +47,6 @@ class TrialRecord:
     reason: str = ""
     accumulation_steps: int = 1
 
-    @property
-    def parameters(self) -> dict[str, float | str]:
-        """What was tried, as tracking shows it."""
-        parameters: dict[str, float | str] = {
-            "boundary": self.boundary,
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "accumulation_steps": self.accumulation_steps,
-            "state": self.state,
-        }
-        return {**parameters, "reason": self.reason} if self.reason else parameters
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """What came of it, as tracking shows it."""
-        return {"val_loss": self.val_loss, "val_accuracy": self.val_accuracy, "epochs": self.epochs}
-
 
 # Reads a trial as `asdict` and JSON spell it.
 trial_of = TypeAdapter(TrialRecord).validate_python

@@ -133,13 +133,9 @@ def _line(finding: Finding) -> str:
     return "; ".join(filter(None, [f"{finding.what}: {finding.found}", finding.advice]))
 
 
-def _num_threads(plan: Plan, machine: Machine) -> int:
-    """Return how many threads a cell computes with; a backend that is left alone takes every core."""
-    return (plan.one.benchmark.threads or machine.num_cores) * plan.num_processes_of_a_cell
-
-
 def _core_room(plan: Plan, machine: Machine) -> _Room:
-    threads = _num_threads(plan, machine)
+    # A backend that is left alone takes every core.
+    threads = (plan.one.benchmark.threads or machine.num_cores) * plan.num_processes_of_a_cell
     each = f"{threads} {'thread' if threads == 1 else 'threads'}"
     return _Room(max(1, machine.num_cores // threads), f"{each} each on {machine.num_cores} cores")
 

@@ -1,10 +1,8 @@
 """What conf/benchmark.yaml asks for: every cell, typed as its stages will see it, without Hydra."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -72,12 +70,8 @@ def read_plan() -> Plan:
     strategies, backbones = (
         [content for file, content in read.items() if file.parent.name == group] for group in ("strategy", "backbone")
     )
-    cells = gathered(partial(_cell, shared, backbone, strategy) for backbone in backbones for strategy in strategies)
-    return Plan(tuple(cells), workers)
-
-
-def _cell(shared: Mapping[str, Any], backbone: dict[str, Any], strategy: dict[str, Any]) -> CellConfig:
-    return cell_config(OmegaConf.create({**shared, "backbone": backbone, "strategy": strategy}))
+    grid = [{**shared, "backbone": backbone, "strategy": strategy} for backbone in backbones for strategy in strategies]
+    return Plan(tuple(gathered(partial(cell_config, OmegaConf.create(content)) for content in grid)), workers)
 
 
 def cell_of(config: CellConfig) -> Cell:
