@@ -16,12 +16,11 @@ from backbench.cli.command import main
 from backbench.cli.doctor import machine, packages
 from backbench.cli.doctor.bookkeeping import bookkeeping_findings
 from backbench.cli.doctor.cost import EarlierRun, activation_bytes, cost_of_run, earlier_run
-from backbench.cli.doctor.examination import Examination, cost_lines, examine, print_examination
+from backbench.cli.doctor.examination import Examination, cost_lines, examine, print_examination, weight_findings
 from backbench.cli.doctor.finding import Finding, Verdict
 from backbench.cli.doctor.images import look_at_images
 from backbench.cli.doctor.machine import Machine
 from backbench.cli.doctor.plan import BENCHMARK, Plan, cell_of, read_plan
-from backbench.cli.doctor.weight_files import weight_findings
 from backbench.config.backbone_config import WeightsConfig
 from backbench.config.config import TrackingConfig
 from backbench.data.file_formats import write_json

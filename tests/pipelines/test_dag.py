@@ -55,7 +55,6 @@ NO_RESULT = {
     ),
     "looks at the machine, at what is installed, and at git": (
         *(
-            "runtime.cgroups",
             "runtime.hardware",
             "runtime.installation",
             "runtime.environment",
@@ -65,7 +64,7 @@ NO_RESULT = {
     "adds up what was spent": ("results.compute",),
     "tells MLflow what is in files": (
         *(f"tracking.{file.stem}" for file in (PACKAGE / "tracking").glob("*.py")),
-        *("compat.mlflow_stores", "runtime.markdown"),
+        "compat.mlflow_stores",
     ),
     "shares trials out, whose outcome depends on no worker": (
         *("compat.optuna_trials", "search.database_refusals", "search.owners", "search.shared_study"),

@@ -17,11 +17,12 @@ from backbench.runtime.digests import digest_like, file_sha256, spelled
 from backbench.runtime.errors import DownloadError
 from backbench.runtime.known_files import known_json
 from backbench.runtime.locks import holding
-from backbench.runtime.ranged_http import OtherVersionError, PassingError, Rest, new_session, rest_of_file
+from backbench.runtime.ranged_http import OtherVersionError, PassingError, Rest, rest_of_file
 from backbench.runtime.web_address import public_url
 
 # An attempt that brings as much is no failure: it may be followed by any number of others.
 PROGRESS_BYTES = 1 << 20
+MAX_REDIRECTS = 10
 
 
 class PartFile:
@@ -137,7 +138,8 @@ def fetch(url: str, path: Path, digest: str | None, *, watch: Transferred, limit
 def _transfer(url: str, part: PartFile, watch: Transferred, limits: Limits) -> None:
     """Bring the part to its end, in as many attempts as bring something."""
     furthest, failures, wait = part.num_bytes, 0, limits.wait_seconds
-    with new_session() as session:
+    with requests.Session() as session:
+        session.max_redirects = MAX_REDIRECTS
         while True:
             try:
                 _attempt(session, url, part, watch, limits)

@@ -1,22 +1,25 @@
 """Everything that the doctor looks at, in one order, and what follows from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from backbench.backbones.weight_files import RANDOM, verify, weight_file
 from backbench.cli.doctor.bookkeeping import bookkeeping_findings
 from backbench.cli.doctor.cost import Cost, cost_of_run
-from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, warning
+from backbench.cli.doctor.finding import Finding, Verdict, missing, missing_by, ready, warning
 from backbench.cli.doctor.images import Images, data_dvc_finding, image_size_finding, look_at_images
-from backbench.cli.doctor.machine import Machine, machine_findings, machine_plan, this_machine
+from backbench.cli.doctor.machine import machine_findings, machine_plan, this_machine
 from backbench.cli.doctor.packages import constructor_findings, package_findings
 from backbench.cli.doctor.plan import Plan, read_plan
-from backbench.cli.doctor.weight_files import weight_findings
-from backbench.runtime.errors import BackbenchError, ConfigError
+from backbench.config import catalog
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.runtime.errors import BackbenchError, ConfigError, WeightsError
 from backbench.runtime.units import duration, size
+from backbench.runtime.web_address import public_url
 
 STYLES = {Verdict.READY: "green", Verdict.WARNING: "yellow", Verdict.MISSING: "bold red"}
 WHAT_WIDTH = 18
@@ -76,7 +79,12 @@ def examine(jobs: int | None = None) -> Examination:
     findings.append(image_size_finding(plan, images))
     at_once = machine_plan(plan, images, machine, jobs=jobs)
     cost = cost_of_run(plan, images, jobs=at_once.num_cells_at_once)
-    return Examination((*findings, *at_once.findings, *_shortages(cost, machine)), images, cost)
+    findings += at_once.findings
+    if cost.disk_bytes > machine.free_disk_bytes:
+        shortage = f"at most {size(cost.disk_bytes)}, {size(machine.free_disk_bytes)} free"
+        advice = "make room, or lower activation_limit_gigabytes or views in conf/strategy/: the rest is computed"
+        findings.append(warning("disk", shortage, advice))
+    return Examination(tuple(findings), images, cost)
 
 
 def _benchmark(plan: Plan) -> Finding:
@@ -89,13 +97,33 @@ def _benchmark(plan: Plan) -> Finding:
     return ready("benchmark", f"{parts}, weights {benchmark.weights}, search {benchmark.search}")
 
 
-def _shortages(cost: Cost, machine: Machine) -> Sequence[Finding]:
-    findings = []
-    if cost.disk_bytes > machine.free_disk_bytes:
-        found = f"at most {size(cost.disk_bytes)}, {size(machine.free_disk_bytes)} free"
-        advice = "make room, or lower activation_limit_gigabytes or views in conf/strategy/: the rest is computed"
-        findings.append(warning("disk", found, advice))
-    return findings
+def weight_findings(backbones: Sequence[BackboneConfig], weights: WeightsConfig) -> Iterator[Finding]:
+    """Yield one finding for all files that are as they should be, and one for each that is not."""
+    if weights.name == RANDOM:
+        yield ready("weights", f"random, drawn from seed {weights.seed}: no file is needed")
+        return
+    findings = [(backbone, _weight_finding(backbone, weights)) for backbone in backbones]
+    good = [backbone for backbone, finding in findings if finding.verdict is Verdict.READY]
+    if good:
+        num_bytes = sum(catalog.weights_bytes(backbone) or 0 for backbone in good)
+        in_memory = f"; {size(num_bytes)} in float32" if num_bytes else ""
+        yield ready("weights", f"{weights.name}: {len(good)} of {len(findings)} files lie here, whole{in_memory}")
+    yield from (finding for _, finding in findings if finding.verdict is not Verdict.READY)
+
+
+def _weight_finding(backbone: BackboneConfig, weights: WeightsConfig) -> Finding:
+    try:
+        file = weight_file(backbone, weights)
+        assert file is not None
+        if file.url is not None and not file.path.is_file():
+            num_bytes = catalog.weights_bytes(backbone)
+            about = ", ".join([*([size(num_bytes)] if num_bytes else []), file.licence or "licence not stated"])
+            found = f"{backbone.name}: not fetched yet ({about}), from {public_url(file.url)}"
+            return missing("weights", found, f"run `make weights`; without a network, put it at {file.path}")
+        verify(file)
+    except WeightsError as error:
+        return missing_by("weights", error)
+    return ready("weights", str(file.path))
 
 
 def print_examination(examination: Examination, console: Console) -> None:

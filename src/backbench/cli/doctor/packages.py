@@ -37,7 +37,12 @@ def package_findings() -> Iterator[Finding]:
         yield missing("packages", f"expected a project in {PYPROJECT}, found none ({error})", "run it in a clone")
         return
     yield _python(python)
-    wrong = [_spelled(one) for one in asked if not _satisfies(one)]
+    there = {one: installed(one.name) for one in asked}
+    wrong = [
+        f"{one.name}{one.specifier} ({version or 'absent'})"
+        for one, version in there.items()
+        if version is None or not one.specifier.contains(version, prereleases=True)
+    ]
     if wrong:
         yield missing("packages", f"{len(wrong)} of {len(asked)} are not as asked: {', '.join(wrong)}", INSTALL)
     else:
@@ -52,15 +57,6 @@ def _python(asked: str) -> Finding:
     if SpecifierSet(asked).contains(found, prereleases=True):
         return ready("Python", found)
     return missing("Python", f"{found}, expected {asked}", "run `make repro PYTHON=python3.12`, or another that fits")
-
-
-def _satisfies(asked: Requirement) -> bool:
-    found = installed(asked.name)
-    return found is not None and asked.specifier.contains(found, prereleases=True)
-
-
-def _spelled(asked: Requirement) -> str:
-    return f"{asked.name}{asked.specifier} ({installed(asked.name) or 'absent'})"
 
 
 def _locked(lock: Path) -> Finding:
