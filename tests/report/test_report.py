@@ -16,11 +16,16 @@ from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.strategy_effects import transferability
 from backbench.data.file_formats import read_json, write_json
 from backbench.evaluation.predictions import Predictions
-from backbench.report.cell_charts import MAX_CHOSEN_CLASSES, confusion_picture
+from backbench.report.cell_charts import (
+    MAX_CHOSEN_CLASSES,
+    confused_pairs,
+    confusion_picture,
+    mean_confusion,
+    worst_mistakes,
+)
 from backbench.report.columns import missing
 from backbench.report.data_card import MAX_REJECTED, DataCard, data_uri
 from backbench.report.leaderboard_charts import axes_of
-from backbench.report.mistakes import confused_pairs, mean_confusion, worst_mistakes
 from backbench.report.page import render_page
 from backbench.report.terminal import print_leaderboard
 from backbench.report.vega import json_in_html, vega_bundle

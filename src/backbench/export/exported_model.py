@@ -13,7 +13,7 @@ from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import NO_AUGMENTATION, StrategyConfig, to_typed
 from backbench.data.deep import scaled
 from backbench.data.pixels import PixelRule
-from backbench.evaluation.evaluation import probabilities_of
+from backbench.evaluation.metrics import probabilities_of
 from backbench.export.model_folder import (
     DESCRIPTION,
     FROZEN,

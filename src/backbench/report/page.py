@@ -13,7 +13,14 @@ from backbench.comparison.class_recalls import UNEVEN
 from backbench.comparison.conclusions import answer, called, rule
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.strategy_effects import strategy_effects, transferability
-from backbench.report.cell_charts import MAX_CLASSES, cell_charts, confusion_picture
+from backbench.report.cell_charts import (
+    MAX_CLASSES,
+    cell_charts,
+    confused_pairs,
+    confusion_picture,
+    mean_confusion,
+    worst_mistakes,
+)
 from backbench.report.columns import leaderboard_columns, missing
 from backbench.report.data_card import MAX_REJECTED, DataCard, data_uri
 from backbench.report.leaderboard_charts import (
@@ -24,7 +31,6 @@ from backbench.report.leaderboard_charts import (
     pareto_points,
     pareto_spec,
 )
-from backbench.report.mistakes import confused_pairs, mean_confusion, worst_mistakes
 from backbench.report.vega import json_in_html, static_svg, vega_bundle
 from backbench.runtime.environment import Environment
 

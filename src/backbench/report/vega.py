@@ -21,28 +21,14 @@ NUM_SERIES = 6
 SERIES = [f"var(--series-{number})" for number in range(1, NUM_SERIES + 1)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 INK, SOFT, LINE, ACCENT, SECOND = (f"var(--{name})" for name in ("ink", "soft", "line", "accent", "second"))
+LABELS: Spec = {"labelColor": INK, "labelFontSize": 12}
+TITLES: Spec = {"titleColor": INK, "titleFontSize": 12, "titleFontWeight": "normal"}
 CONFIG: Spec = {
     "font": "system-ui, sans-serif",
     "background": "transparent",
     "view": {"stroke": None},
-    "axis": {
-        "labelColor": INK,
-        "titleColor": INK,
-        "domainColor": SOFT,
-        "tickColor": SOFT,
-        "gridColor": LINE,
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-    },
-    "legend": {
-        "labelColor": INK,
-        "titleColor": INK,
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-        "labelLimit": 240,
-    },
+    "axis": {**LABELS, **TITLES, "domainColor": SOFT, "tickColor": SOFT, "gridColor": LINE},
+    "legend": {**LABELS, **TITLES, "labelLimit": 240},
 }
 STATIC_WIDTH_PIXELS = 640
 PLOTS_PAGE = Path(__file__).with_name("plots_page.html")
