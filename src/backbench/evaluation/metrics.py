@@ -1,4 +1,4 @@
-"""Logits to probabilities, and those to numbers: accuracy, log loss, F1, AUROC, calibration before and after scaling."""
+"""Logits to probabilities, and those to numbers: accuracy, log loss, F1, AUROC, calibration and what scaling leaves."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -18,11 +18,7 @@ ENGLISH = {"LC_ALL": "C"}
 
 
 class GitError(Exception):
-    """Git has no answer: the message says what was found, `advice` what to do."""
-
-    def __init__(self, found: str, advice: str) -> None:
-        super().__init__(found)
-        self.advice = advice
+    """Git has no answer; the arguments are what was found, and what to do."""
 
 
 def git(*words: str) -> str:

@@ -29,7 +29,7 @@ def _git() -> Finding:
         git("rev-parse", "HEAD:./")
         changed = git("status", "--porcelain", "--", ".").splitlines()
     except GitError as error:
-        return warning("git", str(error), error.advice)
+        return warning("git", *error.args)
     if changed:
         found = f"{len(changed)} files are not committed, such as {changed[0].split(maxsplit=1)[1]}"
         return warning("git", found, "commit them, so that the commit that a run names is what ran")
