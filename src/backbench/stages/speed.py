@@ -28,7 +28,7 @@ def measured(backbone: BackboneConfig, benchmark: BenchmarkConfig, patience: Pat
     keras.utils.clear_session()
     with computing_in(benchmark.precision):
         model = build_graph(backbone)
-    return Measurement(speed_of(model.predict_on_batch, backbone.input_size_pixels, patience), device())
+    return Measurement(speed_of(model, backbone.input_size_pixels, patience), device())
 
 
 def device() -> str:
