@@ -17,6 +17,59 @@ FEATURE_EXTRACTION = "feature_extraction"
 
 
 @dataclass(frozen=True)
+class StrategyEffect:
+    """What one strategy gains over another on the same backbone, in test accuracy.
+
+    `p_value` is adjusted for all of these questions together, one per backbone and pair of strategies, `num_questions`.
+    """
+
+    backbone: str
+    strategy: str
+    over: str
+    gain: Interval
+    p_value: float
+    num_questions: int
+
+    @property
+    def is_significant(self) -> bool:
+        return self.p_value < SIGNIFICANCE
+
+    @property
+    def words(self) -> str:
+        by = f"{points(abs(self.gain.estimate))}{spread(self.gain)}"
+        if self.is_significant:
+            return f"{self.strategy} {'gains' if self.gain.estimate > 0 else 'loses'} {by} over {self.over}"
+        if self.gain.includes_zero:
+            return f"{self.strategy} and {self.over} are not significantly different{spread(self.gain)}"
+        seems = "gain" if self.gain.estimate > 0 else "lose"
+        return f"{self.strategy} seems to {seems} {by} over {self.over}, too little for {self.num_questions} at once"
+
+
+def strategy_effects(leaderboard: Leaderboard) -> list[StrategyEffect]:
+    """Compare the strategies of every backbone, in the order of the leaderboard's backbones."""
+    by_backbone: dict[str, list[Row]] = {}
+    for row in leaderboard.rows:
+        by_backbone.setdefault(row.backbone, []).append(row)
+    # Feature extraction is what others are held against.
+    ordered = [
+        sorted(rows, key=lambda row: (row.strategy != FEATURE_EXTRACTION, row.strategy))
+        for rows in by_backbone.values()
+    ]
+    asked = [pair for rows in ordered for pair in combinations(rows, 2)]
+    gains = [difference(row.resampled, over.resampled) for over, row in asked]
+    adjusted = adjusted_p_values([gain.p_value for gain in gains])
+    return [
+        StrategyEffect(row.backbone, row.strategy, over.strategy, gain.interval, rounded(p_value), len(asked))
+        for (over, row), gain, p_value in zip(asked, gains, adjusted, strict=True)
+    ]
+
+
+def rounded(p_value: float) -> float:
+    """Keep the digits of a p-value that mean something."""
+    return float(np.format_float_positional(p_value, P_VALUE_DIGITS, unique=False, fractional=False))
+
+
+@dataclass(frozen=True)
 class PredictedRank:
     """A backbone's LogME beside the test accuracy of feature extraction; rank 1 is the best, equals share a rank."""
 
@@ -81,56 +134,3 @@ def transferability(rows: Sequence[Row]) -> Transferability:
     return Transferability(
         backbones, round(float(spearman.statistic), 6), round(float(kendall.statistic), 6), float(kendall.pvalue)
     )
-
-
-@dataclass(frozen=True)
-class StrategyEffect:
-    """What one strategy gains over another on the same backbone, in test accuracy.
-
-    `p_value` is adjusted for all of these questions together, one per backbone and pair of strategies, `num_questions`.
-    """
-
-    backbone: str
-    strategy: str
-    over: str
-    gain: Interval
-    p_value: float
-    num_questions: int
-
-    @property
-    def is_significant(self) -> bool:
-        return self.p_value < SIGNIFICANCE
-
-    @property
-    def words(self) -> str:
-        by = f"{points(abs(self.gain.estimate))}{spread(self.gain)}"
-        if self.is_significant:
-            return f"{self.strategy} {'gains' if self.gain.estimate > 0 else 'loses'} {by} over {self.over}"
-        if self.gain.includes_zero:
-            return f"{self.strategy} and {self.over} are not significantly different{spread(self.gain)}"
-        seems = "gain" if self.gain.estimate > 0 else "lose"
-        return f"{self.strategy} seems to {seems} {by} over {self.over}, too little for {self.num_questions} at once"
-
-
-def strategy_effects(leaderboard: Leaderboard) -> list[StrategyEffect]:
-    """Compare the strategies of every backbone, in the order of the leaderboard's backbones."""
-    by_backbone: dict[str, list[Row]] = {}
-    for row in leaderboard.rows:
-        by_backbone.setdefault(row.backbone, []).append(row)
-    # Feature extraction is what others are held against.
-    ordered = [
-        sorted(rows, key=lambda row: (row.strategy != FEATURE_EXTRACTION, row.strategy))
-        for rows in by_backbone.values()
-    ]
-    asked = [pair for rows in ordered for pair in combinations(rows, 2)]
-    gains = [difference(row.resampled, over.resampled) for over, row in asked]
-    adjusted = adjusted_p_values([gain.p_value for gain in gains])
-    return [
-        StrategyEffect(row.backbone, row.strategy, over.strategy, gain.interval, rounded(p_value), len(asked))
-        for (over, row), gain, p_value in zip(asked, gains, adjusted, strict=True)
-    ]
-
-
-def rounded(p_value: float) -> float:
-    """Keep the digits of a p-value that mean something."""
-    return float(np.format_float_positional(p_value, P_VALUE_DIGITS, unique=False, fractional=False))

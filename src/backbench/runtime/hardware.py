@@ -60,14 +60,9 @@ def num_cores(process: Path = SELF) -> int:
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
 
 
-def machine_name(found: tuple[Gpu, ...] | None = None) -> str:
-    """Name what a machine-dependent figure was measured on: `Intel Xeon, 2 cores, NVIDIA H100`.
-
-    Args:
-        found: The GPUs, where they were asked for already.
-    """
-    names = [gpu.name for gpu in (gpus() if found is None else found)]
-    return ", ".join([processor(), f"{num_cores()} cores", *names])
+def machine_name() -> str:
+    """Name what a machine-dependent figure was measured on: `Intel Xeon, 2 cores, NVIDIA H100`."""
+    return ", ".join([processor(), f"{num_cores()} cores", *(gpu.name for gpu in gpus())])
 
 
 def peak_memory_bytes(status: Path = OWN_STATUS) -> int:
