@@ -44,12 +44,7 @@ STAGES = (
 )
 
 
-def efficientnet_lite(
-    *,
-    width_coefficient: float,
-    depth_coefficient: float,
-    **call: Unpack[Call],
-) -> keras.Model:
+def efficientnet_lite(*, width_coefficient: float, depth_coefficient: float, **call: Unpack[Call]) -> keras.Model:
     """Build an EfficientNet-Lite: preprocessed images `(batch, height, width, 3)` to `(batch, 1280)`.
 
     Args:

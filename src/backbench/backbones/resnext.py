@@ -19,13 +19,7 @@ FIRST_STAGE_FILTERS = 256
 BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}
 
 
-def resnext(
-    *,
-    depths: list[int],
-    groups: int,
-    width_per_group: int,
-    **call: Unpack[Call],
-) -> keras.Model:
+def resnext(*, depths: list[int], groups: int, width_per_group: int, **call: Unpack[Call]) -> keras.Model:
     """Build a ResNeXt: preprocessed images `(batch, height, width, 3)` to `(batch, 2048)`, if it has four stages.
 
     Args:
