@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from backbench.runtime.markdown import markdown_table
+from backbench.runtime.console import markdown_table
 from bench.summary import MISSING, ArmSummary, Limits, Summary
 
 HEADINGS = (

@@ -2,13 +2,13 @@
 
 import checkout  # noqa: F401
 
-from backbench.report.plots_page import page_template
+from backbench.report.vega import plots_page_template
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text
 
 
 def main() -> None:
-    write_text(paths.PLOTS_TEMPLATE, page_template())
+    write_text(paths.PLOTS_TEMPLATE, plots_page_template())
     print(f"a page without plots is in {paths.PLOTS_TEMPLATE}; next: dvc plots show, as `make plots` calls it")
 
 

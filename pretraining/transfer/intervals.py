@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from backbench.evaluation.statistics import CONFIDENCE, Interval
+from backbench.comparison.spread import CONFIDENCE, Interval
 
 
 def t_interval(values: Sequence[float]) -> Interval:

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from backbench.evaluation.statistics import Interval
-from backbench.runtime.markdown import markdown_table
+from backbench.comparison.spread import Interval
+from backbench.runtime.console import markdown_table
 from pretraining.transfer.intervals import paired_t_interval, t_interval
 from pretraining.transfer.measurements import FINE_TUNING, FORMULA, LINEAR_PROBE, METHODS, RANDOM, Key
 from pretraining.transfer.subsets import Measurement

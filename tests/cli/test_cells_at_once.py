@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from backbench.cli.doctor import cells_at_once, footprint
-from backbench.cli.doctor.cells_at_once import MachinePlan, machine_plan, plan_for_this_machine
+from backbench.cli.doctor import machine
+from backbench.cli.doctor.cost import cell_bytes
 from backbench.cli.doctor.images import Images
-from backbench.cli.doctor.machine import Machine
+from backbench.cli.doctor.machine import Machine, MachinePlan, machine_plan, plan_for_this_machine
 from backbench.cli.doctor.plan import Plan, cell_of, read_plan
 from backbench.config.config import WorkersConfig
 from backbench.runtime import paths
@@ -63,7 +63,7 @@ def test_there_are_as_many_as_the_cores_have_threads_for(
 
 
 def test_no_more_run_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells_at_once, "cell_bytes", lambda plan, images: [GIGABYTE, 4 * GIGABYTE, GIGABYTE, GIGABYTE])
+    monkeypatch.setattr(machine, "cell_bytes", lambda plan, images: [GIGABYTE, 4 * GIGABYTE, GIGABYTE, GIGABYTE])
     for free, expected in ((20, 4), (7, 3), (6, 2), (4, 1), (1, 1)):
         assert planned(of_cells(4), replace(ROOMY, free_memory_bytes=free * GIGABYTE)).num_cells_at_once == expected
     assert planned(of_cells(4), replace(ROOMY, free_memory_bytes=None)).num_cells_at_once == 4
@@ -72,7 +72,7 @@ def test_no_more_run_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_memory_that_even_one_cell_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells_at_once, "cell_bytes", lambda plan, images: [4 * GIGABYTE] * 2)
+    monkeypatch.setattr(machine, "cell_bytes", lambda plan, images: [4 * GIGABYTE] * 2)
     alone = planned(of_cells(2), replace(ROOMY, free_memory_bytes=3 * GIGABYTE)).lines[1]
     assert alone.startswith("memory: about 4 GB for 1 at once, 3 GB free; end what else runs here")
     asked = planned(of_cells(2), replace(ROOMY, free_memory_bytes=5 * GIGABYTE), jobs=2).lines[1]
@@ -82,14 +82,14 @@ def test_memory_that_even_one_cell_lacks_is_told(monkeypatch: pytest.MonkeyPatch
 def test_what_the_same_cell_took_goes_before_an_estimate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, prepared = one_cell(strategy_config("feature_extraction")), replace(IMAGES, digest="d")
     monkeypatch.chdir(tmp_path)
-    (estimate,) = footprint.cell_bytes(Plan((config,)), prepared)
+    (estimate,) = cell_bytes(Plan((config,)), prepared)
     leave_earlier_run(config, data="d")
     shutil.rmtree(paths.COMPUTE)
-    assert footprint.cell_bytes(Plan((config,)), prepared) == [estimate]
+    assert cell_bytes(Plan((config,)), prepared) == [estimate]
     for stage, peak in (("embed", 5), ("sweep", 7)):
         computed(stage, cell_of(config), 1.0, peak_memory_bytes=peak * GIGABYTE)
-    assert footprint.cell_bytes(Plan((config,)), prepared) == [7 * GIGABYTE]
-    assert footprint.cell_bytes(Plan((config,)), IMAGES) == [estimate]
+    assert cell_bytes(Plan((config,)), prepared) == [7 * GIGABYTE]
+    assert cell_bytes(Plan((config,)), IMAGES) == [estimate]
 
 
 @pytest.mark.usefixtures("with_cuda")
@@ -119,7 +119,7 @@ def test_workers_on_this_machine_count_as_cells_do() -> None:
     assert planned(of_cells(10, workers=replace(local, launcher="slurm"))).num_cells_at_once == 10
     with_gpus = planned(of_cells(10, workers=local), replace(ROOMY, gpus={"0": H100, "1": H100}))
     assert (with_gpus.num_cells_at_once, with_gpus.gpus) == (1, ())
-    one, four = (footprint.cell_bytes(of_cells(1, workers=workers), IMAGES)[0] for workers in (None, local))
+    one, four = (cell_bytes(of_cells(1, workers=workers), IMAGES)[0] for workers in (None, local))
     assert four == 4 * one
 
 

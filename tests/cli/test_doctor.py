@@ -13,17 +13,14 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from backbench.cli.command import main
-from backbench.cli.doctor import footprint, machine, packages
+from backbench.cli.doctor import machine, packages
 from backbench.cli.doctor.bookkeeping import bookkeeping_findings
-from backbench.cli.doctor.cost import cost_of_run
-from backbench.cli.doctor.earlier import EarlierRun, earlier_run
-from backbench.cli.doctor.examination import Examination, examine
+from backbench.cli.doctor.cost import EarlierRun, activation_bytes, cost_of_run, earlier_run
+from backbench.cli.doctor.examination import Examination, cost_lines, examine, print_examination, weight_findings
 from backbench.cli.doctor.finding import Finding, Verdict
 from backbench.cli.doctor.images import look_at_images
 from backbench.cli.doctor.machine import Machine
-from backbench.cli.doctor.page import cost_lines, print_examination
 from backbench.cli.doctor.plan import BENCHMARK, Plan, cell_of, read_plan
-from backbench.cli.doctor.weight_files import weight_findings
 from backbench.config.backbone_config import WeightsConfig
 from backbench.config.config import TrackingConfig
 from backbench.data.file_formats import write_json
@@ -455,12 +452,12 @@ def test_no_gpu_and_a_hidden_one_are_told_apart(monkeypatch: pytest.MonkeyPatch)
 
 def test_stored_features_are_counted_to_the_byte(project: Path) -> None:
     config = one_cell(strategy_config("feature_extraction"))
-    assert footprint.activation_bytes(config, IMAGES) == (4 * 200 + 400 + 1197) * 512 * 4
+    assert activation_bytes(config, IMAGES) == (4 * 200 + 400 + 1197) * 512 * 4
 
 
 def test_no_more_is_stored_than_the_strategy_allows(project: Path) -> None:
     strategy = strategy_config("fine_tuning", boundary="input", activation_limit_gigabytes=0.001)
-    assert footprint.activation_bytes(one_cell(strategy), IMAGES) == 10**6
+    assert activation_bytes(one_cell(strategy), IMAGES) == 10**6
 
 
 # Cost

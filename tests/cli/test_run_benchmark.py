@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from backbench.cli import run_benchmark
-from backbench.cli.doctor.cells_at_once import MachinePlan
+from backbench.cli.doctor.machine import MachinePlan
 from backbench.cli.doctor.plan import read_plan
-from backbench.cli.run_benchmark import FAILED, Failure, failure
+from backbench.cli.run_benchmark import FAILED, failure
 from backbench.runtime.paths import Cell
 from tests.support.configs import PROJECT
 
@@ -45,13 +45,13 @@ def test_cells_that_run_at_once_have_a_gpu_each_and_a_failed_one_stops_no_other(
 ) -> None:
     seen: dict[str, str | None] = {}
 
-    def run_stages(*stages: str, gpu: str | None, **options: bool) -> Failure | None:
+    def run_stages(*stages: str, gpu: str | None, **options: bool) -> str | None:
         seen[stages[0]] = gpu
-        return Failure(stages[0], "it is broken") if "two" in stages[0] else None
+        return f"{stages[0]}: it is broken" if "two" in stages[0] else None
 
     monkeypatch.setattr(run_benchmark, "run_stages", run_stages)
     failed = run_benchmark.run_cells(CELLS, MachinePlan(2, ("0", "5"), (), ()))
-    assert failed == {"two-any": Failure("embed@two-any", "it is broken")}
+    assert failed == {"two-any": "embed@two-any: it is broken"}
     assert seen.keys() == {"baseline", "embed@one-any", "embed@two-any", "embed@three-any"}
     assert set(seen.values()) <= {"0", "5"}
     assert run_benchmark.run_cells(CELLS, MachinePlan(1, (), (), ())).keys() == {"two-any"}
@@ -60,12 +60,11 @@ def test_cells_that_run_at_once_have_a_gpu_each_and_a_failed_one_stops_no_other(
 
 def test_all_that_a_stage_says_of_its_failure_is_the_reason() -> None:
     told = ["error: conf/weights/a.yaml: expected b", "error: conf/backbone/c.yaml: expected d"]
-    assert failure(["warming up", *told, f"{FAILED}embed@one-any"]) == Failure(
-        "embed@one-any", "conf/weights/a.yaml: expected b; conf/backbone/c.yaml: expected d"
-    )
-    assert failure(["Traceback", "KeyError: 1", f"{FAILED}embed@one-any"]).reason == "KeyError: 1"
-    assert failure([f"{FAILED}embed@one-any killed by SIGKILL"]) == Failure("embed@one-any", "killed by SIGKILL")
-    assert failure([]) == Failure("dvc.yaml", "it left no word")
+    whole = "embed@one-any: conf/weights/a.yaml: expected b; conf/backbone/c.yaml: expected d"
+    assert failure(["warming up", *told, f"{FAILED}embed@one-any"]) == whole
+    assert failure(["Traceback", "KeyError: 1", f"{FAILED}embed@one-any"]) == "embed@one-any: KeyError: 1"
+    assert failure([f"{FAILED}embed@one-any killed by SIGKILL"]) == "embed@one-any: killed by SIGKILL"
+    assert failure([]) == "dvc.yaml: it left no word"
 
 
 def test_an_interruption_begins_no_further_cell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +85,7 @@ def test_an_interruption_begins_no_further_cell(monkeypatch: pytest.MonkeyPatch)
 def test_where_no_cell_works_nothing_is_compared(
     compared: list[bool], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        run_benchmark, "run_cells", lambda cells, machine: {str(cell): Failure("embed", "no") for cell in cells}
-    )
+    monkeypatch.setattr(run_benchmark, "run_cells", lambda cells, machine: {str(cell): "embed: no" for cell in cells})
     assert run_benchmark.run_benchmark(read_plan(), MachinePlan(1, (), (), ())) == 2
     assert compared == []
     assert "expected a cell that works, found that all failed" in capsys.readouterr().err

@@ -16,8 +16,8 @@ from backbench.cli.repro_lock import CheckoutInUseError
 from backbench.cli.virtual_environment import InstallationError, bring_up_to_date
 from backbench.runtime import hardware
 from backbench.runtime.errors import ConfigError
-from backbench.runtime.gpu_support import CUDA_EXTRA, _required
 from backbench.runtime.hardware import Gpu
+from backbench.runtime.installation import CUDA_EXTRA, _required
 from tests.support.configs import PROJECT
 
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from backbench.comparison.choosing import LATENCY, SECONDS, pareto_front, recommendations
 from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
-from backbench.comparison.costs import MeasuredCost
-from backbench.comparison.leaderboard import Row
+from backbench.comparison.leaderboard import MeasuredCost, Row
 from backbench.comparison.resampling import Resampled
 from tests.support.rows import finished
 

@@ -12,10 +12,10 @@ from backbench.comparison import tables
 from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
 from backbench.comparison.leaderboard import Leaderboard, Row
 from backbench.comparison.resampling import Resampled
+from backbench.comparison.spread import Interval
 from backbench.comparison.uncertainty import PairedComparison
 from backbench.data.file_formats import write_json
 from backbench.data.sizes import Enlarged
-from backbench.evaluation.statistics import Interval
 from backbench.results.records import PIXELS
 from backbench.results.result_files import (
     read_cell,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.comparison.costs import MeasuredCost, measured_cost
+from backbench.comparison.leaderboard import MeasuredCost
+from backbench.comparison.ranking import measured_cost
 from backbench.data.file_formats import write_json
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from backbench.comparison.predicted_ranks import transferability
-from backbench.comparison.strategy_effects import strategy_effects
+from backbench.comparison.strategy_effects import strategy_effects, transferability
 from backbench.comparison.tables import comparison_rows, interval_rows, summary
 from tests.support.rows import finished, leaderboard
 

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from backbench.evaluation.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, fit_temperature, scaled
-from backbench.evaluation.metrics import expected_calibration_error
+from backbench.evaluation.metrics import (
+    HIGHEST_TEMPERATURE,
+    LOWEST_TEMPERATURE,
+    expected_calibration_error,
+    fit_temperature,
+    scaled,
+)
 
 
 def drawn(num_images: int = 4000) -> tuple[np.ndarray, np.ndarray]:

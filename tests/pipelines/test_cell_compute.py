@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from backbench.adaptation.strategies import TrainablePart
-from backbench.comparison.costs import MeasuredCost, measured_cost
+from backbench.comparison.leaderboard import MeasuredCost
+from backbench.comparison.ranking import measured_cost
 from backbench.features import activation_store
 from backbench.features.activation_store import StoreWriter
 from backbench.runtime import paths

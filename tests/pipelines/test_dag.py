@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from backbench.runtime.installation import versions_here
 from backbench.runtime.source_code import PACKAGE, imported_modules
-from backbench.runtime.versions import versions_here
 from tests.support.configs import PROJECT
 
 STAGES = OmegaConf.to_container(OmegaConf.load(PROJECT / "dvc.yaml"), resolve=False)["stages"]  # type: ignore[index]
@@ -38,7 +38,6 @@ NO_RESULT = {
             "runtime.units",
             "config.config_files",
             "config.running_config",
-            "runtime.disk",
             "runtime.atomic_files",
             "runtime.known_files",
             "runtime.locks",
@@ -56,19 +55,16 @@ NO_RESULT = {
     ),
     "looks at the machine, at what is installed, and at git": (
         *(
-            "runtime.cgroups",
             "runtime.hardware",
             "runtime.installation",
-            "runtime.gpu_support",
             "runtime.environment",
-            "runtime.version_control",
             "runtime.versions",
         ),
     ),
     "adds up what was spent": ("results.compute",),
     "tells MLflow what is in files": (
         *(f"tracking.{file.stem}" for file in (PACKAGE / "tracking").glob("*.py")),
-        *("compat.mlflow_stores", "runtime.markdown", "export.model_code"),
+        "compat.mlflow_stores",
     ),
     "shares trials out, whose outcome depends on no worker": (
         *("compat.optuna_trials", "search.database_refusals", "search.owners", "search.shared_study"),

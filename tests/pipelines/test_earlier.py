@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from backbench.cli.doctor.earlier import EarlierRun, earlier_run
+from backbench.cli.doctor.cost import EarlierRun, earlier_run
 from backbench.cli.doctor.images import look_at_images
 from tests.pipelines.test_cell import cell_config_for, run
 

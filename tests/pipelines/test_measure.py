@@ -14,7 +14,6 @@ from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig
 from backbench.runtime import paths
 from backbench.runtime.hardware import Gpu
-from backbench.stages import measure as stage
 from backbench.stages import speed as speed_module
 from backbench.stages.measure import Measurement, measure
 from backbench.stages.speed import measured
@@ -70,7 +69,7 @@ def test_another_setting_is_measured_anew(monkeypatch: pytest.MonkeyPatch) -> No
     names_measured()
     assert names_measured(backbones=[replace(BACKBONE, input_size_pixels=32), OTHER]) == ["tiny"]
     names_measured()
-    monkeypatch.setattr(stage, "gpus", lambda: (Gpu("H100", None, None),))
+    monkeypatch.setattr("backbench.runtime.hardware.gpus", lambda: (Gpu("H100", None, None),))
     assert names_measured() == ["tiny", "other"]
     assert json.loads(paths.cost("tiny").read_text())["machine"].endswith(", H100")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
@@ -81,7 +80,7 @@ def test_what_dvc_hashes_is_the_same_on_every_machine(monkeypatch: pytest.Monkey
     names_measured(1.0)
     here = paths.MEASURED.read_bytes()
     paths.cost("tiny").unlink()
-    monkeypatch.setattr(stage, "gpus", lambda: (Gpu("H100", None, None),))
+    monkeypatch.setattr("backbench.runtime.hardware.gpus", lambda: (Gpu("H100", None, None),))
     names_measured(2.0)
     assert paths.MEASURED.read_bytes() == here
     names_measured(backbones=[replace(BACKBONE, input_size_pixels=32), OTHER])

@@ -14,8 +14,7 @@ from omegaconf import OmegaConf
 from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.tables import TABLES
 from backbench.data.file_formats import write_yaml
-from backbench.report.plots_page import page_template
-from backbench.report.vega import VEGA_LITE
+from backbench.report.vega import VEGA_LITE, plots_page_template
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text
 from backbench.stages.compare import write_results
@@ -50,7 +49,7 @@ def values_of(node: Any, key: str) -> Iterator[str]:
 
 
 def test_the_page_has_its_javascript_and_room_for_the_plots() -> None:
-    page = page_template()
+    page = plots_page_template()
     assert page.count("{plot_divs}") == 1
     assert "{scripts}" not in page
     assert "<script src" not in page
@@ -103,7 +102,7 @@ def test_a_browser_draws_every_plot_and_asks_nobody(tmp_path: Path, monkeypatch:
         for path, of in plot.items()
     ]
     write_yaml(Path("dvc.yaml"), {"plots": shown})
-    write_text(paths.PLOTS_TEMPLATE, page_template())
+    write_text(paths.PLOTS_TEMPLATE, plots_page_template())
     show = [dvc, "plots", "show", "--html-template", paths.PLOTS_TEMPLATE, "--out", "work/plots"]
     subprocess.run(show, check=True, timeout=60)
     with visit() as visited:

@@ -12,17 +12,21 @@ from rich.console import Console
 
 from backbench.comparison.conclusions import answer
 from backbench.comparison.leaderboard import Leaderboard, value_at
-from backbench.comparison.predicted_ranks import transferability
 from backbench.comparison.ranking import read_leaderboard
+from backbench.comparison.strategy_effects import transferability
 from backbench.data.file_formats import read_json, write_json
 from backbench.evaluation.predictions import Predictions
-from backbench.report.cell_charts import MAX_CHOSEN_CLASSES, confusion_picture
+from backbench.report.cell_charts import (
+    MAX_CHOSEN_CLASSES,
+    confused_pairs,
+    confusion_picture,
+    mean_confusion,
+    worst_mistakes,
+)
 from backbench.report.columns import missing
-from backbench.report.data_card import MAX_REJECTED, DataCard
-from backbench.report.images import data_uri
-from backbench.report.mistakes import confused_pairs, mean_confusion, worst_mistakes
+from backbench.report.data_card import MAX_REJECTED, DataCard, data_uri
+from backbench.report.leaderboard_charts import axes_of
 from backbench.report.page import render_page
-from backbench.report.pareto_chart import axes_of
 from backbench.report.terminal import print_leaderboard
 from backbench.report.vega import json_in_html, vega_bundle
 from backbench.runtime import paths

@@ -22,8 +22,8 @@ from backbench.data.file_formats import (
 )
 from backbench.evaluation.predictions import Predictions, read_predictions, write_predictions
 from backbench.runtime.atomic_files import put_folder_in_place, write_text
+from backbench.runtime.download import PartFile
 from backbench.runtime.errors import ArtifactError
-from backbench.runtime.part_file import PartFile
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.runtime.cgroups import memory_room_bytes, processor_quota
-from backbench.runtime.hardware import free_memory_bytes, num_cores
+from backbench.runtime.hardware import free_memory_bytes, memory_room_bytes, num_cores, processor_quota
 
 MB = 1 << 20
 

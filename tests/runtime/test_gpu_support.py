@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from backbench.runtime import gpu_support, installation
+from backbench.runtime import installation
 
 TENSORFLOWS = [
     "numpy>=1.26",
@@ -32,7 +32,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     monkeypatch.setattr(
         "importlib.metadata.requires", lambda name: TENSORFLOWS if name == "tensorflow" else found["requires"]
     )
-    monkeypatch.setattr(gpu_support, "_is_loadable", lambda library: library in found["loadable"])
+    monkeypatch.setattr(installation, "_is_loadable", lambda library: library in found["loadable"])
     yield found
     installation.installed.cache_clear()
 
@@ -43,8 +43,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         ("tensorflow", {}, ("nvidia-cublas-cu12", "nvidia-cudnn-cu12")),
         ("tensorflow", {"nvidia-cublas-cu12": "12.8"}, ("nvidia-cudnn-cu12",)),
         ("tensorflow", PACKAGED, ()),
-        ("tensorflow", {"loadable": gpu_support.SYSTEMS_CUDA}, ()),
-        ("tensorflow", {"loadable": gpu_support.SYSTEMS_CUDA[:1]}, ("nvidia-cublas-cu12", "nvidia-cudnn-cu12")),
+        ("tensorflow", {"loadable": installation.SYSTEMS_CUDA}, ()),
+        ("tensorflow", {"loadable": installation.SYSTEMS_CUDA[:1]}, ("nvidia-cublas-cu12", "nvidia-cudnn-cu12")),
         ("jax", PACKAGED, ("jax-cuda12-plugin",)),
         ("jax", {"jax-cuda13-plugin": "0.10.2"}, ()),
         ("torch", {"torch": "2.13.0+cpu", "requires": TORCHS}, ("a build for CUDA",)),
@@ -62,19 +62,19 @@ def test_what_a_backend_lacks_for_a_gpu_is_known_from_packages(
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", backend)
     environment.update({backend: "2.0"} | there)
-    assert gpu_support.lacking_for_gpu() == lacking
+    assert installation.lacking_for_gpu() == lacking
     said = "make repro GPU=yes" if backend == "tensorflow" else str(environment[backend])
-    assert said in gpu_support.how_to_use_gpu()
+    assert said in installation.how_to_use_gpu()
 
 
 def test_a_backend_that_is_absent_lacks_itself(environment: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert gpu_support.lacking_for_gpu() == ("jax",)
+    assert installation.lacking_for_gpu() == ("jax",)
 
 
 def test_this_environment_can_be_asked_without_importing_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     for backend in ("tensorflow", "jax", "torch"):
         monkeypatch.setenv("KERAS_BACKEND", backend)
         before = set(sys.modules)
-        assert isinstance(gpu_support.lacking_for_gpu(), tuple)
+        assert isinstance(installation.lacking_for_gpu(), tuple)
         assert not {"tensorflow", "jax", "torch"} & (set(sys.modules) - before)

@@ -7,7 +7,7 @@ import pytest
 
 from backbench.cli.doctor.bookkeeping import bookkeeping_findings
 from backbench.config.config import TrackingConfig
-from backbench.runtime.version_control import commit
+from backbench.runtime.environment import commit
 
 
 @pytest.fixture

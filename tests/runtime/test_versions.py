@@ -7,7 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from backbench.runtime.errors import ConfigError
-from backbench.runtime.versions import FILE, record_versions, require_recorded_versions, versions_here
+from backbench.runtime.installation import versions_here
+from backbench.runtime.versions import FILE, record_versions, require_recorded_versions
 from tests.support.configs import PROJECT
 
 PINNED = re.compile(r"^([a-z0-9.-]+)==(\S+)(?: ; python_full_version < '3\.12')? \\$", re.MULTILINE)

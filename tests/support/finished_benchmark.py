@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench.comparison.costs import MeasuredCost
-from backbench.comparison.leaderboard import Leaderboard
+from backbench.comparison.leaderboard import Leaderboard, MeasuredCost
 from backbench.config.config import TrackingConfig
 from backbench.data.file_formats import write_array, write_csv, write_json
 from backbench.data.store import MANIFEST_COLUMNS
-from backbench.evaluation.evaluation import evaluate
-from backbench.evaluation.metrics import classification_metrics
+from backbench.evaluation.metrics import classification_metrics, evaluate
 from backbench.evaluation.predictions import Predictions, write_predictions
 from backbench.export.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
 from backbench.results.records import (
@@ -32,7 +30,7 @@ from backbench.runtime import paths
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.paths import Cell
 from backbench.tracking.connection import Connection
-from backbench.tracking.patience import twice
+from backbench.tracking.refusals import twice
 
 CLASSES = ("zero", "één", "<three>")
 # As in a public set of textile pictures: half of them show no fault.

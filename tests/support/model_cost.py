@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from backbench.compat.networks.keras_operations import traced_calls
+from backbench.compat.networks.keras_graph import traced_calls
 
 
 def num_parameters(model: keras.Model) -> int:

@@ -9,7 +9,7 @@ from tests.support.finished_benchmark import fresh_store, make_finished_benchmar
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.tracking.patience.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("backbench.tracking.refusals.RETRY_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from backbench.results.records import CellRecord
 from backbench.results.result_files import read_cell
 from backbench.runtime.errors import StoreAwayError, TrackingError
 from backbench.tracking.background_tracker import BackgroundTracker
-from backbench.tracking.patience import until_back
+from backbench.tracking.refusals import until_back
 from backbench.tracking.runs import CellRun, child_of, finished_cell
 from tests.support.finished_benchmark import NUM_TRIALS, SEEDS, cells
 from tests.support.mlflow_store import begun, config, table
@@ -26,7 +26,7 @@ ENDLESS = 1e6
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.tracking.patience.PAUSES_SECONDS", (0.01,))
+    monkeypatch.setattr("backbench.tracking.refusals.PAUSES_SECONDS", (0.01,))
 
 
 class Outage:

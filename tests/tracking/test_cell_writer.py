@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from backbench.results.records import CellRecord, EpochRecord, results_digest
 from backbench.results.result_files import read_cell
-from backbench.tracking.patience import twice
+from backbench.tracking.refusals import twice
 from backbench.tracking.runs import CellRun, Child, child_of, finished_cell
 from tests.support.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cells
 from tests.support.mlflow_store import (

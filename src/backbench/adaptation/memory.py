@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from backbench.compat.networks.keras_operations import traced_calls
+from backbench.compat.networks.keras_graph import traced_calls
 from backbench.config.config import StrategyConfig
 from backbench.runtime.errors import MemoryLimitError
 from backbench.runtime.hardware import free_memory_bytes, gpus

@@ -10,12 +10,12 @@ Source:
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import keras
 from keras import layers
 
-from backbench.backbones.pooled import pooled_backbone
+from backbench.backbones.graph import Call, pooled_backbone
 
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 FILTER_MULTIPLE = 8
@@ -44,24 +44,13 @@ STAGES = (
 )
 
 
-def efficientnet_lite(
-    *,
-    width_coefficient: float,
-    depth_coefficient: float,
-    weights: str | None,
-    include_top: bool,
-    pooling: str | None,
-    input_shape: tuple[int, int, int],
-) -> keras.Model:
+def efficientnet_lite(*, width_coefficient: float, depth_coefficient: float, **call: Unpack[Call]) -> keras.Model:
     """Build an EfficientNet-Lite: preprocessed images `(batch, height, width, 3)` to `(batch, 1280)`.
 
     Args:
         width_coefficient: Multiplies the channels of every stage.
         depth_coefficient: Multiplies the blocks of every stage but the first and the last.
-        weights: Must be None.
-        include_top: Must be False.
-        pooling: Must be `avg`.
-        input_shape: `(height, width, 3)`.
+        call: As `pooled_backbone` takes it.
 
     Raises:
         ConfigError: the call asks for a classifier, another pooling, or weights.
@@ -74,14 +63,7 @@ def efficientnet_lite(
             x = _inverted_residual(x, name, block)
         return _activated(_pointwise(x, HEAD_FILTERS, "top"), "top")
 
-    return pooled_backbone(
-        features,
-        name="efficientnet_lite",
-        weights=weights,
-        include_top=include_top,
-        pooling=pooling,
-        input_shape=input_shape,
-    )
+    return pooled_backbone(features, "efficientnet_lite", **call)
 
 
 def scaled_filters(filters: int, coefficient: float) -> int:

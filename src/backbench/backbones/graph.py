@@ -6,7 +6,7 @@ scaled, so that it is the real architecture and only thinner.
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import keras
 
@@ -85,3 +85,36 @@ def build_graph(config: BackboneConfig, *, weights: str | None = None) -> keras.
 def preprocess(config: BackboneConfig, images: Any) -> Any:
     """Scale RGB images in [0, 255], shape `(batch, height, width, 3)`, as the backbone's family asks."""
     return imported(config.preprocessor)(images.astype("float32"))
+
+
+class Call(TypedDict):
+    """What every constructor is called with: weights None, include_top False, pooling `avg`, `(height, width, 3)`."""
+
+    weights: str | None
+    include_top: bool
+    pooling: str | None
+    input_shape: tuple[int, int, int]
+
+
+def pooled_backbone(
+    features: Callable[[keras.KerasTensor], keras.KerasTensor], name: str, **call: Unpack[Call]
+) -> keras.Model:
+    """Build a backbone from its layers: `(batch, height, width, 3)` to the mean of its last feature map.
+
+    Args:
+        features: Applies the layers to preprocessed images; its output has shape `(batch, height, width, feature_dim)`.
+        name: The model's.
+        call: With other weights, a classifier or another pooling it is refused.
+
+    Raises:
+        ConfigError: the call asks for a classifier, another pooling, or weights.
+    """
+    weights, include_top, pooling = call["weights"], call["include_top"], call["pooling"]
+    if weights is not None or include_top or pooling != "avg":
+        raise ConfigError(
+            f"{name}: expected weights None, include_top False and pooling 'avg', found {weights!r}, {include_top} "
+            f"and {pooling!r}; build it so, and load its published weights afterwards (layout timm)"
+        )
+    images = keras.Input(call["input_shape"])
+    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features(images))
+    return keras.Model(images, pooled, name=name)

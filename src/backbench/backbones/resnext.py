@@ -7,36 +7,26 @@ Source:
     Xie et al., Aggregated Residual Transformations for Deep Neural Networks, https://arxiv.org/abs/1611.05431.
 """
 
+from typing import Unpack
+
 import keras
 from keras import layers
 
-from backbench.backbones.pooled import pooled_backbone
+from backbench.backbones.graph import Call, pooled_backbone
 
 STEM_FILTERS = 64
 FIRST_STAGE_FILTERS = 256
 BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}
 
 
-def resnext(
-    *,
-    depths: list[int],
-    groups: int,
-    width_per_group: int,
-    weights: str | None,
-    include_top: bool,
-    pooling: str | None,
-    input_shape: tuple[int, int, int],
-) -> keras.Model:
+def resnext(*, depths: list[int], groups: int, width_per_group: int, **call: Unpack[Call]) -> keras.Model:
     """Build a ResNeXt: preprocessed images `(batch, height, width, 3)` to `(batch, 2048)`, if it has four stages.
 
     Args:
         depths: How many blocks each stage has.
         groups: How many paths a block has, which the paper calls its cardinality.
         width_per_group: Channels of a path in the first stage; every stage doubles them.
-        weights: Must be None.
-        include_top: Must be False.
-        pooling: Must be `avg`.
-        input_shape: `(height, width, 3)`.
+        call: As `pooled_backbone` takes it.
 
     Raises:
         ConfigError: the call asks for a classifier, another pooling, or weights.
@@ -53,14 +43,7 @@ def resnext(
                 x = layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([shortcut, branch]))
         return x
 
-    return pooled_backbone(
-        features,
-        name=f"resnext{3 * sum(depths) + 2}_{groups}x{width_per_group}d",
-        weights=weights,
-        include_top=include_top,
-        pooling=pooling,
-        input_shape=input_shape,
-    )
+    return pooled_backbone(features, f"resnext{3 * sum(depths) + 2}_{groups}x{width_per_group}d", **call)
 
 
 def _stem(images: keras.KerasTensor) -> keras.KerasTensor:

@@ -153,8 +153,7 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="For machines; bytes and seconds.")] = False,
 ) -> None:
     """Say what is ready for conf/benchmark.yaml, and what a run would cost. Exit code 2 where something is missing."""
-    from backbench.cli.doctor.examination import examine
-    from backbench.cli.doctor.page import print_examination
+    from backbench.cli.doctor.examination import examine, print_examination
 
     examination = examine(jobs)
     if json:

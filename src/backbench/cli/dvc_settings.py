@@ -30,7 +30,8 @@ def agree() -> None:
         return
     is_without_git = not has_repository(Path.cwd())
     if is_without_git != _is_set("no_scm", LOCAL):
-        _set("core.no_scm", "true" if is_without_git else None)
+        words = ["core.no_scm", "true"] if is_without_git else ["--unset", "core.no_scm"]
+        subprocess.run([str(DVC), "config", "--quiet", "--local", *words], check=True)
         found = "no git repository" if is_without_git else "a git repository"
         print(f"found {found}: DVC's core.no_scm is {'set' if is_without_git else 'removed'} in {LOCAL}", flush=True)
     if not has_locks(FOLDER):
@@ -47,11 +48,6 @@ def _is_set(option: str, *files: Path) -> bool:
     settings = configparser.RawConfigParser(strict=False)
     settings.read(files, encoding="utf-8")
     return settings.get("core", option, fallback="").strip().lower() == "true"
-
-
-def _set(option: str, value: str | None) -> None:
-    words = [option, value] if value else ["--unset", option]
-    subprocess.run([str(DVC), "config", "--quiet", "--local", *words], check=True)
 
 
 def _agree_on_links() -> None:

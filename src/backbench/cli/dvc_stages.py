@@ -42,18 +42,15 @@ def reproduce(targets: Sequence[str], *, alone: bool, force: bool) -> str | None
 
 def _told(target: str | None, error: DvcException) -> str:
     status = exit_status(error)
-    if status is not None:
-        return f"{target or failed_stage(error)}{_killed_by(status)}"
-    return f"{target or 'dvc.yaml'}: {'; '.join(' '.join(str(cause).split()) for cause in causes(error))}"
-
-
-def _killed_by(status: int) -> str:
-    """Name the signal that ended a stage: it has left no word of its own."""
+    if status is None:
+        return f"{target or 'dvc.yaml'}: {'; '.join(' '.join(str(cause).split()) for cause in causes(error))}"
+    stage = target or failed_stage(error)
+    # What a signal ended has left no word of its own.
     number = -status if status < 0 else status - 128
     if number not in set(signal.Signals):
-        return ""
+        return stage
     advice = ", as Linux does where memory is full: run fewer cells at once" if number == signal.SIGKILL else ""
-    return f" was ended by {signal.Signals(number).name}{advice}"
+    return f"{stage} was ended by {signal.Signals(number).name}{advice}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

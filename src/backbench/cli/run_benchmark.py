@@ -10,12 +10,11 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
-from backbench.cli.doctor.cells_at_once import MachinePlan, plan_for_this_machine
+from backbench.cli.doctor.machine import MachinePlan, plan_for_this_machine
 from backbench.cli.doctor.plan import Plan, cell_of, read_plan
 from backbench.cli.dvc_stages import FAILED, is_up_to_date
 from backbench.data.file_formats import write_json
@@ -32,18 +31,10 @@ BASELINE = "pixels-logistic_regression"
 PRINTING = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A stage that did not end well, and why."""
-
-    stage: str
-    reason: str
-
-
 def run_stages(
     *stages: str, alone: bool = False, force: bool = False, watched: bool = True, gpu: str | None = None
-) -> Failure | None:
-    """Run stages one after another, in a process of DVC's.
+) -> str | None:
+    """Run stages one after another, in a process of DVC's; return which did not end well and why, or None.
 
     Args:
         stages: Their names; none is all of dvc.yaml.
@@ -69,13 +60,13 @@ def run_stages(
     return None if process.returncode == 0 else failure(said)
 
 
-def failure(said: Sequence[str]) -> Failure:
+def failure(said: Sequence[str]) -> str:
     """Find in the lines of a process of DVC's which stage failed, and all that it says of why."""
     failed = next((line.removeprefix(FAILED) for line in said if line.startswith(FAILED)), "dvc.yaml")
     stage, _, how = failed.partition(" ")
     errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
     last_words = [line for line in said if FAILED not in line][-1:]
-    return Failure(stage.rstrip(":"), how or "; ".join(errors or last_words) or "it left no word")
+    return f"{stage.rstrip(':')}: {how or '; '.join(errors or last_words) or 'it left no word'}"
 
 
 def _copy(source: IO[str] | None, target: IO[str], kept: list[str]) -> None:
@@ -87,7 +78,7 @@ def _copy(source: IO[str] | None, target: IO[str], kept: list[str]) -> None:
             target.flush()
 
 
-def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, Failure]:
+def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, str]:
     """Run every cell's stages and the baseline, as many at once as the machine takes; return what failed, by name."""
     stages = {BASELINE: ["baseline"]} | {str(cell): [f"{stage}@{cell}" for stage in STAGES] for cell in cells}
     num_at_once = machine.num_cells_at_once
@@ -95,7 +86,7 @@ def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, Failure]
     for number in range(num_at_once):
         gpus.put(machine.gpus[number % len(machine.gpus)] if machine.gpus else None)
 
-    def run(names: Sequence[str]) -> Failure | None:
+    def run(names: Sequence[str]) -> str | None:
         gpu = gpus.get()
         try:
             return run_stages(*names, alone=True, watched=num_at_once == 1, gpu=gpu)
@@ -108,7 +99,7 @@ def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, Failure]
             ended = {name: each.result() for name, each in running.items()}
         finally:
             pool.shutdown(cancel_futures=True)  # whoever interrupts wants no further cell begun
-    return {name: failure for name, failure in ended.items() if failure is not None}
+    return {name: reason for name, reason in ended.items() if reason is not None}
 
 
 def run_benchmark(plan: Plan, machine: MachinePlan) -> int:
@@ -138,7 +129,7 @@ def _with_report(plan: Plan) -> int:
     return 0
 
 
-def _compare_the_others(plan: Plan, failed: dict[str, Failure]) -> None:
+def _compare_the_others(plan: Plan, failed: dict[str, str]) -> None:
     """Compare what did not fail, and say what did.
 
     Not as a stage of DVC's, whose record would say that this is the comparison of the whole benchmark.
@@ -147,8 +138,7 @@ def _compare_the_others(plan: Plan, failed: dict[str, Failure]) -> None:
         tell("expected a cell that works, found that all failed; each says why above")
         return
     run_stages("measure", alone=True)
-    reasons = {name: f"{each.stage}: {each.reason}" for name, each in failed.items()}
-    write_json(paths.FAILED, reasons)
+    write_json(paths.FAILED, failed)
     compare_again(plan)
 
 

@@ -48,15 +48,19 @@ def bring_up_to_date(gpu: str = "") -> None:
             f"run `rm {FOLDER}`, and start again"
         )
     said = gpu or str(kept.get("gpu", ""))
+    python = str(FOLDER / "bin/python")
     lock = _chosen_lock(said, str(kept.get("lock", "")))
     wanted = {**_foundation(lock), "gpu": said, "digests": {str(file): file_sha256(file) for file in (lock, PROJECT)}}
-    is_sound = all(kept.get(key) == value for key, value in _foundation(lock).items()) and _has_python()
+    is_sound = all(kept.get(key) == value for key, value in _foundation(lock).items())
+    is_sound = is_sound and os.access(python, os.X_OK)  # a link, to one that may have been removed
     if not is_sound or kept.get("digests") != wanted["digests"]:
         repro_lock.take(repro_lock.LOCK)
         READY.unlink(missing_ok=True)
         if not is_sound:
-            _create(lock)
-        _install(lock)
+            print(f"making {FOLDER} with {sys.executable} from {lock}; it takes some minutes", flush=True)
+            _run(sys.executable, "-m", "venv", "--clear", str(FOLDER))
+        _run(python, *PIP, "--require-hashes", "-r", str(lock))
+        _run(python, *PIP, "--no-deps", "--no-build-isolation", "--editable", ".")
     if kept != wanted:
         READY.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
 
@@ -77,22 +81,6 @@ def _foundation(lock: Path) -> Mapping[str, object]:
         "folder": str(FOLDER.absolute()),
         "lock": str(lock),
     }
-
-
-def _has_python() -> bool:
-    """Say whether the environment's Python is there; it is a link, to one that may have been removed."""
-    return os.access(FOLDER / "bin/python", os.X_OK)
-
-
-def _create(lock: Path) -> None:
-    print(f"making {FOLDER} with {sys.executable} from {lock}; it takes some minutes", flush=True)
-    _run(sys.executable, "-m", "venv", "--clear", str(FOLDER))
-
-
-def _install(lock: Path) -> None:
-    python = str(FOLDER / "bin/python")
-    _run(python, *PIP, "--require-hashes", "-r", str(lock))
-    _run(python, *PIP, "--no-deps", "--no-build-isolation", "--editable", ".")
 
 
 def _run(*command: str) -> None:

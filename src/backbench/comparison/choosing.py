@@ -47,7 +47,7 @@ def recommendations(rows: Sequence[Row]) -> list[Recommendation]:
     close = [each for each in rows if round(chosen.val_accuracy - each.val_accuracy, 6) <= ONE_POINT]
     not_worse = "not significantly worse on validation"
     wishes = [
-        _cheapest(f"fastest, {not_worse}", as_good, chosen, LATENCY, _milliseconds),
+        _cheapest(f"fastest, {not_worse}", as_good, chosen, LATENCY, "{:.3g} ms per image".format),
         _cheapest("smallest within 1 point of validation accuracy", close, chosen, SIZE, size),
         _cheapest(f"quickest to search and train, {not_worse}", as_good, chosen, SECONDS, duration),
     ]
@@ -81,7 +81,3 @@ def _recommended(wish: str, row: Row, reason: str) -> Recommendation:
     warning = class_warning(row)
     but = f"But it {warning}. " if warning else ""
     return Recommendation(wish, row, f"{but}{reason[0].upper() + reason[1:]}")
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:.3g} ms per image"

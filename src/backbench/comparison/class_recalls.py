@@ -61,8 +61,4 @@ def class_recalls(predictions: Predictions, classes: Sequence[str]) -> ClassReca
         ClassRecall(name, int(count), float(sum_right / count) if count else None)
         for name, count, sum_right in zip(classes, counts, recalled, strict=True)
     ]
-    return ClassRecalls(tuple(sorted(found, key=lambda each: (_place(each), -each.num_images))))
-
-
-def _place(each: ClassRecall) -> float:
-    return 2.0 if each.recall is None else each.recall
+    return ClassRecalls(tuple(sorted(found, key=lambda each: (each.recall is None, each.recall, -each.num_images))))

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from backbench.comparison.leaderboard import Leaderboard, Row
+from backbench.comparison.spread import Interval
 from backbench.comparison.uncertainty import selection_optimism
-from backbench.evaluation.statistics import Interval
 
 RULE = "lowest validation loss, mean over the seeds of the final models"
 MOST_NAMED = 3

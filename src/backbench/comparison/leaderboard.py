@@ -5,16 +5,45 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backbench.comparison.class_recalls import ClassRecalls
-from backbench.comparison.costs import MeasuredCost
 from backbench.comparison.resampling import Resampled
+from backbench.comparison.spread import Interval
 from backbench.comparison.uncertainty import PairedComparison
 from backbench.data.sizes import Enlarged
 from backbench.evaluation.predictions import Predictions
-from backbench.evaluation.statistics import Interval
 from backbench.results.records import PIXELS, CellRecord, MetricsRecord
 from backbench.runtime.paths import Cell
 
 ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True)
+class MeasuredCost:
+    """What a cell took on a machine, or on several; each figure is None where it was not measured here.
+
+    What is the same on every machine (parameters, multiply-accumulates, bytes of a model) is in a row's metrics.
+    Latency is of one image and throughput of batches, through the backbone; `peak_memory_bytes` is the largest resident
+    set of any process that computed in embed, sweep and train; seconds are of their computing, as `compute.py` counts
+    it. `machine` names where all of it was measured, several machines parted by semicolons; `device` what latency and
+    throughput were computed on, `CPU` or a GPU's name, and `threads` with how many (0: as many as the backend likes).
+    """
+
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    throughput_images_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    embed_seconds: float | None = None
+    search_seconds: float | None = None
+    training_seconds: float | None = None
+    machine: str | None = None
+    device: str | None = None
+    threads: int | None = None
+
+    @property
+    def search_and_training_seconds(self) -> float | None:
+        """What both took together to compute; None where one of them is not known."""
+        if self.search_seconds is None or self.training_seconds is None:
+            return None
+        return self.search_seconds + self.training_seconds
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,28 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from backbench.comparison.class_recalls import ClassRecalls, class_recalls
-from backbench.comparison.costs import measured_cost
-from backbench.comparison.leaderboard import ACCURACY, Finished, Leaderboard, Row
+from backbench.comparison.leaderboard import ACCURACY, Finished, Leaderboard, MeasuredCost, Row
 from backbench.comparison.resampling import Resampled, resample
 from backbench.comparison.uncertainty import compare_with, interval, may_be_best
 from backbench.data.dataset import DESCRIPTION, MADE_BY, sides_of
 from backbench.data.file_formats import read_json
 from backbench.data.sizes import enlarged
 from backbench.evaluation.predictions import Predictions, read_predictions
+from backbench.results.compute import EMBED, STAGES, SWEEP, TRAIN, read_compute
 from backbench.results.result_files import read_cell, read_metrics
 from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError
+from backbench.runtime.known_files import known_json
 from backbench.runtime.paths import Cell
+
+# Of what the measure stage writes of a backbone, by the names that `MeasuredCost` has for it too.
+SPEED = ("latency_p50_ms", "latency_p95_ms", "throughput_images_per_second", "device", "threads")
 
 
 def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
@@ -29,7 +34,12 @@ def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
         ArtifactError: a cell is missing, or its files do not fit together.
     """
     described = read_json(paths.DATASET / DESCRIPTION, made_by=MADE_BY)
-    ranked = rank([*(_finished_cell(cell) for cell in cells), _finished_pixels()], described["classes"])
+    metrics = read_metrics(paths.BASELINE / "metrics.json", made_by="baseline")
+    finished = [Finished(metrics, None, partial(read_predictions, paths.BASELINE_PREDICTIONS, "baseline"))]
+    for cell in cells:
+        record = read_cell(cell)
+        finished.append(Finished(record.metrics, record, partial(read_predictions, cell.predictions, f"train@{cell}")))
+    ranked = rank(finished, described["classes"])
     return replace(ranked, rows=tuple(_with_enlarged_and_cost(row, described) for row in ranked.rows))
 
 
@@ -42,16 +52,20 @@ def _with_enlarged_and_cost(row: Row, described: Mapping[str, Any]) -> Row:
     return replace(row, enlarged=seen, cost=measured_cost(row.record.cell))
 
 
-def _finished_cell(cell: Cell) -> Finished:
-    record = read_cell(cell)
-    read = partial(read_predictions, cell.predictions, made_by=f"train@{cell}")
-    return Finished(record.metrics, record, lambda split: read(split=split))
-
-
-def _finished_pixels() -> Finished:
-    metrics = read_metrics(paths.BASELINE / "metrics.json", made_by="baseline")
-    read = partial(read_predictions, paths.BASELINE_PREDICTIONS, made_by="baseline")
-    return Finished(metrics, None, lambda split: read(split=split))
+def measured_cost(cell: Cell) -> MeasuredCost:
+    """Read what was measured of a cell in `work/`, outside of everything that DVC hashes; nothing need be there."""
+    speed = known_json(paths.cost(cell.backbone))
+    known = {stage: compute for stage in STAGES if (compute := read_compute(stage, cell)) is not None}
+    seconds = {stage: compute.seconds for stage, compute in known.items()}
+    machines = [speed.get("machine"), *chain.from_iterable(compute.machines for compute in known.values())]
+    return MeasuredCost(
+        **{name: speed.get(name) for name in SPEED},
+        peak_memory_bytes=max((compute.peak_memory_bytes for compute in known.values()), default=None),
+        embed_seconds=seconds.get(EMBED),
+        search_seconds=seconds.get(SWEEP),
+        training_seconds=seconds.get(TRAIN),
+        machine="; ".join(dict.fromkeys(name for name in machines if name)) or None,
+    )
 
 
 def rank(finished: Sequence[Finished], classes: Sequence[str]) -> Leaderboard:

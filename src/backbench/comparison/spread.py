@@ -7,9 +7,22 @@ import numpy as np
 from scipy import special
 
 from backbench.comparison.resampling import Resampled
-from backbench.evaluation.statistics import CONFIDENCE
 
+CONFIDENCE = 0.95
 ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the ends of its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def includes_zero(self) -> bool:
+        return self.low <= 0.0 <= self.high
 
 
 @dataclass(frozen=True)

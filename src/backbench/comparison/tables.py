@@ -13,8 +13,7 @@ import numpy as np
 
 from backbench.comparison.conclusions import RULE, class_warning
 from backbench.comparison.leaderboard import ACCURACY, Leaderboard, value_at
-from backbench.comparison.predicted_ranks import transferability
-from backbench.comparison.strategy_effects import rounded, strategy_effects
+from backbench.comparison.strategy_effects import rounded, strategy_effects, transferability
 from backbench.comparison.uncertainty import selection_optimism
 from backbench.data.file_formats import write_csv
 from backbench.results.result_files import EPOCH_COLUMNS, TRIAL_COLUMNS, trial_row

@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from scipy import special
 
 from backbench.comparison.resampling import Resampled
-from backbench.comparison.spread import ENDS, spread_of_difference, spread_of_number, spread_of_share
-from backbench.evaluation.statistics import CONFIDENCE, Interval
+from backbench.comparison.spread import (
+    CONFIDENCE,
+    ENDS,
+    Interval,
+    spread_of_difference,
+    spread_of_number,
+    spread_of_share,
+)
 
 SIGNIFICANCE = 1 - CONFIDENCE
 # How much noise is added before the highest is picked, in units of the noise that is there.

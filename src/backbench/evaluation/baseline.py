@@ -2,18 +2,8 @@
 
 Its cost is bounded, whatever the size of the data set: at most about `MOST_IMAGES` images are fitted, shrunk to 32 x 32
 pixels and projected on their `NUM_COMPONENTS` principal components. So many images or fewer lose nothing by that:
-a regression with an L2 penalty lies in the span of its images. Predictions pass in chunks.
-
-Chosen by test accuracy and seconds of one thread, beside all 3,072 values and a streaming `SGDClassifier`:
-
-| images to fit | all values | 256 components | 64 components | SGD |
-|---|---|---|---|---|
-| photodigits, 200 | 0.242, 2.1 s | 0.242, 0.8 s | 0.232, 0.7 s | 0.245, 2.5 s |
-| digits, 200 | 0.736, 0.9 s | 0.736, 0.7 s | 0.747, 0.5 s | 0.695, 2.8 s |
-| four digits, two of them the class: 100 classes, 5,000 | 0.268, 81 s (3 `C` of 6) | 0.271, 14 s | 0.240, 8 s | |
-
-More images are better (0.331 of 10,000 four digits, 0.386 of 20,000) and take more than their share of time, so the row
-of a large data set is lower than it could be. 50,000 images of 200 classes, 64 pixels a side: 45 s and 1.9 GB.
+a regression with an L2 penalty lies in the span of its images. Predictions pass in chunks. What both numbers were
+chosen by is in docs/performance.md (The pixel baseline).
 """
 
 import warnings

@@ -1,12 +1,18 @@
-"""Predicted probabilities to numbers: accuracy, log loss, balanced accuracy, macro F1, AUROC, calibration error."""
+"""Logits to probabilities, and those to numbers: accuracy, log loss, F1, AUROC, calibration and what scaling leaves."""
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 from sklearn.metrics import f1_score, log_loss, recall_score, roc_auc_score
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 TOP = 5
+# Softmax in float32 can give exact zeros, whose logarithm is not finite.
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+# A model that is right about all of val would have its temperature go to 0.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 
 
 def _checked(probabilities: Floats, labels: Ints) -> Floats:
@@ -111,3 +117,60 @@ def expected_calibration_error(probabilities: Floats, labels: Ints, *, num_bins:
     bins = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
     gaps = np.bincount(bins, weights=correct - confidence, minlength=num_bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """Find the temperature with the lowest log loss, between 0.05 and 20.
+
+    Args:
+        probabilities: float `(n, num_classes)`, of val.
+        labels: int `(n,)`.
+
+    Source:
+        Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 4.2.
+    """
+    logits, own = _logits(probabilities), np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return float(-scaled[own, labels].mean())
+
+    bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
+
+
+def scaled(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """Return the probabilities at another temperature, float64 of the same shape; above 1, less sure ones."""
+    return np.asarray(np.exp(log_softmax(_logits(probabilities) / temperature, axis=1)))
+
+
+def _logits(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return logits up to a constant per image, which no softmax sees."""
+    return np.log(np.clip(probabilities.astype(np.float64), SMALLEST_PROBABILITY, None))
+
+
+def probabilities_of(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax of logits `(num_examples, num_classes)`, as float32 of the same shape."""
+    return np.asarray(softmax(logits.astype(np.float64), axis=1), dtype=np.float32)
+
+
+def evaluate(
+    probabilities: np.ndarray, labels: np.ndarray, *, val_probabilities: np.ndarray, val_labels: np.ndarray
+) -> dict[str, float]:
+    """Return the test metrics, and what is left of the calibration error at the temperature that suits val.
+
+    Args:
+        probabilities: float32 `(num_test, num_classes)`.
+        labels: int32 `(num_test,)`.
+        val_probabilities: float32 `(num_val, num_classes)`.
+        val_labels: int32 `(num_val,)`.
+
+    Returns:
+        `test_accuracy` and so on, `temperature`, and `test_ece_after_temperature_scaling`.
+    """
+    temperature = fit_temperature(val_probabilities, val_labels)
+    metrics = {f"test_{name}": value for name, value in classification_metrics(probabilities, labels).items()}
+    metrics["test_ece_after_temperature_scaling"] = expected_calibration_error(
+        scaled(probabilities, temperature), labels
+    )
+    return {**metrics, "temperature": temperature}

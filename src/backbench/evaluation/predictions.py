@@ -34,7 +34,7 @@ class Predictions:
         return np.bincount(pairs.ravel(), minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def read_predictions(path: Path, *, made_by: str, split: str = "test") -> Predictions:
+def read_predictions(path: Path, made_by: str, split: str = "test") -> Predictions:
     """Read one cell's predictions on a split, ordered by seed and position.
 
     Raises:

@@ -13,17 +13,10 @@ from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import NO_AUGMENTATION, StrategyConfig, to_typed
 from backbench.data.deep import scaled
 from backbench.data.pixels import PixelRule
-from backbench.evaluation.evaluation import probabilities_of
-from backbench.export.model_folder import (
-    DESCRIPTION,
-    FROZEN,
-    ModelDescription,
-    read_description,
-    seed_file,
-    verify_weights,
-)
+from backbench.evaluation.metrics import probabilities_of
+from backbench.export.model_folder import DESCRIPTION, FROZEN, read_description, seed_file, verify_weights
 from backbench.features.activations import ComputedActivations, PreparedImages, outputs
-from backbench.features.freezing import CutModel, cut, resolve_boundary
+from backbench.features.freezing import cut, resolve_boundary
 from backbench.runtime.errors import DatasetError
 
 
@@ -40,10 +33,14 @@ class ExportedModel:
         description = read_description(folder, made_by="train")
         verify_weights(folder, description)
         self.classes = tuple(description.classes)
-        self._rule = _pixel_rule(description)
+        dataset = description.configuration["dataset"]
+        self._rule = PixelRule(int(dataset["image_size_pixels"]), dataset["resize"], dataset["depth_bits"])
         where = str(folder / DESCRIPTION)
         self._backbone = to_typed(description.configuration["backbone"], BackboneConfig, where=where)
-        halves = self._cut_backbone(description)
+        with computing_in(description.configuration["precision"]):
+            weights_name = description.configuration["weights"]["name"]
+            graph = unfilled_backbone(self._backbone, weights_name=weights_name)
+        halves = cut(graph, resolve_boundary(graph, self._backbone, description.boundary))
         strategy = to_typed(description.configuration["strategy"], StrategyConfig, where=where)
         head = build_head(self._backbone.feature_dim, len(self.classes), strategy.head, seed=0)
         self._prefix = halves.prefix
@@ -71,23 +68,9 @@ class ExportedModel:
                 f"expected {' or '.join(allowed)} RGB images (n, height, width, 3), found {images.dtype} "
                 f"{images.shape}; convert them"
             )
-        prepared = PreparedImages(self._squares(images), self._backbone, NO_AUGMENTATION, seed=0)
-        unlabelled = np.zeros(len(images), dtype=np.int32)
-        return probabilities_of(outputs(self._trained, ComputedActivations(prepared, unlabelled, self._prefix, 1)))
-
-    def _squares(self, images: np.ndarray) -> np.ndarray:
         if images.dtype == np.uint16 and self._rule.depth_bits is not None:
             images = scaled(images, self._rule.depth_bits)
-        return np.stack([np.asarray(self._rule.square(Image.fromarray(image))) for image in images])
-
-    def _cut_backbone(self, description: ModelDescription) -> CutModel:
-        configuration = description.configuration
-        with computing_in(configuration["precision"]):
-            graph = unfilled_backbone(self._backbone, weights_name=configuration["weights"]["name"])
-        return cut(graph, resolve_boundary(graph, self._backbone, description.boundary))
-
-
-def _pixel_rule(description: ModelDescription) -> PixelRule:
-    """Return how the data set's images were prepared, by which new ones are."""
-    dataset = description.configuration["dataset"]
-    return PixelRule(int(dataset["image_size_pixels"]), dataset["resize"], dataset["depth_bits"])
+        squares = np.stack([np.asarray(self._rule.square(Image.fromarray(image))) for image in images])
+        prepared = PreparedImages(squares, self._backbone, NO_AUGMENTATION, seed=0)
+        unlabelled = np.zeros(len(images), dtype=np.int32)
+        return probabilities_of(outputs(self._trained, ComputedActivations(prepared, unlabelled, self._prefix, 1)))

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from backbench.data.file_formats import read_yaml, write_yaml
+from backbench.results.reading import record_of
 from backbench.runtime.digests import file_sha256
-from backbench.runtime.errors import ArtifactError, WeightsError
+from backbench.runtime.errors import WeightsError
 
 DESCRIPTION, FROZEN = "model.yaml", "frozen.weights.h5"
 
@@ -52,14 +53,8 @@ def read_description(folder: Path, *, made_by: str) -> ModelDescription:
     Raises:
         ArtifactError: the file is missing, or is not of this form.
     """
-    content = read_yaml(folder / DESCRIPTION, made_by=made_by)
-    try:
-        return ModelDescription(**content)
-    except TypeError as error:
-        raise ArtifactError(
-            f"{folder / DESCRIPTION}: expected the keys of ModelDescription, found others ({error}); "
-            f"run `dvc repro -f {made_by}`"
-        ) from error
+    path = folder / DESCRIPTION
+    return record_of(ModelDescription, read_yaml(path, made_by=made_by), path, f"-f {made_by}")
 
 
 def digests_of(folder: Path, names: Sequence[str]) -> dict[str, str]:

@@ -1,13 +1,19 @@
-"""What the page says about the images: counts, what was left out and why, an example of every class."""
+"""What the page says about the images: counts, what was left out and why, examples; and images as text in it."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 MAX_REJECTED = 50
 MAX_SAMPLES = 24
+# Drawn at half of it: sharp on screens of twice the density.
+SIDE_PIXELS = 144
+JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -41,3 +47,12 @@ class DataCard:
         """The first files that no split has, with the reason."""
         rejected = [(row["path"], row["verdict"]) for row in self.manifest if not row["split"]]
         return rejected[:MAX_REJECTED]
+
+
+def data_uri(image: np.ndarray) -> str:
+    """Spell a uint8 RGB `(S, S, 3)` image as an address that holds it: whole where small, else a thumbnail."""
+    picture, buffer = Image.fromarray(np.asarray(image)), io.BytesIO()
+    kind = "png" if max(picture.size) <= SIDE_PIXELS else "jpeg"
+    picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS), Image.Resampling.LANCZOS)
+    picture.save(buffer, format=kind, quality=JPEG_QUALITY)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

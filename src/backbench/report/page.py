@@ -12,15 +12,25 @@ from backbench.comparison.choosing import recommendations
 from backbench.comparison.class_recalls import UNEVEN
 from backbench.comparison.conclusions import answer, called, rule
 from backbench.comparison.leaderboard import Leaderboard
-from backbench.comparison.predicted_ranks import transferability
-from backbench.comparison.strategy_effects import strategy_effects
-from backbench.report.cell_charts import MAX_CLASSES, cell_charts, confusion_picture
+from backbench.comparison.strategy_effects import strategy_effects, transferability
+from backbench.report.cell_charts import (
+    MAX_CLASSES,
+    cell_charts,
+    confused_pairs,
+    confusion_picture,
+    mean_confusion,
+    worst_mistakes,
+)
 from backbench.report.columns import leaderboard_columns, missing
-from backbench.report.data_card import MAX_REJECTED, DataCard
-from backbench.report.images import data_uri
-from backbench.report.interval_charts import MAX_DRAWN_ROWS, accuracy_picture, effects_picture
-from backbench.report.mistakes import confused_pairs, mean_confusion, worst_mistakes
-from backbench.report.pareto_chart import axes_of, pareto_points, pareto_spec
+from backbench.report.data_card import MAX_REJECTED, DataCard, data_uri
+from backbench.report.leaderboard_charts import (
+    MAX_DRAWN_ROWS,
+    accuracy_picture,
+    axes_of,
+    effects_picture,
+    pareto_points,
+    pareto_spec,
+)
 from backbench.report.vega import json_in_html, static_svg, vega_bundle
 from backbench.runtime.environment import Environment
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -46,23 +46,6 @@ class TrialRecord:
     history: tuple[EpochRecord, ...]
     reason: str = ""
     accumulation_steps: int = 1
-
-    @property
-    def parameters(self) -> dict[str, float | str]:
-        """What was tried, as tracking shows it."""
-        parameters: dict[str, float | str] = {
-            "boundary": self.boundary,
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "accumulation_steps": self.accumulation_steps,
-            "state": self.state,
-        }
-        return {**parameters, "reason": self.reason} if self.reason else parameters
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """What came of it, as tracking shows it."""
-        return {"val_loss": self.val_loss, "val_accuracy": self.val_accuracy, "epochs": self.epochs}
 
 
 # Reads a trial as `asdict` and JSON spell it.
@@ -140,17 +123,8 @@ class CellRecord:
     seeds: tuple[SeedRecord, ...]
 
 
-class OverSeeds(TypedDict):
-    """What a `MetricsRecord` says of its seeds."""
-
-    num_seeds: int
-    mean: dict[str, float]
-    sd: dict[str, float | None]
-    seeds: dict[str, dict[str, int | float]]
-
-
-def over_seeds(seeds: Sequence[SeedRecord]) -> OverSeeds:
-    """Gather every metric's mean and sample standard deviation (ddof 1; None for one seed) over seeds."""
+def over_seeds(seeds: Sequence[SeedRecord]) -> dict[str, Any]:
+    """Gather what a `MetricsRecord` says of its seeds: mean and sample standard deviation (ddof 1; None for one)."""
     ordered = sorted(seeds, key=lambda seed: seed.seed)
     values = {name: [seed.metrics[name] for seed in ordered] for name in ordered[0].metrics}
     return {

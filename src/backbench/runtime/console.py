@@ -1,8 +1,8 @@
-"""Progress and tables for people who watch, plain lines for logs."""
+"""Progress and tables for people who watch, plain lines for logs; and tables in Markdown."""
 
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -115,3 +115,9 @@ def print_table(
             for heading, text, width in zip(headings, line, widths, strict=True)
         ]
         print("  ".join(cells).rstrip(), flush=True)
+
+
+def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Spell a table in Markdown, a line of text per row."""
+    rows = [headings, ["---"] * len(headings), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -3,6 +3,7 @@
 What has come so far is `<name>.part`; `<name>.part.json` beside it says of which file it is a part.
 """
 
+import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -10,17 +11,69 @@ from pathlib import Path
 
 import requests
 
-from backbench.runtime.atomic_files import sync
+from backbench.runtime.atomic_files import put_in_place, sync, write_text
 from backbench.runtime.console import Transferred
 from backbench.runtime.digests import digest_like, file_sha256, spelled
 from backbench.runtime.errors import DownloadError
+from backbench.runtime.known_files import known_json
 from backbench.runtime.locks import holding
-from backbench.runtime.part_file import PartFile
-from backbench.runtime.ranged_http import OtherVersionError, PassingError, Rest, new_session, rest_of_file
+from backbench.runtime.ranged_http import OtherVersionError, PassingError, Rest, rest_of_file
 from backbench.runtime.web_address import public_url
 
 # An attempt that brings as much is no failure: it may be followed by any number of others.
 PROGRESS_BYTES = 1 << 20
+MAX_REDIRECTS = 10
+
+
+class PartFile:
+    """`<name>.part` and the note beside it, kept so that a process may be killed at any point.
+
+    `total` is the size of the whole file, None where the server has not said it. `validator` is the ETag or the date by
+    which the server tells one version of the file from another, None where it has none.
+    """
+
+    def __init__(self, path: Path, source: str) -> None:
+        """Take up what an earlier process left of the same source, or begin anew.
+
+        Args:
+            path: Where the whole file will lie.
+            source: The address; the part of another one is dropped.
+        """
+        self.target = path
+        self.path = path.with_name(f"{path.name}.part")
+        self._note = path.with_name(f"{path.name}.part.json")
+        self._source = source
+        note = known_json(self._note)
+        self.total: int | None = note.get("total")
+        self.validator: str | None = note.get("validator")
+        if note.get("source") != source:
+            self.drop()
+
+    @property
+    def num_bytes(self) -> int:
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    @property
+    def is_whole(self) -> bool:
+        return self.total is not None and self.num_bytes == self.total
+
+    def begin(self, start: int, total: int | None, validator: str | None) -> None:
+        """Keep the first `start` bytes, then note of what: a note must never promise what is not there."""
+        with self.path.open("ab") as file:
+            file.truncate(start)
+        self.total, self.validator = total, validator
+        write_text(self._note, json.dumps({"source": self._source, "total": total, "validator": validator}))
+
+    def drop(self) -> None:
+        """Forget all that has come."""
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+        self.total, self.validator = None, None
+
+    def put_in_place(self) -> None:
+        """Give the part the name of the whole file, at once."""
+        put_in_place(self.path, self.target)
+        self._note.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +138,8 @@ def fetch(url: str, path: Path, digest: str | None, *, watch: Transferred, limit
 def _transfer(url: str, part: PartFile, watch: Transferred, limits: Limits) -> None:
     """Bring the part to its end, in as many attempts as bring something."""
     furthest, failures, wait = part.num_bytes, 0, limits.wait_seconds
-    with new_session() as session:
+    with requests.Session() as session:
+        session.max_redirects = MAX_REDIRECTS
         while True:
             try:
                 _attempt(session, url, part, watch, limits)

@@ -1,5 +1,9 @@
-"""Which packages are installed, which Keras backend would compute, and whose code this is; none of them is imported."""
+"""Which packages are installed, which Keras backend would compute, on what, and whose code this is.
 
+None of the packages is imported, nor a backend asked.
+"""
+
+import ctypes
 import importlib.metadata
 import json
 import os
@@ -7,12 +11,24 @@ import platform
 from functools import cache
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.version import Version
+
 from backbench.runtime.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-# Beside Keras and its backend: what draws, resizes, searches, and builds graphs.
-DECIDING_PACKAGES = ("keras-hub", "matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "scipy")
-PACKAGE_OF_BACKEND = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch", "openvino": "openvino"}
+# Beside the backend: what computes, draws, resizes, searches, and builds graphs.
+DECIDING_PACKAGES = ("keras", "keras-hub", "matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "scipy")
+BACKENDS = ("tensorflow", "jax", "torch", "openvino")  # named as their packages are
+# A CUDA of the system's, such as a cluster's module, serves TensorFlow as well as the packages of its extra.
+SYSTEMS_CUDA = ("libcudart.so.12", "libcudnn.so.9")
+CUDA_EXTRA = "and-cuda"
+JAX_PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
+INSTALL_FOR_GPU = {
+    "tensorflow": "run `make repro GPU=yes`, which installs them",
+    "jax": "run `.venv/bin/pip install 'jax[cuda12]=={version}'`",
+    "torch": "install a build of torch {version} for CUDA",
+}
 
 
 @cache
@@ -52,11 +68,55 @@ def require_own_code(folder: Path) -> None:
 
 def computing_versions() -> dict[str, str | None]:
     """Return the versions of Keras and of the package that computes for it."""
-    name = backend()
-    return {package: installed(package) for package in ("keras", PACKAGE_OF_BACKEND.get(name, name))}
+    return {package: installed(package) for package in ("keras", backend())}
 
 
 def deciding_versions() -> dict[str, str | None]:
     """Return the versions of Python and of all packages that decide the numbers of a result."""
-    others = {package: installed(package) for package in DECIDING_PACKAGES}
-    return {"python": platform.python_version(), **computing_versions(), **others}
+    return {"python": platform.python_version(), **versions_here()}
+
+
+def versions_here() -> dict[str, str | None]:
+    """Return the Keras backend, its version, and those of the packages that decide results; None: not installed."""
+    versions = {"backend": backend(), "backend_version": installed(backend())}
+    return versions | {package.replace("-", "_"): installed(package) for package in DECIDING_PACKAGES}
+
+
+def lacking_for_gpu() -> tuple[str, ...]:
+    """Name what the backend would need and has not to compute on an NVIDIA GPU; nothing where it can."""
+    name = backend()
+    version = installed(name)
+    if version is None:
+        return (name,)
+    if name == "tensorflow":
+        absent = tuple(package for package in _required(name, CUDA_EXTRA) if installed(package) is None)
+        return () if all(map(_is_loadable, SYSTEMS_CUDA)) else absent
+    if name == "jax":
+        return () if any(map(installed, JAX_PLUGINS)) else JAX_PLUGINS[:1]
+    if name == "torch":
+        build = Version(version).local or ""
+        brings_cuda = any(package.startswith(("nvidia-", "cuda-")) for package in _required(name, ""))
+        return () if build.startswith("cu") or (not build and brings_cuda) else ("a build for CUDA",)
+    return ("a GPU's kernels",)
+
+
+def how_to_use_gpu() -> str:
+    """Say what to run where something is lacking for a GPU."""
+    name = backend()
+    advice = INSTALL_FOR_GPU.get(name, "set KERAS_BACKEND to tensorflow")
+    return advice.format(version=installed(name))
+
+
+def _required(package: str, extra: str) -> list[str]:
+    """Name what a package asks for on this machine: with one of its extras, that extra's own alone."""
+    asked = map(Requirement, importlib.metadata.requires(package) or ())
+    wanted = (one for one in asked if not extra or (one.marker and extra in str(one.marker)))
+    return [one.name for one in wanted if one.marker is None or one.marker.evaluate({"extra": extra})]
+
+
+def _is_loadable(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

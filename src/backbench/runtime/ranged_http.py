@@ -11,7 +11,6 @@ from backbench.runtime.errors import DownloadError
 from backbench.runtime.web_address import public_url
 
 BLOCK_BYTES = 1 << 18
-MAX_REDIRECTS = 10
 PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
 UNUSABLE = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
 
@@ -40,13 +39,6 @@ class Rest:
     total: int | None
     validator: str | None
     blocks: Iterator[bytes]
-
-
-def new_session() -> requests.Session:
-    """Return a session that follows redirects, to http and https only; proxies are taken from the environment."""
-    session = requests.Session()
-    session.max_redirects = MAX_REDIRECTS
-    return session
 
 
 @contextmanager

@@ -68,17 +68,15 @@ def _imports(file: Path, package: Path) -> Iterator[Path]:
     yield from _files(own, package)
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _files(tuple(alias.name.split(".")), package)
+            modules = [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = (*own[: -node.level], *_parts(node.module)) if node.level else _parts(node.module)
-            for alias in node.names:
-                # What is imported may be a module, or a name in one.
-                yield from _files((*base, alias.name), package)
-
-
-def _parts(dotted: str | None) -> tuple[str, ...]:
-    return tuple(dotted.split(".")) if dotted else ()
+            # What is imported may be a module, or a name in one.
+            base = [*own[: -node.level], *(node.module.split(".") if node.module else ())]
+            modules = [[*base, alias.name] for alias in node.names]
+        else:
+            continue
+        for parts in modules:
+            yield from _files(tuple(parts), package)
 
 
 def _files(parts: tuple[str, ...], package: Path) -> Iterator[Path]:

@@ -25,22 +25,21 @@ def count_of(text: str, *, where: str) -> int:
 
 def short_count(count: float | None) -> str:
     """Spell a count with three digits and its unit: `23.6M`; a dash where it is not known."""
-    if count is None:
-        return UNKNOWN
-    factor, prefix = next(((factor, prefix) for factor, prefix in PREFIXES if count >= factor), (1, ""))
-    return f"{_three_digits(count / factor)}{prefix}"
+    return UNKNOWN if count is None else "".join(_in_thousands(count))
 
 
 def size(num_bytes: float) -> str:
     """Spell a number of bytes in units of 1000: `94.2 MB`."""
-    factor, prefix = next(((factor, prefix) for factor, prefix in PREFIXES if num_bytes >= factor), (1, ""))
-    return f"{_three_digits(num_bytes / factor)} {prefix}B"
+    return " ".join(_in_thousands(num_bytes)) + "B"
 
 
-def _three_digits(value: float) -> str:
+def _in_thousands(number: float) -> tuple[str, str]:
+    """Return three digits of a number, and the letter of the unit that they count: 94.2 and M."""
+    factor, prefix = next(((factor, prefix) for factor, prefix in PREFIXES if number >= factor), (1, ""))
+    value = number / factor
     if value >= 100 or value == int(value):
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+        return f"{value:.0f}", prefix
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}", prefix
 
 
 def duration(seconds: float) -> str:

@@ -11,21 +11,13 @@ from omegaconf import OmegaConf
 
 from backbench.runtime.atomic_files import write_text
 from backbench.runtime.errors import ConfigError
-from backbench.runtime.installation import DECIDING_PACKAGES, PACKAGE_OF_BACKEND, backend, installed
+from backbench.runtime.installation import versions_here
 
 FILE = Path("conf/versions.yaml")
 HEADER = (
     "# What computes here. `make repro` writes it, and DVC runs again what depends on a line that changed.\n"
     "# `backend` is Keras's: KERAS_BACKEND chooses it.\n"
 )
-PACKAGES = ("keras", *DECIDING_PACKAGES)
-
-
-def versions_here() -> dict[str, str | None]:
-    """Return the Keras backend, its version, and those of the packages that decide results; None: not installed."""
-    name = backend()
-    versions = {"backend": name, "backend_version": installed(PACKAGE_OF_BACKEND.get(name, name))}
-    return versions | {package.replace("-", "_"): installed(package) for package in PACKAGES}
 
 
 def record_versions(file: Path = FILE) -> list[str]:

@@ -17,8 +17,7 @@ from backbench.evaluation.baseline import (
     pixel_probabilities,
     pixel_values,
 )
-from backbench.evaluation.evaluation import evaluate
-from backbench.evaluation.metrics import classification_metrics
+from backbench.evaluation.metrics import classification_metrics, evaluate
 from backbench.evaluation.predictions import Predictions, write_predictions
 from backbench.results.fingerprints import fingerprint
 from backbench.results.records import PIXELS, MetricsRecord, SeedRecord, over_seeds

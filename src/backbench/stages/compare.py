@@ -22,9 +22,9 @@ from backbench.runtime.atomic_files import put_folder_in_place, write_text
 from backbench.runtime.console import progress_bar
 from backbench.runtime.environment import look_around
 from backbench.runtime.errors import TrackingError
-from backbench.tracking.patience import until_back
+from backbench.tracking.models import registered_name
 from backbench.tracking.publishing import publish_benchmark
-from backbench.tracking.registry import registered_name
+from backbench.tracking.refusals import until_back
 from backbench.tracking.run_notes import run_notes, verbatim
 from backbench.tracking.store_address import store_shown
 

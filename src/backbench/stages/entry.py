@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from backbench.config.config_files import check_choices
 from backbench.data.file_formats import write_json
-from backbench.runtime import disk, paths
+from backbench.runtime import file_systems, paths
 from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.hardware import machine_name, peak_memory_bytes
 from backbench.runtime.installation import CHECKOUT, require_own_code
@@ -59,7 +59,7 @@ def refusing() -> Iterator[None]:
         print("interrupted; start again to go on", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if refused := disk.refusal(error):
+        if refused := file_systems.refusal(error):
             tell(refused)
         elif isinstance(error, BackbenchError):
             tell(*error.lines)

@@ -9,7 +9,7 @@ from backbench.adaptation.schedule import Fit, Hyperparameters
 from backbench.adaptation.strategies import TrainablePart
 from backbench.backbones.weights import save_weights
 from backbench.config.config import OUTPUT
-from backbench.evaluation.evaluation import evaluate, probabilities_of
+from backbench.evaluation.metrics import evaluate, probabilities_of
 from backbench.evaluation.transferability import drawn, logme
 from backbench.features.activations import ActivationSource
 from backbench.results.compute import Stopwatch

@@ -18,9 +18,8 @@ from backbench.results.fingerprints import fingerprint
 from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
 from backbench.runtime.errors import BackbenchError
-from backbench.runtime.gpu_support import lacking_for_gpu
-from backbench.runtime.hardware import gpus, machine_name
-from backbench.runtime.installation import backend, computing_versions
+from backbench.runtime.hardware import machine_name
+from backbench.runtime.installation import backend, computing_versions, lacking_for_gpu
 from backbench.runtime.known_files import known_json
 from backbench.runtime.source_code import PACKAGE, code_fingerprint, named_modules
 
@@ -90,7 +89,7 @@ def measure(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig], mea
 def this_setting(benchmark: BenchmarkConfig) -> Setting:
     """Look at this machine and at what is installed."""
     return Setting(
-        machine=machine_name(gpus()),
+        machine=machine_name(),
         threads=benchmark.threads,
         precision=benchmark.precision,
         backend=backend(),

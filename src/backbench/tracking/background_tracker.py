@@ -16,7 +16,7 @@ from backbench.results.records import SeedRecord, TrialRecord
 from backbench.runtime.errors import StoreAwayError
 from backbench.tracking.cell_writer import CellWriter
 from backbench.tracking.connection import Connection
-from backbench.tracking.patience import until_back
+from backbench.tracking.refusals import until_back
 from backbench.tracking.runs import CellRun, child_of, code_tags
 from backbench.tracking.store_address import store_shown
 

@@ -40,7 +40,7 @@ Curves = Mapping[str, Sequence[tuple[int, float]]]
 class Connection:
     """A client and the id of the MLflow experiment that the configuration names.
 
-    What MLflow raises passes through; `patience.py` makes a TrackingError of it.
+    What MLflow raises passes through; `refusals.py` makes a TrackingError of it.
     """
 
     def __init__(self, config: TrackingConfig) -> None:

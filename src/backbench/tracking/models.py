@@ -1,5 +1,10 @@
-"""The model of a cell as MLflow keeps it, saved from files alone: nothing here imports Keras, nothing is pickled."""
+"""The model of a cell as MLflow keeps it, and the chosen one in its registry: one name per MLflow experiment.
 
+A model is saved from files alone: nothing here imports Keras, nothing is pickled. It carries the modules of this
+package that it needs, and no others.
+"""
+
+import json
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -9,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backbench.export.model_code import copy_modules
 from backbench.export.model_folder import DESCRIPTION, ModelDescription, read_description, verify_weights
 from backbench.results.records import CellRecord, results_digest
 from backbench.runtime.installation import installed
-from backbench.runtime.source_code import PACKAGE
+from backbench.runtime.source_code import PACKAGE, imported_modules
 from backbench.tracking.connection import Connection, metric_points
 from backbench.tracking.runs import RESULTS_DIGEST, cell_metrics
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import RegisteredModel
+    from mlflow.tracking import MlflowClient
 
 CODE = Path(__file__).with_name("served_model.py")
 MODEL_NAME = "model"
@@ -27,6 +33,11 @@ REQUIREMENTS = (
     *("mlflow", "filelock", "h5py", "keras", "numpy", "omegaconf", "pillow", "pydantic", "safetensors"),
     "scikit-learn",
 )
+CHAMPION = "champion"
+MAX_DESCRIPTION_CHARACTERS = 5000  # of the registry's tables
+START = "export/exported_model"
+# A backbone's constructor may be any of these: the configuration names it, no import does.
+WHOLE = "backbones"
 
 
 def log_model(connection: Connection, run_id: str, record: CellRecord, example: np.ndarray) -> str:
@@ -120,3 +131,62 @@ def _signature(num_classes: int) -> Any:
 
     images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))
     return ModelSignature(Schema([images]), Schema([TensorSpec(np.dtype(np.float32), (-1, num_classes))]))
+
+
+def registered_name(experiment: str) -> str:
+    """Name the registered model after the MLflow experiment; a name may hold neither `/` nor `:`."""
+    return experiment.strip("/").replace("/", "-").replace(":", "-")
+
+
+def register_champion(connection: Connection, run_id: str, model_id: str, results_digest: str, card: str) -> None:
+    """Give the alias `champion` to a logged model, registering it where its results are new.
+
+    `results_digest` names what the chosen cell found; `card` (Markdown) becomes the version's description.
+    """
+    client, name = connection.client, registered_name(connection.experiment)
+    registered = _registered_model(client, name)
+    description = card[:MAX_DESCRIPTION_CHARACTERS]
+    versions = client.search_model_versions(f"name = '{name}'")
+    found = next((each for each in versions if each.tags.get(RESULTS_DIGEST) == results_digest), None)
+    if found is None:
+        found = client.create_model_version(
+            name,
+            # Not `models:/<id>`: MLflow would look it up in the store of its own global setting.
+            source=client.get_logged_model(model_id).artifact_location,
+            run_id=run_id,
+            tags={RESULTS_DIGEST: results_digest},
+            description=description,
+            model_id=model_id,
+        )
+        # What a server does itself: the table of runs then names the version.
+        shown = json.dumps([{"name": name, "version": int(found.version)}])
+        client.set_logged_model_tags(model_id, {"mlflow.modelVersions": shown})
+    elif found.description != description:
+        client.update_model_version(name, found.version, description)
+    if str(registered.aliases.get(CHAMPION)) != str(found.version):
+        client.set_registered_model_alias(name, CHAMPION, found.version)
+
+
+def _registered_model(client: "MlflowClient", name: str) -> "RegisteredModel":
+    found = client.search_registered_models(f"name = '{name}'")
+    if found:
+        return found[0]
+    about = f"Every model that a comparison chose, by validation; the last one is `models:/{name}@{CHAMPION}`."
+    return client.create_registered_model(name, description=about)
+
+
+def needed_modules() -> list[Path]:
+    """Return the files of every module that the exported model imports, theirs in turn, and all that build backbones.
+
+    The files are relative to the package, sorted.
+    """
+    starts = [PACKAGE / f"{START}.py", *(PACKAGE / WHOLE).glob("*.py")]
+    found = frozenset[Path]().union(*map(imported_modules, starts))
+    return sorted(file.relative_to(PACKAGE) for file in found)
+
+
+def copy_modules(target: Path) -> None:
+    """Copy them into a folder that becomes the package."""
+    for file in needed_modules():
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PACKAGE / file, target / file)

@@ -17,9 +17,8 @@ from backbench.runtime import paths
 from backbench.runtime.paths import Cell
 from backbench.tracking.cell_writer import CellWriter
 from backbench.tracking.connection import Connection
-from backbench.tracking.models import log_model
-from backbench.tracking.patience import where_offered
-from backbench.tracking.registry import register_champion
+from backbench.tracking.models import log_model, register_champion
+from backbench.tracking.refusals import where_offered
 from backbench.tracking.runs import KIND, RESULTS_DIGEST, code_tags, dataset_input, finished_cell, note_tag
 
 NUM_EXAMPLES = 2
@@ -54,7 +53,7 @@ def publish_benchmark(
 ) -> None:
     """Complete every cell's run, its files, note and model; then the comparison's own run and the champion.
 
-    Repeat it freely. What MLflow raises passes through; `patience.py` makes a TrackingError of it.
+    Repeat it freely. What MLflow raises passes through; `refusals.py` makes a TrackingError of it.
 
     `advance` is called with 1 after each cell.
 

@@ -10,7 +10,7 @@ from jinja2 import FileSystemLoader
 from backbench.comparison.class_recalls import ClassRecalls
 from backbench.comparison.conclusions import RULE, class_warning, rule, spelt_rows
 from backbench.comparison.leaderboard import Leaderboard, Row
-from backbench.runtime.markdown import markdown_table
+from backbench.runtime.console import markdown_table
 from backbench.tracking.publishing import CHAMPION, DIFFERS_FROM_CHOSEN, RANK, TEST_RANK, RunNotes
 from backbench.tracking.runs import finished_cell, note_tag
 

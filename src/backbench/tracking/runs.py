@@ -18,6 +18,9 @@ NOTE, COMMIT = "mlflow.note.content", "mlflow.source.git.commit"
 MAX_PARAMETER_CHARACTERS = 500
 MAX_DATASET_DIGEST_CHARACTERS = 36
 MAX_NOTE_CHARACTERS = 5000
+# Of a `TrialRecord`; an empty one is left out.
+TRIED = ("boundary", "learning_rate", "weight_decay", "accumulation_steps", "state", "reason")
+MEASURED = ("val_loss", "val_accuracy", "epochs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +97,12 @@ def finished_cell(
 
 def child_of(record: TrialRecord | SeedRecord) -> Child:
     """Spell a finished trial or a final model."""
-    if isinstance(record, TrialRecord):
-        kind, index, parameters = "trial", record.index, record.parameters
-    else:
-        kind, index, parameters = "seed", record.seed, {"seed": record.seed}
-    return Child(kind=kind, index=index, parameters=parameters, metrics=record.metrics, history=record.history)
+    if isinstance(record, SeedRecord):
+        of_seed = {"seed": record.seed}
+        return Child(kind="seed", index=record.seed, parameters=of_seed, metrics=record.metrics, history=record.history)
+    tried = {name: value for name in TRIED if (value := getattr(record, name)) != ""}
+    metrics = {name: getattr(record, name) for name in MEASURED}
+    return Child(kind="trial", index=record.index, parameters=tried, metrics=metrics, history=record.history)
 
 
 def cell_metrics(record: CellRecord) -> dict[str, float]:

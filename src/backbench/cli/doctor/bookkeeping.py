@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from backbench.cli.doctor.finding import Finding, missing, ready, warning
 from backbench.config.config import TrackingConfig
+from backbench.runtime.environment import GitError, git
 from backbench.runtime.installation import installed
-from backbench.runtime.version_control import GitError, git
 from backbench.runtime.web_address import without_secrets
 from backbench.tracking.store_address import folder_refusal, sqlite_file, store_uri
 
@@ -29,7 +29,7 @@ def _git() -> Finding:
         git("rev-parse", "HEAD:./")
         changed = git("status", "--porcelain", "--", ".").splitlines()
     except GitError as error:
-        return warning("git", str(error), error.advice)
+        return warning("git", *error.args)
     if changed:
         found = f"{len(changed)} files are not committed, such as {changed[0].split(maxsplit=1)[1]}"
         return warning("git", found, "commit them, so that the commit that a run names is what ran")

@@ -1,19 +1,42 @@
-"""What a run of the whole benchmark would cost: seconds as they were measured here, bounds of disk and memory."""
+"""What a run of the whole benchmark would cost: as earlier runs of the very same cells measured it on this machine.
 
+Memory and disk of what has not run are bounded by its configuration. No graph is built, so what lies at a boundary is
+bounded by the side and the width that it can have.
+"""
+
+import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from backbench.cli.doctor.earlier import earlier_run, measured_seconds
-from backbench.cli.doctor.footprint import cell_bytes, disk_bytes, pixel_bytes
 from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.plan import Plan, cell_of
+from backbench.config.config import INPUT, LAST_STAGE, ON_THE_FLY, OUTPUT, CellConfig, StrategyConfig, resolved
+from backbench.results.compute import EMBED, SWEEP, TRAIN, read_compute
 from backbench.results.compute import STAGES as CELL_STAGES
-from backbench.results.compute import TRAIN
+from backbench.results.fingerprints import fingerprint
+from backbench.results.records import BestRecord
+from backbench.results.result_files import read_best, read_metrics
+from backbench.runtime import paths
+from backbench.runtime.errors import BackbenchError
+from backbench.runtime.installation import backend
+from backbench.runtime.known_files import known_json
 
-# Without `measure`: where all was measured already, its last process took no time.
+# Without `measure`, the fifth that no cell has: where all was measured already, its last process took no time.
 STAGES = ("size", "prepare", "baseline", *CELL_STAGES, "compare")
 SHARED_STAGES = tuple(stage for stage in STAGES if stage not in CELL_STAGES)
+NUM_SHARED_STAGES = len(SHARED_STAGES) + 1
+STAGE = re.compile(r"stage_(\d+)")
+# What ends before the last stage of a convolutional network works at 1/16 of the input's side.
+LAST_STAGE_STRIDE, LEAST_STRIDE = 16, 4
+FLOAT_BYTES = 4
+BYTES = {"float16": 2, "float32": 4}
+# A process that has imported all and holds a small model (docs/performance.md, Memory).
+PROCESS_BYTES = 10**9
+EMBED_BATCH, ALIVE_LAYERS, WIDEST_CHANNELS, TRAINED_LAYERS = 128, 3, 64, 10
+# Weights, their gradient, two moments of AdamW, the values to start from, and those of the best epoch.
+COPIES_OF_WEIGHTS = 6
+COPIES_ON_DISK = 2  # DVC keeps one
 
 
 @dataclass(frozen=True)
@@ -44,9 +67,6 @@ class Cost:
     disk_bytes: float
     memory_bytes: float
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def cost_of_run(plan: Plan, images: Images, *, jobs: int) -> Cost:
     """Gather what a run with `jobs` cells side by side takes."""
@@ -66,9 +86,9 @@ def cost_of_run(plan: Plan, images: Images, *, jobs: int) -> Cost:
     on_disk = sum(disk_bytes(config, images, earlier[cell_of(config)]) for config in plan.cells)
     return Cost(
         num_cells=len(plan.cells),
-        num_stages=plan.num_stages,
-        num_trials=plan.num_trials,
-        num_final_fits=plan.num_final_fits,
+        num_stages=len(plan.cells) * len(CELL_STAGES) + NUM_SHARED_STAGES,
+        num_trials=len(plan.cells) * plan.one.search.num_trials,
+        num_final_fits=len(plan.cells) * len(plan.one.benchmark.seeds),
         jobs=jobs,
         stages=stages,
         unmeasured=unmeasured,
@@ -81,3 +101,124 @@ def cost_of_run(plan: Plan, images: Images, *, jobs: int) -> Cost:
 def _added(seconds: Sequence[float | None]) -> StageCost:
     known = [value for value in seconds if value is not None]
     return StageCost(sum(known), len(seconds), len(known))
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """Seconds of computing by stage, for the stages that ran; bytes are None where nothing was measured."""
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int | None = None
+    activation_bytes: int | None = None
+
+
+def earlier_run(config: CellConfig, images: Images) -> EarlierRun:
+    """Return what the stages of a cell took, where they ran for this configuration, these images and this backend."""
+    best = _earlier_choice(config, images)
+    if best is None:
+        return EarlierRun()
+    cell = cell_of(config)
+    stages = CELL_STAGES if _has_trained(config, best) else (EMBED, SWEEP)
+    known = {stage: compute for stage in stages if (compute := read_compute(stage, cell)) is not None}
+    files = [file.stat().st_size for file in cell.activations.rglob("*.npy")]
+    return EarlierRun(
+        {stage: compute.seconds for stage, compute in known.items()},
+        max((compute.peak_memory_bytes for compute in known.values()), default=None),
+        sum(files) if files else None,
+    )
+
+
+def measured_seconds(stage: str) -> float | None:
+    """Return what the last process of a stage that is of no cell took here, such as `prepare`."""
+    seconds = known_json(paths.timing(stage)).get("wall_seconds")
+    return float(seconds) if isinstance(seconds, int | float) else None
+
+
+def _earlier_choice(config: CellConfig, images: Images) -> BestRecord | None:
+    try:
+        best = read_best(cell_of(config))
+    except BackbenchError:
+        return None
+    found = replace(config.dataset, image_size_pixels=images.stored_pixels, depth_bits=images.depth_bits)
+    configuration = {**resolved(replace(config, dataset=found)), "backend": backend()}
+    is_same = fingerprint(configuration, best.digests) == best.cell_key
+    return best if is_same and images.digest == best.digests.get("data") else None
+
+
+def _has_trained(config: CellConfig, best: BestRecord) -> bool:
+    """Say whether the final models of a choice were trained, for as many seeds as are wanted."""
+    cell = cell_of(config)
+    try:
+        metrics = read_metrics(cell.metrics, made_by=f"train@{cell}")
+    except BackbenchError:
+        return False
+    return metrics.cell_key == best.cell_key and metrics.num_seeds == len(config.benchmark.seeds)
+
+
+def cell_bytes(plan: Plan, images: Images) -> list[float]:
+    """Return the memory that each cell takes at its peak."""
+    sizes = []
+    for config in plan.cells:
+        measured = earlier_run(config, images).peak_memory_bytes
+        size_of_one = _process_bytes(config, images) if measured is None else measured
+        sizes.append(plan.num_processes_of_a_cell * size_of_one)
+    return sizes
+
+
+def disk_bytes(config: CellConfig, images: Images, earlier: EarlierRun) -> float:
+    """Return the disk that a cell takes, DVC's copies included."""
+    measured = earlier.activation_bytes
+    activations = activation_bytes(config, images) if measured is None else measured
+    trained = config.backbone.num_parameters or 0 if _has_suffix(config.strategy) else 0
+    head = config.backbone.feature_dim * images.num_classes
+    return COPIES_ON_DISK * (activations + len(config.benchmark.seeds) * (trained + head) * FLOAT_BYTES)
+
+
+def pixel_bytes(images: Images) -> float:
+    """Return the disk that prepared images take, DVC's copies included."""
+    return COPIES_ON_DISK * images.num_images * 3 * images.stored_pixels**2
+
+
+def activation_bytes(config: CellConfig, images: Images) -> float:
+    """Return at most how much embed stores for a cell; what is over the strategy's limit is not stored."""
+    strategy = config.strategy
+    values = sum(_values_at(config, boundary) for boundary in strategy.boundaries)
+    num_bytes = _stored_rows(strategy, images) * values * BYTES[strategy.activation_dtype]
+    return min(num_bytes, strategy.activation_limit_gigabytes * 10**9)
+
+
+def _stored_rows(strategy: StrategyConfig, images: Images) -> int:
+    """Return how many images and views embed keeps: none of train where views are made on the fly."""
+    views = 0 if strategy.views == ON_THE_FLY else int(strategy.views)
+    return views * images.counts["train"] + images.counts["val"] + images.counts["test"]
+
+
+def _values_at(config: CellConfig, boundary: str) -> float:
+    """Bound the values of one image at a boundary: no stage is wider than the features."""
+    backbone = config.backbone
+    if boundary == OUTPUT:
+        return backbone.feature_dim
+    if boundary == INPUT:
+        return 3 * backbone.input_size_pixels**2
+    stage = STAGE.fullmatch(boundary)
+    stride = LAST_STAGE_STRIDE if boundary == LAST_STAGE else 2 ** int(stage[1]) if stage else LEAST_STRIDE
+    return math.ceil(backbone.input_size_pixels / stride) ** 2 * backbone.feature_dim
+
+
+def _has_suffix(strategy: StrategyConfig) -> bool:
+    """Say whether a part of the backbone may train."""
+    return any(boundary != OUTPUT for boundary in strategy.boundaries)
+
+
+def _process_bytes(config: CellConfig, images: Images) -> float:
+    """Bound the largest process of a cell: its libraries, weights, the widest layers of a batch, kept features."""
+    backbone, strategy = config.backbone, config.strategy
+    weights = (backbone.num_parameters or 0) * FLOAT_BYTES
+    layer = backbone.input_size_pixels**2 * WIDEST_CHANNELS * (backbone.width or 1.0) * FLOAT_BYTES
+    embed = weights + EMBED_BATCH * ALIVE_LAYERS * layer
+    if not _has_suffix(strategy):
+        return PROCESS_BYTES + embed
+    features = _stored_rows(strategy, images) * backbone.feature_dim * FLOAT_BYTES
+    return PROCESS_BYTES + max(
+        embed, COPIES_OF_WEIGHTS * weights + strategy.batch_size * TRAINED_LAYERS * layer + features
+    )

@@ -1,21 +1,29 @@
 """Everything that the doctor looks at, in one order, and what follows from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
+from backbench.backbones.weight_files import RANDOM, verify, weight_file
 from backbench.cli.doctor.bookkeeping import bookkeeping_findings
-from backbench.cli.doctor.cells_at_once import machine_plan
 from backbench.cli.doctor.cost import Cost, cost_of_run
-from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, warning
-from backbench.cli.doctor.image_size import image_size_finding
-from backbench.cli.doctor.images import Images, data_dvc_finding, look_at_images
-from backbench.cli.doctor.machine import Machine, machine_findings, this_machine
+from backbench.cli.doctor.finding import Finding, Verdict, missing, missing_by, ready, warning
+from backbench.cli.doctor.images import Images, data_dvc_finding, image_size_finding, look_at_images
+from backbench.cli.doctor.machine import machine_findings, machine_plan, this_machine
 from backbench.cli.doctor.packages import constructor_findings, package_findings
 from backbench.cli.doctor.plan import Plan, read_plan
-from backbench.cli.doctor.weight_files import weight_findings
-from backbench.runtime.errors import BackbenchError, ConfigError
-from backbench.runtime.units import size
+from backbench.config import catalog
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.runtime.errors import BackbenchError, ConfigError, WeightsError
+from backbench.runtime.units import duration, size
+from backbench.runtime.web_address import public_url
+
+STYLES = {Verdict.READY: "green", Verdict.WARNING: "yellow", Verdict.MISSING: "bold red"}
+WHAT_WIDTH = 18
+INDENT = " " * 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Examination:
             "is_ready": self.is_ready,
             "findings": [asdict(finding) for finding in self.findings],
             "images": None if self.images is None else dict(self.images.counts),
-            "cost": None if self.cost is None else self.cost.as_json(),
+            "cost": None if self.cost is None else asdict(self.cost),
             "next": self.last_line,
         }
 
@@ -71,7 +79,12 @@ def examine(jobs: int | None = None) -> Examination:
     findings.append(image_size_finding(plan, images))
     at_once = machine_plan(plan, images, machine, jobs=jobs)
     cost = cost_of_run(plan, images, jobs=at_once.num_cells_at_once)
-    return Examination((*findings, *at_once.findings, *_shortages(cost, machine)), images, cost)
+    findings += at_once.findings
+    if cost.disk_bytes > machine.free_disk_bytes:
+        shortage = f"at most {size(cost.disk_bytes)}, {size(machine.free_disk_bytes)} free"
+        advice = "make room, or lower activation_limit_gigabytes or views in conf/strategy/: the rest is computed"
+        findings.append(warning("disk", shortage, advice))
+    return Examination(tuple(findings), images, cost)
 
 
 def _benchmark(plan: Plan) -> Finding:
@@ -84,10 +97,70 @@ def _benchmark(plan: Plan) -> Finding:
     return ready("benchmark", f"{parts}, weights {benchmark.weights}, search {benchmark.search}")
 
 
-def _shortages(cost: Cost, machine: Machine) -> Sequence[Finding]:
-    findings = []
-    if cost.disk_bytes > machine.free_disk_bytes:
-        found = f"at most {size(cost.disk_bytes)}, {size(machine.free_disk_bytes)} free"
-        advice = "make room, or lower activation_limit_gigabytes or views in conf/strategy/: the rest is computed"
-        findings.append(warning("disk", found, advice))
-    return findings
+def weight_findings(backbones: Sequence[BackboneConfig], weights: WeightsConfig) -> Iterator[Finding]:
+    """Yield one finding for all files that are as they should be, and one for each that is not."""
+    if weights.name == RANDOM:
+        yield ready("weights", f"random, drawn from seed {weights.seed}: no file is needed")
+        return
+    findings = [(backbone, _weight_finding(backbone, weights)) for backbone in backbones]
+    good = [backbone for backbone, finding in findings if finding.verdict is Verdict.READY]
+    if good:
+        num_bytes = sum(catalog.weights_bytes(backbone) or 0 for backbone in good)
+        in_memory = f"; {size(num_bytes)} in float32" if num_bytes else ""
+        yield ready("weights", f"{weights.name}: {len(good)} of {len(findings)} files lie here, whole{in_memory}")
+    yield from (finding for _, finding in findings if finding.verdict is not Verdict.READY)
+
+
+def _weight_finding(backbone: BackboneConfig, weights: WeightsConfig) -> Finding:
+    try:
+        file = weight_file(backbone, weights)
+        assert file is not None
+        if file.url is not None and not file.path.is_file():
+            num_bytes = catalog.weights_bytes(backbone)
+            about = ", ".join([*([size(num_bytes)] if num_bytes else []), file.licence or "licence not stated"])
+            found = f"{backbone.name}: not fetched yet ({about}), from {public_url(file.url)}"
+            return missing("weights", found, f"run `make weights`; without a network, put it at {file.path}")
+        verify(file)
+    except WeightsError as error:
+        return missing_by("weights", error)
+    return ready("weights", str(file.path))
+
+
+def print_examination(examination: Examination, console: Console) -> None:
+    """Print the findings, the cost, and last what to do next."""
+    for finding in examination.findings:
+        verdict = (f"{finding.verdict:<8}", STYLES[finding.verdict])
+        console.print(Text.assemble(verdict, f"{finding.what:<{WHAT_WIDTH}}{finding.found}"), soft_wrap=True)
+        if finding.advice:
+            console.print(Text(f"{INDENT}{'':<{WHAT_WIDTH}}→ {finding.advice}"), soft_wrap=True)
+    if examination.cost is not None and examination.images is not None:
+        console.print()
+        for line in cost_lines(examination.cost, examination.images):
+            console.print(Text(line), soft_wrap=True)
+    console.print()
+    console.print(Text(examination.last_line), soft_wrap=True)
+
+
+def cost_lines(cost: Cost, images: Images) -> list[str]:
+    """Spell the cost of a run that finds nothing done."""
+    fits = f"{cost.num_trials} trials, {cost.num_final_fits} final fits"
+    if cost.wall_seconds is None:
+        time = f"not measured here yet: `make repro` measures it, and `dvc repro {cost.unmeasured[0]}` a first part"
+    else:
+        time = f"at least {duration(cost.wall_seconds)}, {cost.jobs} cells at once: what computing took here before"
+    lines = [
+        "A whole run of conf/benchmark.yaml, nothing done before (DVC passes over what is up to date):",
+        f"  {cost.num_cells} cells, {cost.num_stages} stages, {fits}",
+        f"  {images.num_images:,} images: {images}",
+    ]
+    lines += [
+        f"  {name:<10}{duration(stage.seconds):>11}  {stage.num_measured} of {stage.num_processes} measured here"
+        for name, stage in cost.stages.items()
+        if stage.num_measured
+    ]
+    lines += [
+        f"  time      {time}",
+        f"  disk      at most {size(cost.disk_bytes)}, DVC's copies included",
+        f"  memory    about {size(cost.memory_bytes)} at the peak, of all processes at once",
+    ]
+    return lines

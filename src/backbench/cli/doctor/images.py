@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, warning
+from backbench.cli.doctor.plan import Plan
 from backbench.config.config import DatasetConfig
 from backbench.config.config_files import read_yaml
 from backbench.data.checks import LEFT_OUT, check, litter
 from backbench.data.dataset import DESCRIPTION, SPLITS, depth_bits_of, sides_of
 from backbench.data.file_formats import read_json
 from backbench.data.scan import deciding_sides, look_at_headers, presumed, tracked_folder, walk
-from backbench.data.sizes import stored_side
+from backbench.data.sizes import enlarged, stored_side
 from backbench.data.split import assign_splits
 from backbench.data.top_folders import listed
 from backbench.runtime import paths
@@ -130,3 +131,19 @@ def data_dvc_finding(config: DatasetConfig) -> Finding:
     if file.is_file():
         return ready("data in DVC", str(file))
     return warning("data in DVC", f"expected {file}, found nothing there", f"run `.venv/bin/dvc add {config.path}`")
+
+
+def image_size_finding(plan: Plan, images: Images) -> Finding:
+    """Say at which side images are stored, and whom that, or the photographs themselves, gives too few pixels."""
+    dataset = plan.one.dataset
+    found = f"stored at {images.stored_pixels} px by {dataset.resize}"
+    if images.digest is None:
+        found += f", as far as the headers of {len(images.sides):,} photographs tell"
+    seen = {each.name: enlarged(images.sides, images.stored_pixels, each.input_size_pixels) for each in plan.backbones}
+    grown = [f"{name}: {each}" for name, each in seen.items() if each.num_enlarged]
+    if not grown:
+        return ready("image size", f"{found}; no backbone sees an enlarged image")
+    advice = "the photographs have no more pixels: mind it when these rows are compared with others"
+    if any(images.sides > images.stored_pixels):
+        advice = f"set image_size_pixels: null in conf/dataset/{dataset.name}.yaml: the photographs have more pixels"
+    return warning("image size", f"{found}; {'; '.join(grown)}", advice)

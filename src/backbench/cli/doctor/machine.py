@@ -1,15 +1,25 @@
-"""The machine: processors, memory, disk, GPUs; read from the system, not from a library."""
+"""The machine, and how many cells run on it at once: the one place that `make repro` and the doctor ask.
+
+One per GPU where the backend computes on GPUs, else as many as the cores have threads for, and never more than fit into
+memory. What the user says, as in `make repro JOBS=4`, goes first.
+"""
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from backbench.cli.doctor.finding import Finding, ready, warning
-from backbench.runtime.gpu_support import how_to_use_gpu, lacking_for_gpu
+from backbench.cli.doctor.cost import cell_bytes
+from backbench.cli.doctor.finding import Finding, Verdict, ready, warning
+from backbench.cli.doctor.images import Images, look_at_images
+from backbench.cli.doctor.plan import Plan, read_plan
+from backbench.runtime.errors import DatasetError
 from backbench.runtime.hardware import VISIBLE, Gpu, free_memory_bytes, gpus, num_cores, visible_gpus
-from backbench.runtime.installation import backend
+from backbench.runtime.installation import backend, how_to_use_gpu, lacking_for_gpu
 from backbench.runtime.units import size
+
+# The rest is for the page cache, DVC, and what an estimate misses.
+SHARE_OF_MEMORY = 0.9
 
 
 @dataclass(frozen=True)
@@ -59,3 +69,112 @@ def _spelled(gpu: Gpu) -> str:
     if gpu.memory_bytes is None or gpu.free_bytes is None:
         return gpu.name
     return f"{gpu.name}, {size(gpu.free_bytes)} of {size(gpu.memory_bytes)} free"
+
+
+@dataclass(frozen=True)
+class MachinePlan:
+    """How many cells to run at once, on which GPUs, and what a user should know of it.
+
+    Of `gpus`, the k-th cell of those that run at once gets the k-th, modulo their number, as its CUDA_VISIBLE_DEVICES.
+    There is none where the backend computes on the CPU, or where the workers of a cell take GPUs by themselves.
+    `lines` are for the beginning of a run.
+    """
+
+    num_cells_at_once: int
+    gpus: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Room:
+    """How many cells one thing leaves room for, and its words for it."""
+
+    num_cells: int
+    reason: str
+
+
+def plan_for_this_machine(jobs: int | None = None) -> MachinePlan:
+    """Plan a run of the benchmark of the working directory; `jobs` is what the user says.
+
+    Raises:
+        BackbenchError: the benchmark, or its images, cannot be read.
+    """
+    plan = read_plan()
+    findings, images = look_at_images(plan.one.dataset, plan.wanted_pixels)
+    if images is None:
+        raise DatasetError(*(f"{finding.found}; {finding.advice}" for finding in findings))
+    return machine_plan(plan, images, this_machine(), jobs=jobs)
+
+
+def machine_plan(plan: Plan, images: Images, machine: Machine, *, jobs: int | None = None) -> MachinePlan:
+    """Plan a run of all cells of a benchmark on a machine; `jobs` is what the user says."""
+    on_gpu = gpu_finding(machine.gpus)
+    uses_gpus = bool(machine.gpus) and on_gpu.verdict is Verdict.READY
+    sizes = sorted(cell_bytes(plan, images), reverse=True)
+    rooms = [
+        _Room(len(sizes), "all of them"),
+        _gpu_room(plan, machine) if uses_gpus else _core_room(plan, machine),
+        _memory_room(sizes, machine),
+    ]
+    tightest = min(rooms, key=lambda room: room.num_cells)
+    num_cells = min(jobs, len(sizes)) if jobs else tightest.num_cells
+    reason = "as JOBS says" if jobs else tightest.reason
+    findings = [ready("cells at once", f"{num_cells} of {len(sizes)}, {reason}")]
+    findings += _shortage(sizes[:num_cells], rooms[-1].num_cells, machine)
+    if not uses_gpus:
+        findings += _idle_cores(plan, machine, num_cells, tightest.num_cells)
+    told = [on_gpu, *findings] if machine.gpus and not uses_gpus else findings
+    gpus = tuple(machine.gpus) if uses_gpus and plan.num_processes_of_a_cell == 1 else ()
+    return MachinePlan(num_cells, gpus, tuple(findings), tuple(map(_line, told)))
+
+
+def _line(finding: Finding) -> str:
+    return "; ".join(filter(None, [f"{finding.what}: {finding.found}", finding.advice]))
+
+
+def _core_room(plan: Plan, machine: Machine) -> _Room:
+    # A backend that is left alone takes every core.
+    threads = (plan.one.benchmark.threads or machine.num_cores) * plan.num_processes_of_a_cell
+    each = f"{threads} {'thread' if threads == 1 else 'threads'}"
+    return _Room(max(1, machine.num_cores // threads), f"{each} each on {machine.num_cores} cores")
+
+
+def _gpu_room(plan: Plan, machine: Machine) -> _Room:
+    if plan.num_processes_of_a_cell > 1:
+        return _Room(1, "whose workers take the GPUs")
+    return _Room(len(machine.gpus), "one per GPU")
+
+
+def _memory_room(sizes: Sequence[float], machine: Machine) -> _Room:
+    """Fit the largest cells, for nobody knows which ones will meet."""
+    if machine.free_memory_bytes is None:
+        return _Room(len(sizes), "all of them")
+    room = SHARE_OF_MEMORY * machine.free_memory_bytes
+    num_cells = sum(sum(sizes[: number + 1]) <= room for number in range(len(sizes)))
+    reason = f"{size(machine.free_memory_bytes)} of memory free, a cell takes up to {size(sizes[0])}"
+    return _Room(max(1, num_cells), reason)
+
+
+def _shortage(running: Sequence[float], fitting: int, machine: Machine) -> Iterator[Finding]:
+    if machine.free_memory_bytes is None or sum(running) <= machine.free_memory_bytes:
+        return
+    found = f"about {size(sum(running))} for {len(running)} at once, {size(machine.free_memory_bytes)} free"
+    fewer = f"run fewer at once: `make repro JOBS={fitting}`"
+    alone = "end what else runs here, or raise accumulation_steps or lower views in conf/strategy/"
+    yield warning("memory", found, fewer if fitting < len(running) else alone)
+
+
+def _idle_cores(plan: Plan, machine: Machine, num_cells: int, most_cells: int) -> Iterator[Finding]:
+    """Say how idle cores would be used: by more cells, which changes nothing, or else by more threads."""
+    threads = plan.one.benchmark.threads
+    num_processes = num_cells * plan.num_processes_of_a_cell
+    idle, usable = machine.num_cores - num_processes * threads, machine.num_cores // num_processes
+    if not threads or idle <= 0:
+        return
+    found = f"{idle} of {machine.num_cores} would be idle"
+    if num_cells < most_cells:
+        yield warning("cores", found, f"`make repro JOBS={most_cells}` would use more; no result changes")
+    elif usable > threads:
+        advice = f"`threads: {usable}` in conf/benchmark.yaml would use them (results change in the last bits)"
+        yield warning("cores", found, advice)

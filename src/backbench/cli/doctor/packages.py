@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from backbench.cli.doctor.finding import Finding, missing, ready, warning
 from backbench.config.backbone_config import BackboneConfig
-from backbench.runtime.installation import PACKAGE_OF_BACKEND, backend, installed
+from backbench.runtime.installation import BACKENDS, backend, installed
 
 PYPROJECT = Path("pyproject.toml")
 LOCK = Path("requirements.lock")
@@ -37,7 +37,12 @@ def package_findings() -> Iterator[Finding]:
         yield missing("packages", f"expected a project in {PYPROJECT}, found none ({error})", "run it in a clone")
         return
     yield _python(python)
-    wrong = [_spelled(one) for one in asked if not _satisfies(one)]
+    there = {one: installed(one.name) for one in asked}
+    wrong = [
+        f"{one.name}{one.specifier} ({version or 'absent'})"
+        for one, version in there.items()
+        if version is None or not one.specifier.contains(version, prereleases=True)
+    ]
     if wrong:
         yield missing("packages", f"{len(wrong)} of {len(asked)} are not as asked: {', '.join(wrong)}", INSTALL)
     else:
@@ -52,15 +57,6 @@ def _python(asked: str) -> Finding:
     if SpecifierSet(asked).contains(found, prereleases=True):
         return ready("Python", found)
     return missing("Python", f"{found}, expected {asked}", "run `make repro PYTHON=python3.12`, or another that fits")
-
-
-def _satisfies(asked: Requirement) -> bool:
-    found = installed(asked.name)
-    return found is not None and asked.specifier.contains(found, prereleases=True)
-
-
-def _spelled(asked: Requirement) -> str:
-    return f"{asked.name}{asked.specifier} ({installed(asked.name) or 'absent'})"
 
 
 def _locked(lock: Path) -> Finding:
@@ -101,12 +97,11 @@ def _optional() -> Finding:
 
 def _backend() -> Finding:
     name = backend()
-    package = PACKAGE_OF_BACKEND.get(name)
-    if package is None:
-        return missing("Keras backend", f"expected {', '.join(PACKAGE_OF_BACKEND)}, found {name}", "set KERAS_BACKEND")
-    if installed(package) is None:
-        return missing("Keras backend", f"{name}, which is not installed", f"install {package}, or unset KERAS_BACKEND")
-    return ready("Keras backend", f"{name} {installed(package)}")
+    if name not in BACKENDS:
+        return missing("Keras backend", f"expected {', '.join(BACKENDS)}, found {name}", "set KERAS_BACKEND")
+    if installed(name) is None:
+        return missing("Keras backend", f"{name}, which is not installed", f"install {name}, or unset KERAS_BACKEND")
+    return ready("Keras backend", f"{name} {installed(name)}")
 
 
 def constructor_findings(backbones: Iterable[BackboneConfig]) -> Iterator[Finding]:

@@ -1,10 +1,8 @@
 """What conf/benchmark.yaml asks for: every cell, typed as its stages will see it, without Hydra."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -17,8 +15,6 @@ from backbench.runtime.paths import Cell
 CONF = Path("conf")
 BENCHMARK = CONF / "benchmark.yaml"
 TRACKING = "local"  # what conf/config.yaml chooses
-NUM_SHARED_STAGES = 5  # size, prepare, baseline, measure, compare
-NUM_CELL_STAGES = 3  # embed, sweep, train
 ONE_WORKER = WorkersConfig(name="one")
 LOCAL_LAUNCHER = "local"  # of conf/hydra/launcher: the one that starts its workers on this machine
 
@@ -50,18 +46,6 @@ class Plan:
         """How many of a cell's processes compute at once on this machine."""
         return self.workers.num_workers if self.workers.launcher == LOCAL_LAUNCHER else 1
 
-    @property
-    def num_stages(self) -> int:
-        return NUM_SHARED_STAGES + NUM_CELL_STAGES * len(self.cells)
-
-    @property
-    def num_trials(self) -> int:
-        return self.one.search.num_trials * len(self.cells)
-
-    @property
-    def num_final_fits(self) -> int:
-        return len(self.one.benchmark.seeds) * len(self.cells)
-
 
 def read_plan() -> Plan:
     """Read the benchmark of the working directory.
@@ -86,12 +70,8 @@ def read_plan() -> Plan:
     strategies, backbones = (
         [content for file, content in read.items() if file.parent.name == group] for group in ("strategy", "backbone")
     )
-    cells = gathered(partial(_cell, shared, backbone, strategy) for backbone in backbones for strategy in strategies)
-    return Plan(tuple(cells), workers)
-
-
-def _cell(shared: Mapping[str, Any], backbone: dict[str, Any], strategy: dict[str, Any]) -> CellConfig:
-    return cell_config(OmegaConf.create({**shared, "backbone": backbone, "strategy": strategy}))
+    grid = [{**shared, "backbone": backbone, "strategy": strategy} for backbone in backbones for strategy in strategies]
+    return Plan(tuple(gathered(partial(cell_config, OmegaConf.create(content)) for content in grid)), workers)
 
 
 def cell_of(config: CellConfig) -> Cell:

@@ -28,17 +28,13 @@ def unrolled(model: keras.Model) -> keras.Model:
     """Return the same graph with every encoder replaced by calls of its own layers."""
 
     def call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-        unroll: Callable[..., Any] = _UNROLLED.get(type(layer).__name__, _called)
-        return unroll(layer, *args, **kwargs)
+        unroll = _UNROLLED.get(type(layer).__name__)
+        return layer(*args, **kwargs) if unroll is None else unroll(layer, *args, **kwargs)
 
     with warnings.catch_warnings():
         # Keras warns that a graph of one input was built with a dictionary of one.
         warnings.simplefilter("ignore", UserWarning)
         return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-
-
-def _called(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-    return layer(*args, **kwargs)
 
 
 def _vit_encoder(encoder: Any, tokens: Any) -> Any:

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from backbench.export.model_code import copy_modules, needed_modules
 from backbench.runtime.source_code import PACKAGE
+from backbench.tracking.models import copy_modules, needed_modules
 
 
 def test_the_copied_modules_suffice_to_import_the_exported_model(tmp_path: Path) -> None:
