@@ -41,7 +41,7 @@ test-all: .venv/ready ## run the tests, and the contract over every backbone; an
 	for part in $$(seq $(PARTS)); do \
 	  python -m pytest -m "" --part $$part/$(PARTS) --junitxml work/contract/$$part.xml || exit; \
 	done
-	python -m tests.backbones.contract_table work/contract/*.xml docs/backbones.md
+	python -m tests.support.contract_table work/contract/*.xml docs/backbones.md
 
 faults: .venv/ready ## break what a run leans on, and write the table of docs/reliability.md
 	@mkdir -p work/faults

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.configs import PROJECT
 
-pytest_plugins = ["tests.engines.fixtures"]
+pytest_plugins = ["tests.support.engines.fixtures"]
 
 
 @pytest.fixture(autouse=True)

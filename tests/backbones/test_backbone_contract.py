@@ -25,10 +25,10 @@ from backbench.backbones.weights import save_weights
 from backbench.config.backbone_config import BackboneConfig
 from backbench.features.activations import Activations
 from backbench.features.freezing import cut_for
-from tests.backbones.contract_table import BEGIN, END, read_results, with_table
-from tests.features.test_recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 from tests.support.configs import PROJECT, backbone_config, strategy_config
+from tests.support.contract_table import BEGIN, END, read_results, with_table
 from tests.support.published_costs import PUBLISHED, Classifier, Published
+from tests.support.recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 
 CATALOGUE = sorted(path.stem for path in (PROJECT / "conf/backbone").glob("*.yaml"))
 SPREAD = {

@@ -17,8 +17,8 @@ from mlflow.tracking import MlflowClient
 from backbench.config.config import TrackingConfig
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text
-from tests.engines.mlflow_server import MlflowServer, running_mlflow_server
 from tests.support.chromium import chromium
+from tests.support.engines.mlflow_server import MlflowServer, running_mlflow_server
 from tests.support.finished_benchmark import cells, make_finished_benchmark
 from tests.tracking.test_publishing import publish
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.pipelines.conftest import prepared, workplace
+from tests.support.workplace import prepared, workplace
 
 __all__ = ["prepared", "workplace"]
 

@@ -11,8 +11,8 @@ from backbench.results.records import CellRecord
 from backbench.results.result_files import read_cell
 from backbench.tracking.logbook import Logbook
 from backbench.tracking.runs import cell_parameters
-from tests.engines.mlflow_server import MlflowServer
 from tests.faults.conftest import Tried, differing
+from tests.support.engines.mlflow_server import MlflowServer
 from tests.support.finished_benchmark import cells, make_finished_benchmark
 from tests.tracking.test_tracking import table_of
 

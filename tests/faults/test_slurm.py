@@ -24,10 +24,10 @@ from backbench.stages.cell import cell_inputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
-from tests.adaptation.test_strategies import BACKBONE
-from tests.engines.slurm import Slurm
 from tests.faults.conftest import Tried, differing
 from tests.support.configs import PROJECT
+from tests.support.engines.slurm import Slurm
+from tests.support.tiny import BACKBONE
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
 CELL = Cell("tiny", "fine_tuning")

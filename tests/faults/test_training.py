@@ -15,8 +15,8 @@ from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from tests.faults.conftest import Tried, differing
-from tests.pipelines.test_cell import Killed, Stage, cell_config_for, dying_once_at, forget, run
 from tests.support.limited_memory import limit_memory
+from tests.support.tiny_cell import Killed, Stage, cell_config_for, dying_once_at, forget, run
 
 CELL = Cell("tiny", "fine_tuning")
 

@@ -20,7 +20,7 @@ from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from tests.pipelines.test_cell import cell_config_for
+from tests.support.tiny_cell import cell_config_for
 
 HUB = "backbench.backbones.hub.image_backbone"
 SCALING = "keras.applications.mobilenet_v2.preprocess_input"

@@ -18,8 +18,8 @@ from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from backbench.tracking.logbook import Logbook
-from tests.pipelines.test_cell import Killed, cell_config_for, run
 from tests.support.clock import Clock, stopped
+from tests.support.tiny_cell import Killed, cell_config_for, run
 
 CELL = Cell("tiny", "fine_tuning")
 FIT_SECONDS, ROWS_SECONDS, MLFLOW_SECONDS = 100.0, 10.0, 1e6

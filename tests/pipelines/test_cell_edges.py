@@ -16,7 +16,7 @@ from backbench.stages.dashboard import dashboard
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from tests.pipelines.test_cell import cell_config_for
+from tests.support.tiny_cell import cell_config_for
 
 SHORT = {"strategy": {"epochs": 1, "views": 1}, "search": {"num_trials": 2}}
 LONG_TRIALS = {"num_trials": 3, "startup_trials": 1, "trials_per_round": 1}

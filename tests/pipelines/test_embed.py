@@ -30,10 +30,10 @@ from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
-from tests.adaptation.test_strategies import BACKBONE
-from tests.pipelines.test_cell import Killed, cell_config_for
 from tests.support.configs import PROJECT
 from tests.support.limited_memory import full, limit_memory
+from tests.support.tiny import BACKBONE
+from tests.support.tiny_cell import Killed, cell_config_for
 
 # Two of them are the same layer.
 SEVERAL = ["last_stage", "output", "stage_out", "input"]

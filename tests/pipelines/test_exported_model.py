@@ -24,9 +24,9 @@ from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from tests.pipelines.test_cell import STRATEGIES, cell_config_for, run
 from tests.support.configs import strategy_config
 from tests.support.image_folders import deep_png
+from tests.support.tiny_cell import STRATEGIES, cell_config_for, run
 
 RESIZES: tuple[Resize, ...] = ("crop", "pad", "squash")
 # Activations of `fine_tuning` are stored as float16, whose rounding is 2^-11 of a value.

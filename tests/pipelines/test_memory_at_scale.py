@@ -27,10 +27,9 @@ from backbench.evaluation.predictions import Predictions, read_predictions, writ
 from backbench.evaluation.statistics import mean_over_seeds
 from backbench.features.freezing import CutModel
 from backbench.runtime.errors import MemoryLimitError
-from tests.adaptation.test_strategies import BACKBONE
 from tests.comparison.test_findings import finished
 from tests.support.configs import strategy_config
-from tests.support.tiny import blobs
+from tests.support.tiny import BACKBONE, blobs
 
 NUM_IMAGES, NUM_CELLS, NUM_SEEDS, NUM_CLASSES = 100_000, 50, 3, 100
 FEATURE_DIM, NUM_VIEWS = 2048, 4

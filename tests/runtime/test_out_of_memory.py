@@ -20,11 +20,10 @@ from backbench.features.activations import ComputedActivations, PreparedImages, 
 from backbench.features.freezing import cut
 from backbench.runtime.errors import MemoryLimitError
 from backbench.runtime.out_of_memory import is_out_of_memory
-from tests.adaptation.test_strategies import BACKBONE, cut_tiny
 from tests.support.configs import strategy_config
 from tests.support.image_folders import NO_AUGMENTATION
 from tests.support.limited_memory import full, limit_memory, num_heads
-from tests.support.tiny import FEATURE_DIM, blobs
+from tests.support.tiny import BACKBONE, FEATURE_DIM, blobs, cut_tiny
 
 SCHEDULE = Schedule(epochs=2, batch_size=12, warmup_fraction=0.1, early_stopping_patience=2)
 TRAIN, VAL = blobs(30, (8,), num_views=2, seed=0), blobs(15, (8,), seed=1)

@@ -15,8 +15,8 @@ from backbench.runtime.errors import StoreAwayError, TrackingError
 from backbench.tracking.mlflow_outage import is_away
 from backbench.tracking.mlflow_refusals import is_lacking, is_withheld, unreachable_artifacts
 from backbench.tracking.tracking import Tracker
-from tests.engines.mlflow_proxy import PAGE, Refusal, in_front_of, json_refusal
-from tests.engines.mlflow_server import MlflowServer
+from tests.support.engines.mlflow_proxy import PAGE, Refusal, in_front_of, json_refusal
+from tests.support.engines.mlflow_server import MlflowServer
 from tests.support.finished_benchmark import cells
 from tests.tracking.test_publishing import make_benchmark_without_a_store, publish
 
