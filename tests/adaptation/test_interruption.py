@@ -139,6 +139,7 @@ def leave_at_a_signal(folder: str) -> None:
         fitter.fit(CANDIDATE, fitter.model.get_weights(), TRAIN, VAL, should_stop=in_the_second, pause=pause)
 
 
+@pytest.mark.system
 def test_a_process_told_to_end_saves_its_fit_and_another_ends_it_in_the_same_bytes(
     straight: Fit, tmp_path: Path
 ) -> None:

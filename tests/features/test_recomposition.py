@@ -12,7 +12,8 @@ import pytest
 from backbench.features.freezing import articulation_points
 from tests.support.recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 
-SPREAD = ["EfficientNetV2B0", "InceptionV3", "NASNetMobile", "ResNet50V2", "VGG16"]
+LARGE = ["InceptionV3", "NASNetMobile", "ResNet50V2"]
+SPREAD = ["EfficientNetV2B0", "VGG16", *(pytest.param(name, marks=pytest.mark.system) for name in LARGE)]
 SMALLEST_PIXELS = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 SMALLEST_PIXELS_OF_MOST = 32
 

@@ -25,6 +25,8 @@ from tests.support.configs import PROJECT
 from tests.support.tiny import BACKBONE
 from tests.support.tiny_cell import STRATEGIES
 
+pytestmark = pytest.mark.system
+
 BACKENDS = [
     "jax",
     pytest.param(

@@ -31,6 +31,8 @@ from tests.comparison.test_findings import finished
 from tests.support.configs import strategy_config
 from tests.support.tiny import BACKBONE, blobs
 
+pytestmark = pytest.mark.system
+
 NUM_IMAGES, NUM_CELLS, NUM_SEEDS, NUM_CLASSES = 100_000, 50, 3, 100
 FEATURE_DIM, NUM_VIEWS = 2048, 4
 MOST_BYTES = 8 * 10**9
