@@ -20,6 +20,7 @@ from backbench.config.config import CellConfig, WorkersConfig, cell_config
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import STATE, Cell
 from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
+from backbench.search.study_storage import StudyError
 from backbench.stages.cell import cell_inputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.embed import embed
@@ -103,8 +104,12 @@ def num_finished(study: SharedStudy) -> int:
 def joined(config: CellConfig, stage: subprocess.Popen[bytes], log: Path) -> SharedStudy:
     """Look at the study as soon as the stage has made it."""
     once(lambda: bool(list(STATE.rglob("study.json"))) and bool(list(STATE.rglob("study.journal"))), stage, log)
-    time.sleep(1)
-    return CellStudy(cell_inputs(config), WorkersConfig(name="onlooker")).open(creating=False)
+    while True:
+        try:
+            return CellStudy(cell_inputs(config), WorkersConfig(name="onlooker")).open(creating=False)
+        except StudyError:
+            assert stage.poll() is None, log.read_text(encoding="utf-8")
+            time.sleep(0.2)
 
 
 def undisturbed(config: CellConfig) -> dict[str, str]:
