@@ -1,5 +1,5 @@
-"""A prepared data set, as the working folder of a test."""
+"""A prepared data set, or a finished cell, as the working folder of a test."""
 
-from tests.support.workplace import prepared, workplace
+from tests.support.workplace import finished, finished_cells, prepared, workplace
 
-__all__ = ["prepared", "workplace"]
+__all__ = ["finished", "finished_cells", "prepared", "workplace"]

@@ -73,12 +73,18 @@ def cost() -> MeasuredCost:
     return read_costs([CELL])[CELL]
 
 
-def test_a_cell_took_the_same_whether_it_was_killed_or_not_and_mlflow_adds_nothing(costly: Costly) -> None:
+def test_a_cell_took_the_same_in_one_run_or_several_killed_or_not_and_mlflow_adds_nothing(costly: Costly) -> None:
     run("fine_tuning", seeds=[0, 1])
     straight, num_appended = cost(), costly.calls.count("append")
     assert num_appended > 2
     assert straight.embed_seconds == num_appended * ROWS_SECONDS
     assert (straight.search_seconds, straight.training_seconds) == (3 * FIT_SECONDS, 2 * FIT_SECONDS)
+
+    more = cell_config_for("fine_tuning", seeds=[0, 1, 2])
+    for stage in (sweep, train):
+        stage(more)
+    assert costly.calls.count("fit") == 3 + 2 + 1, "one more seed"
+    assert (cost().search_seconds, cost().training_seconds) == (3 * FIT_SECONDS, 3 * FIT_SECONDS), "what is taken up"
 
     for folder in (paths.STATE, paths.COMPUTE, CELL.activations):
         shutil.rmtree(folder)
@@ -90,13 +96,3 @@ def test_a_cell_took_the_same_whether_it_was_killed_or_not_and_mlflow_adds_nothi
             stage(config)
         stage(config)
     assert cost() == replace(straight, peak_memory_bytes=cost().peak_memory_bytes)
-
-
-def test_what_is_taken_up_counts_as_it_took_then(costly: Costly) -> None:
-    run("fine_tuning", seeds=[0])
-    num_calls = costly.calls.count("fit")
-    config = cell_config_for("fine_tuning", seeds=[0, 1])
-    for stage in (sweep, train):
-        stage(config)
-    assert costly.calls.count("fit") == num_calls + 1, "one more seed"
-    assert (cost().search_seconds, cost().training_seconds) == (3 * FIT_SECONDS, 2 * FIT_SECONDS)

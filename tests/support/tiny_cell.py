@@ -8,6 +8,8 @@ from typing import Any
 from backbench.adaptation.strategies import Adapter
 from backbench.config.backbone_config import WeightsConfig
 from backbench.config.config import BenchmarkConfig, CellConfig, SearchConfig, TrackingConfig
+from backbench.results.records import CellRecord
+from backbench.results.result_files import read_cell
 from backbench.runtime import paths
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import Cell
@@ -63,6 +65,13 @@ def cell_config_for(strategy: str, *, seeds: list[int]) -> CellConfig:
         ),
         tracking=TrackingConfig(uri="sqlite:///mlflow.db", experiment="tests"),
     )
+
+
+def run_cell(config: CellConfig) -> CellRecord:
+    """Run the three stages; return what the cell left."""
+    for stage in (embed, sweep, train):
+        stage(config)
+    return read_cell(Cell(config.backbone.name, config.strategy.name))
 
 
 def run(strategy: str, *, seeds: list[int]) -> dict[str, str]:
