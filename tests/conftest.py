@@ -1,5 +1,6 @@
 """What holds for every test, and how tests are shared out between processes."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     asked = config.getoption("--part")
     if asked is not None:
         _keep_part(config, items, asked)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later garbage collection: each fit asks for one."""
+    gc.collect()
+    gc.freeze()
 
 
 def _mark_system(items: list[pytest.Item]) -> None:

@@ -116,10 +116,13 @@ def test_deep_images_are_scaled_by_the_data_sets_depth(workplace: Path) -> None:
         model.probabilities(deep.astype(np.int32))
 
 
-@pytest.mark.parametrize("name", [FROZEN, seed_file(0)])
-def test_weights_that_are_not_the_described_ones_are_refused(name: str, finished: Callable[[str], object]) -> None:
+@pytest.mark.parametrize("is_frozen", [True, False], ids=["frozen", "trained"])
+def test_weights_that_are_not_the_described_ones_are_refused(
+    is_frozen: bool, finished: Callable[[str], object]
+) -> None:
     finished("fine_tuning")
     folder = Cell("tiny", "fine_tuning").models
+    name = FROZEN if is_frozen else seed_file(read_description(folder, made_by="train").seed)
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
     (folder / name).write_bytes(content)

@@ -66,7 +66,7 @@ def fitter() -> Fitter:
 
 
 # Of 12 images, 6, then 3, then (no part of 1.5 images) 1 pass at once.
-@pytest.mark.parametrize(("limit", "parts"), [(6, 2), (5, 4), (2, 12)])
+@pytest.mark.parametrize(("limit", "parts"), [(6, 2), (2, 12)])
 def test_a_candidate_that_does_not_fit_begins_again_in_more_parts_and_ends_the_same(
     fitter: Fitter, monkeypatch: pytest.MonkeyPatch, limit: int, parts: int
 ) -> None:
