@@ -9,7 +9,7 @@ import numpy as np
 
 from backbench.adaptation.schedule import shuffled_batches
 from backbench.features.activations import EVALUATION_BATCH_SIZE
-from backbench.features.freezing import CutModel, cut_for, freeze_batch_norm
+from backbench.features.freezing import CutModel, cut, freeze_batch_norm, resolve_boundary
 from bench.images import load_images
 from bench.rows import Measurement
 from bench.start import load_head, load_start, new_head
@@ -26,10 +26,11 @@ class Limits:
         self._study = study
         self._images = load_images(study, folder)
         base = load_start(study, folder)
-        cut = cut_for(base, study.config.backbone, study.config.strategy)
-        assert cut.prefix is not None
-        self._base, self._prefix = base, cut.prefix
-        self._trained = self._trained_part(cut, load_head(folder))
+        (boundary,) = study.config.strategy.boundaries
+        halves = cut(base, resolve_boundary(base, study.config.backbone, boundary))
+        assert halves.prefix is not None
+        self._base, self._prefix = base, halves.prefix
+        self._trained = self._trained_part(halves, load_head(folder))
         for model in (self._base, self._prefix):
             model.compile(jit_compile=False)
 
@@ -44,13 +45,13 @@ class Limits:
             Measurement(trial=EPOCH, seconds=self._epoch_seconds(activations)),
         ]
 
-    def _trained_part(self, cut: CutModel, head_values: list[np.ndarray]) -> keras.Model:
+    def _trained_part(self, halves: CutModel, head_values: list[np.ndarray]) -> keras.Model:
         model = head = new_head(self._study, num_classes=int(self._images.train_labels.max()) + 1)
         head.set_weights(head_values)
-        if cut.suffix is not None:
-            freeze_batch_norm(cut.suffix)
-            activations = keras.Input(cut.suffix.input_shape[1:])
-            model = keras.Model(activations, head(cut.suffix(activations)))
+        if halves.suffix is not None:
+            freeze_batch_norm(halves.suffix)
+            activations = keras.Input(halves.suffix.input_shape[1:])
+            model = keras.Model(activations, head(halves.suffix(activations)))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.AdamW(1e-5), loss, jit_compile=False)
         return model

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from backbench.runtime.markdown import markdown_table
 from bench.summary import MISSING, ArmSummary, Limits, Summary
 
 HEADINGS = (
@@ -81,14 +82,10 @@ def markdown(summaries: Sequence[Summary]) -> str:
         if not summary.arms:
             continue
         parts.append(f"**{summary.study.backbone}**, {'; '.join(summary.machines)}")
-        parts.append(_pipes(HEADINGS, arm_lines(summary)))
+        parts.append(markdown_table(HEADINGS, arm_lines(summary)))
         if summary.limits is not None:
-            parts.append(_pipes(LIMIT_HEADINGS, limit_lines(summary.limits)))
+            parts.append(markdown_table(LIMIT_HEADINGS, limit_lines(summary.limits)))
     return "\n\n".join(parts) or NOT_MEASURED
-
-
-def _pipes(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (headings, ["---"] * len(headings), *lines))
 
 
 def with_table(page: str, name: str, text: str) -> str:

@@ -7,13 +7,13 @@ import sys
 
 from backbench.cli import dvc_settings
 from backbench.cli.virtual_environment import bring_up_to_date
-from backbench.runtime.errors import BackbenchError
+from backbench.runtime.errors import BackbenchError, tell
 
 try:
     bring_up_to_date(*sys.argv[1:2])
     dvc_settings.agree()
 except BackbenchError as error:
-    print(f"error: {error}", file=sys.stderr)
+    tell(error)
     sys.exit(2)
 except KeyboardInterrupt:
     sys.exit(130)

@@ -19,7 +19,7 @@ from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import INPUT, AugmentationConfig, HeadConfig, RangeConfig, StrategyConfig
 from backbench.data.augment import augmented, resized
 from backbench.features.activations import Activations
-from backbench.features.freezing import cut_for
+from backbench.features.freezing import cut, resolve_boundary
 from pretraining.config import FineTuningConfig, TransferConfig
 from pretraining.transfer.subsets import FewShotTask, Measurement
 from pretraining.unit_scale import has_batch_norm, scale_to_unit
@@ -154,5 +154,6 @@ class FineTuner:
             batch = train.values[0, ::every].astype("float32")
             ready_from_scratch(self._model, batch, batch_norm_momentum=self._config.batch_norm_momentum)
         strategy = whole_network(self._config, from_scratch=self._from_scratch, num_train=train.num_examples)
-        cut_model = cut_for(self._model, self._backbone, strategy)
+        (boundary,) = strategy.boundaries
+        cut_model = cut(self._model, resolve_boundary(self._model, self._backbone, boundary))
         return Adapter(cut_model, self._backbone, strategy, num_classes=num_classes)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from backbench.evaluation.statistics import Interval
+from backbench.runtime.markdown import markdown_table
 from pretraining.transfer.intervals import paired_t_interval, t_interval
 from pretraining.transfer.measurements import FINE_TUNING, FORMULA, LINEAR_PROBE, METHODS, RANDOM, Key
 from pretraining.transfer.subsets import Measurement
@@ -50,11 +51,6 @@ def _difference(arms: Mapping[str, Mapping[int, float]]) -> str:
     return _interval_text(paired_t_interval(first, second)) if first.keys() & second.keys() else MISSING
 
 
-def _table(headings: list[str], lines: list[list[str]]) -> str:
-    rows = [headings, ["---"] * len(headings), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
 def headline(rows: Mapping[Key, Measurement]) -> str:
     """Tabulate the linear probe and fine-tuning on photodigits at 20 images a class, one row per backbone."""
     by_seed, num_seeds = _by_seed(rows), _num_seeds(rows)
@@ -67,7 +63,7 @@ def headline(rows: Mapping[Key, Measurement]) -> str:
         lines.append(line)
     probe = ["linear probe, formula", "linear probe, random", "difference [95 % interval]"]
     tuned = ["fine-tuned from formula", "from scratch", "difference [95 % interval]"]
-    return _table(["backbone", *probe, *tuned], lines)
+    return markdown_table(["backbone", *probe, *tuned], lines)
 
 
 def _method_tables(rows: Mapping[Key, Measurement]) -> Iterator[str]:
@@ -87,7 +83,7 @@ def _method_tables(rows: Mapping[Key, Measurement]) -> Iterator[str]:
                 ]
                 lines.append([backbone, *texts])
             headings = ["backbone", *(f"{count} a class" for count in counts)]
-            yield f"**{dataset}, {method.replace('_', ' ')}**\n\n{_table(headings, lines)}"
+            yield f"**{dataset}, {method.replace('_', ' ')}**\n\n{markdown_table(headings, lines)}"
 
 
 def tables(rows: Mapping[Key, Measurement]) -> str:

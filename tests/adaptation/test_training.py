@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from backbench.adaptation.heads import build_head, standardise
-from backbench.adaptation.schedule import Candidate, Schedule
+from backbench.adaptation.schedule import Candidate, Schedule, loss_and_accuracy
 from backbench.adaptation.training import Fitter
 from backbench.config.config import HeadConfig
-from backbench.features.activations import Activations
+from backbench.features.activations import Activations, outputs
 from tests.support.fits import same
 from tests.support.tiny import blobs
 
@@ -51,7 +51,7 @@ def test_a_fit_learns_and_returns_its_best_epoch(fitter: Fitter, initial: list[n
     assert fit.best.val_loss == min(epoch.val_loss for epoch in fit.history)
     assert fit.best.val_accuracy > 0.8
     fitter.model.set_weights(fit.weights)
-    assert fitter.loss_and_accuracy(VAL) == (fit.best.val_loss, fit.best.val_accuracy)
+    assert loss_and_accuracy(outputs(fitter.model, VAL), VAL.labels) == (fit.best.val_loss, fit.best.val_accuracy)
 
 
 def test_accumulated_parts_of_a_batch_make_the_step_of_the_whole_batch() -> None:
@@ -79,7 +79,8 @@ def test_training_loss_is_the_mean_over_the_epoch() -> None:
     initial = head.get_weights()
     fit = fitter.fit(Candidate(1e-12, 0.0, seed=0), initial, train, VAL)
     head.set_weights(initial)
-    assert fit.history[0].train_loss == pytest.approx(fitter.loss_and_accuracy(train)[0], rel=1e-4)
+    loss, _ = loss_and_accuracy(outputs(head, train), train.labels)
+    assert fit.history[0].train_loss == pytest.approx(loss, rel=1e-4)
 
 
 def test_early_stopping_counts_epochs_without_a_lower_validation_loss(initial: list[np.ndarray]) -> None:
@@ -90,8 +91,8 @@ def test_early_stopping_counts_epochs_without_a_lower_validation_loss(initial: l
 
 
 def test_the_last_partial_batch_is_counted(fitter: Fitter) -> None:
-    assert fitter.logits(VAL).shape == (33, 3)
-    assert fitter.logits(Activations(VAL.values[:, :1], VAL.labels[:1])).shape == (1, 3)
+    assert outputs(fitter.model, VAL).shape == (33, 3)
+    assert outputs(fitter.model, Activations(VAL.values[:, :1], VAL.labels[:1])).shape == (1, 3)
 
 
 def test_a_diverged_fit_ends_and_loses_every_comparison(fitter: Fitter, initial: list[np.ndarray]) -> None:

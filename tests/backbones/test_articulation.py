@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from backbench.backbones.articulation import Articulation, articulations
-from backbench.features.freezing import articulation_points, cut
+from backbench.features.freezing import cut
 from backbench.runtime.errors import BoundaryError
+from tests.support.graphs import articulation_points
 from tests.support.tiny import TinyNet
 
 LAYERS = keras.layers

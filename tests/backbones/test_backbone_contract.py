@@ -18,15 +18,16 @@ import pytest
 
 from backbench.adaptation.schedule import Candidate
 from backbench.adaptation.strategies import Adapter
-from backbench.backbones.articulation import articulations, nested_layers
-from backbench.backbones.cost import num_macs, num_parameters
+from backbench.backbones.articulation import articulations
 from backbench.backbones.graph import build_graph, imported, preprocess
 from backbench.backbones.weights import save_weights
+from backbench.compat.networks.keras_graph import nested_layers
 from backbench.config.backbone_config import BackboneConfig
 from backbench.features.activations import Activations
-from backbench.features.freezing import cut_for
+from backbench.features.freezing import cut, resolve_boundary
 from tests.support.configs import PROJECT, backbone_config, strategy_config
 from tests.support.contract_table import BEGIN, END, read_results, with_table
+from tests.support.model_cost import num_macs, num_parameters
 from tests.support.published_costs import PUBLISHED, Classifier, Published
 from tests.support.recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 
@@ -141,7 +142,7 @@ def test_it_recomposes_wherever_it_is_cut(built: Built, record_property: Callabl
 def test_a_training_step_moves_the_suffix_and_nothing_else(built: Built) -> None:
     """Fine-tuning of the last stage: frozen stays frozen, and so do all BatchNormalization layers."""
     strategy = strategy_config("fine_tuning", head_start=None, epochs=1, batch_size=BATCH_SIZE)
-    halves = cut_for(built.model, built.config, strategy)
+    halves = cut(built.model, resolve_boundary(built.model, built.config, *strategy.boundaries))
     assert halves.prefix is not None
     assert halves.suffix is not None
     adapter = Adapter(halves, built.config, strategy, num_classes=NUM_CLASSES)

@@ -8,9 +8,9 @@ from omegaconf import OmegaConf
 from backbench.backbones.graph import build_graph, imported, preprocess, scaled_filters
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import to_typed
-from backbench.features.freezing import articulation_points
 from backbench.runtime.errors import ConfigError
 from tests.support.configs import PROJECT, backbone_config
+from tests.support.graphs import articulation_points
 
 
 @pytest.mark.parametrize(("filters", "scaled"), [(64, 16), (24, 8), (4, 8), (1280, 320), (100, 24)])

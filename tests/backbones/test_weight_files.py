@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.backbones.weight_files import cached_file, file_sha256_of, verify, weight_file
+from backbench.backbones.weight_files import file_sha256_of, verify, weight_file
 from backbench.config.backbone_config import BackboneConfig, PretrainedConfig, WeightsConfig
 from backbench.runtime.errors import WeightsError
 from tests.support.configs import backbone_config
@@ -27,7 +27,7 @@ def published_backbone(digest: str | None, **changes: object) -> BackboneConfig:
 def test_a_published_file_lies_under_its_backbone_and_its_own_name() -> None:
     file = weight_file(published_backbone(f"md5:{MD5}"), PUBLISHED)
     assert file is not None
-    assert file.path == Path("weights/vgg16/model 1.h5") == cached_file(published_backbone(None), PUBLISHED)
+    assert file.path == Path("weights/vgg16/model 1.h5")
     assert (file.licence, file.trained_on, file.pinned_in) == ("MIT", "photographs", "conf/backbone/vgg16.yaml")
 
 
@@ -47,7 +47,6 @@ def test_own_files_are_named_by_their_backbone() -> None:
 def test_random_weights_are_no_file() -> None:
     random = WeightsConfig(seed=0, name="random")
     assert weight_file(backbone_config("vgg16"), random) is None
-    assert cached_file(backbone_config("vgg16"), random) is None
     assert file_sha256_of(backbone_config("vgg16"), random) is None
 
 
@@ -85,7 +84,6 @@ def test_random_weights_are_no_file() -> None:
 def test_weights_that_there_are_not_say_what_to_do(backbone: str, weights: WeightsConfig, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         weight_file(backbone_config(backbone), weights)
-    assert cached_file(backbone_config(backbone), weights) is None
 
 
 def test_published_weights_of_a_thinned_backbone_are_refused() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.cli.doctor import cells_at_once, cost
+from backbench.cli.doctor import cells_at_once, footprint
 from backbench.cli.doctor.cells_at_once import MachinePlan, machine_plan, plan_for_this_machine
 from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.machine import Machine
@@ -15,12 +15,12 @@ from backbench.cli.doctor.plan import Plan, cell_of, read_plan
 from backbench.config.config import WorkersConfig
 from backbench.runtime import paths
 from backbench.runtime.hardware import Gpu
-from tests.cli.test_doctor import IMAGES, earlier_run, one_cell
+from tests.support.benchmark_cells import IMAGES, leave_earlier_run, one_cell
 from tests.support.clock import computed
 from tests.support.configs import PROJECT, strategy_config
 
 GIGABYTE = 10**9
-ROOMY = Machine(16, 500 * GIGABYTE, 500 * GIGABYTE, {}, 10**12)
+ROOMY = Machine(16, 500 * GIGABYTE, 500 * GIGABYTE, {})
 H100 = Gpu("H100", None, None)
 
 
@@ -82,14 +82,14 @@ def test_memory_that_even_one_cell_lacks_is_told(monkeypatch: pytest.MonkeyPatch
 def test_what_the_same_cell_took_goes_before_an_estimate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, prepared = one_cell(strategy_config("feature_extraction")), replace(IMAGES, digest="d")
     monkeypatch.chdir(tmp_path)
-    (estimate,) = cost.cell_bytes(Plan((config,)), prepared)
-    earlier_run(config, data="d")
+    (estimate,) = footprint.cell_bytes(Plan((config,)), prepared)
+    leave_earlier_run(config, data="d")
     shutil.rmtree(paths.COMPUTE)
-    assert cost.cell_bytes(Plan((config,)), prepared) == [estimate]
-    for stage, peak in (("embed", 5), ("sweep", 7), ("train", 6)):
+    assert footprint.cell_bytes(Plan((config,)), prepared) == [estimate]
+    for stage, peak in (("embed", 5), ("sweep", 7)):
         computed(stage, cell_of(config), 1.0, peak_memory_bytes=peak * GIGABYTE)
-    assert cost.cell_bytes(Plan((config,)), prepared) == [7 * GIGABYTE]
-    assert cost.cell_bytes(Plan((config,)), IMAGES) == [estimate]
+    assert footprint.cell_bytes(Plan((config,)), prepared) == [7 * GIGABYTE]
+    assert footprint.cell_bytes(Plan((config,)), IMAGES) == [estimate]
 
 
 @pytest.mark.usefixtures("with_cuda")
@@ -119,7 +119,7 @@ def test_workers_on_this_machine_count_as_cells_do() -> None:
     assert planned(of_cells(10, workers=replace(local, launcher="slurm"))).num_cells_at_once == 10
     with_gpus = planned(of_cells(10, workers=local), replace(ROOMY, gpus={"0": H100, "1": H100}))
     assert (with_gpus.num_cells_at_once, with_gpus.gpus) == (1, ())
-    one, four = (cost.cell_bytes(of_cells(1, workers=workers), IMAGES)[0] for workers in (None, local))
+    one, four = (footprint.cell_bytes(of_cells(1, workers=workers), IMAGES)[0] for workers in (None, local))
     assert four == 4 * one
 
 

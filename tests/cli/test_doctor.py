@@ -13,31 +13,30 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from backbench.cli.command import main
-from backbench.cli.doctor import arithmetic, cost, earlier, machine, packages
+from backbench.cli.doctor import footprint, machine, packages
 from backbench.cli.doctor.bookkeeping import bookkeeping_findings
-from backbench.cli.doctor.cost import Cost, estimated
+from backbench.cli.doctor.cost import cost_of_run
+from backbench.cli.doctor.earlier import EarlierRun, earlier_run
 from backbench.cli.doctor.examination import Examination, examine
 from backbench.cli.doctor.finding import Finding, Verdict
-from backbench.cli.doctor.images import Images, look_at_images
+from backbench.cli.doctor.images import look_at_images
 from backbench.cli.doctor.machine import Machine
-from backbench.cli.doctor.page import print_examination
-from backbench.cli.doctor.plan import BENCHMARK, Plan, read_plan
+from backbench.cli.doctor.page import cost_lines, print_examination
+from backbench.cli.doctor.plan import BENCHMARK, Plan, cell_of, read_plan
 from backbench.cli.doctor.weight_files import weight_findings
 from backbench.config.backbone_config import WeightsConfig
-from backbench.config.config import CellConfig, StrategyConfig, TrackingConfig, resolved
+from backbench.config.config import TrackingConfig
 from backbench.data.file_formats import write_json
-from backbench.results.fingerprints import fingerprint
-from backbench.results.records import BestRecord, Choice
-from backbench.results.result_files import write_best
+from backbench.results.records import MetricsRecord
+from backbench.results.result_files import read_best, write_metrics
 from backbench.runtime import installation, paths
 from backbench.runtime.hardware import Gpu
-from backbench.runtime.paths import Cell
+from tests.support.benchmark_cells import IMAGES, leave_earlier_run, one_cell
 from tests.support.clock import computed
 from tests.support.configs import PROJECT, backbone_config, strategy_config
 from tests.support.image_folders import picture, save
 
-IMAGES = Images({"train": 200, "val": 400, "test": 1197}, 10, None, 7_000_000, 64, np.full(1797, 64), None)
-TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, {}, 10**11)
+TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, {})
 PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "ImageNet-1k"}
 
 
@@ -69,16 +68,6 @@ def edit(path: Path, **changes: object) -> None:
 def of(findings: Sequence[Finding], what: str) -> Finding:
     """The last finding on something: a shortage comes after what there is."""
     return [finding for finding in findings if finding.what == what][-1]
-
-
-def one_cell(strategy: StrategyConfig, **changes: object) -> CellConfig:
-    shipped = read_plan().cells[0]
-    sized = backbone_config("resnet50_slim", num_parameters=1_500_000, num_macs=20_000_000)
-    return replace(shipped, **{"backbone": sized, "strategy": strategy, **changes})
-
-
-def cost_of(strategy: StrategyConfig, images: Images = IMAGES, machine: Machine = TWO_CORES, jobs: int = 1) -> Cost:
-    return estimated(Plan((one_cell(strategy),)), images, machine, jobs=jobs)
 
 
 # What there is
@@ -126,7 +115,7 @@ def test_another_digest_than_the_pinned_one_stops(project: Path) -> None:
         ({"backbones": ["resnet5"]}, "expected conf/backbone/resnet5.yaml, found nothing there"),
         ({"strategies": []}, "strategies: expected at least one, found []"),
         ({"seeds": []}, "seeds: expected at least one, found []"),
-        ({"colour": "red"}, "colour: expected only known keys"),
+        ({"colour": "red"}, "colour: unknown key; known are dataset, "),
     ],
 )
 def test_a_broken_benchmark_is_one_finding_beside_the_others(
@@ -292,7 +281,7 @@ def test_the_cost_of_pixels_is_of_the_side_that_will_be_stored(project: Path) ->
         assert images is not None
         assert images.stored_pixels == expected
         smaller = replace(images, stored_pixels=1)
-        costs = [estimated(read_plan(), each, TWO_CORES, jobs=1).disk_bytes for each in (images, smaller)]
+        costs = [cost_of_run(read_plan(), each, jobs=1).disk_bytes for each in (images, smaller)]
         assert costs[0] - costs[1] == 2 * images.num_images * 3 * (expected**2 - 1)
 
 
@@ -461,121 +450,78 @@ def test_no_gpu_and_a_hidden_one_are_told_apart(monkeypatch: pytest.MonkeyPatch)
     )
 
 
-def test_the_speed_is_measured_in_less_than_a_second() -> None:
-    assert machine.flops_per_second() > 10**8
-
-
-# Arithmetic
-
-
-@pytest.mark.parametrize(
-    ("boundary", "macs"),
-    [
-        ({"boundary": "output"}, 0),
-        ({"boundary": "input"}, 20_000_000),
-        ({"boundary": "last_stage"}, 0.6 * 1_500_000 * 2**2),
-        ({"boundary": "stage_4"}, 0.6 * 1_500_000 * 2**2),
-        ({"boundary": "stage_3"}, 20_000_000),
-        ({"boundary": "conv3_block1_out"}, 20_000_000),
-        ({"boundary": None, "unfreeze": 0.25}, 5_000_000),
-        ({"boundary": ["output", "last_stage"]}, 0.6 * 1_500_000 * 2**2),
-    ],
-)
-def test_what_lies_above_a_boundary(project: Path, boundary: dict[str, object], macs: float) -> None:
-    assert arithmetic.suffix_macs(one_cell(strategy_config("fine_tuning", **boundary))) == pytest.approx(macs)
-
-
-def test_work_counts_views_trials_epochs_and_seeds(project: Path) -> None:
-    strategy = strategy_config("fine_tuning", boundary="input", head_start=None, epochs=2, batch_size=64, views=3)
-    config = one_cell(strategy)
-    macs = 20_000_000
-    assert arithmetic.embed_work(config, IMAGES).macs == (3 * 200 + 400 + 1197) * macs
-    sweep = arithmetic.sweep_work(config, IMAGES)
-    assert sweep.macs == 8 * 2 * (3 * 200 + 400) * macs
-    assert sweep.suffix_steps == 8 * 2 * 4
-    assert arithmetic.train_work(config, IMAGES).macs == 3 * (2 * (3 * 200 + 400) + 1197) * macs
-
-
-def test_views_made_on_the_fly_pass_the_frozen_part_every_epoch(project: Path) -> None:
-    heads = one_cell(strategy_config("feature_extraction", views="on_the_fly", epochs=5))
-    assert arithmetic.embed_work(heads, IMAGES).macs == (400 + 1197) * 20_000_000
-    assert arithmetic.sweep_work(heads, IMAGES).macs == 5 * 200 * 20_000_000
+# Memory and disk
 
 
 def test_stored_features_are_counted_to_the_byte(project: Path) -> None:
     config = one_cell(strategy_config("feature_extraction"))
-    assert arithmetic.activation_bytes(config, IMAGES) == (4 * 200 + 400 + 1197) * 512 * 4
+    assert footprint.activation_bytes(config, IMAGES) == (4 * 200 + 400 + 1197) * 512 * 4
 
 
 def test_no_more_is_stored_than_the_strategy_allows(project: Path) -> None:
     strategy = strategy_config("fine_tuning", boundary="input", activation_limit_gigabytes=0.001)
-    assert arithmetic.activation_bytes(one_cell(strategy), IMAGES) == 10**6
+    assert footprint.activation_bytes(one_cell(strategy), IMAGES) == 10**6
 
 
 # Cost
 
 
-def test_the_estimate_grows_with_images_trials_and_slower_machines(project: Path) -> None:
-    strategy = strategy_config("fine_tuning")
-    many = replace(IMAGES, counts={split: 100 * count for split, count in IMAGES.counts.items()}, num_bytes=7 * 10**8)
-    once, more = cost_of(strategy), cost_of(strategy, many)
-    for stage in ("embed", "sweep", "train"):
-        fixed = cost.START_SECONDS[stage] + (stage != "embed") * cost.SUFFIX_SECONDS
-        ratio = (more.stages[stage].seconds - fixed) / (once.stages[stage].seconds - fixed)
-        assert ratio == pytest.approx(100, rel=0.1)
-    assert more.disk_bytes > 50 * once.disk_bytes
-    assert cost_of(strategy, machine=replace(TWO_CORES, flops_per_second=10**9)).wall_seconds > once.wall_seconds
-    assert cost_of(strategy_config("fine_tuning", epochs=40)).wall_seconds > once.wall_seconds
+def test_what_was_never_measured_here_is_said_to_be_unknown(project: Path) -> None:
+    cost = cost_of_run(read_plan(), IMAGES, jobs=2)
+    assert cost.wall_seconds is None
+    assert {stage.num_measured for stage in cost.stages.values()} == {0}
+    assert len(cost.unmeasured) == 10 + 4
+    first = f"train@{cell_of(read_plan().one)}"
+    assert f"  time      not measured here yet: `make repro` measures it, and `dvc repro {first}` a first part" in (
+        cost_lines(cost, IMAGES)
+    )
 
 
-def test_cells_side_by_side_take_less_time_and_more_memory(project: Path) -> None:
+def test_more_images_take_more_disk_and_cells_side_by_side_more_memory(project: Path) -> None:
     plan = read_plan()
-    alone, together = (estimated(plan, IMAGES, TWO_CORES, jobs=jobs) for jobs in (1, 2))
-    assert together.wall_seconds < 0.7 * alone.wall_seconds
+    many = replace(IMAGES, counts={split: 100 * count for split, count in IMAGES.counts.items()})
+    alone, together, larger = (
+        cost_of_run(plan, images, jobs=jobs) for images, jobs in ((IMAGES, 1), (IMAGES, 2), (many, 1))
+    )
+    assert larger.disk_bytes > 50 * alone.disk_bytes
     assert 1.5 * alone.memory_bytes < together.memory_bytes <= 2 * alone.memory_bytes
 
 
-def test_the_default_benchmark_takes_minutes_not_hours(project: Path) -> None:
-    """docs/performance.md: 215 s on 2 cores."""
-    edit(BENCHMARK, dataset="photodigits")
-    assert 215 / 3 < estimated(read_plan(), IMAGES, TWO_CORES, jobs=2).wall_seconds < 215 * 3
-
-
-def earlier_run(config: CellConfig, *, data: str) -> None:
-    """What sweep leaves of a cell, and what embed and sweep took to compute."""
-    cell, digests = Cell(config.backbone.name, config.strategy.name), {"data": data, "weights": "w"}
-    prepared = replace(config.dataset, image_size_pixels=IMAGES.stored_pixels)
-    configuration = {**resolved(replace(config, dataset=prepared)), "backend": "tensorflow"}
-    key = fingerprint(configuration, digests)
-    choice = Choice(0, "output", 0.1, 0.1, 1.0, 0.5)
-    record = BestRecord(key, cell.backbone, cell.strategy, 8, 0, 80, choice, "none", digests, configuration)
-    write_best(cell, record)
-    for stage, seconds in (("embed", 111.0), ("sweep", 222.0), ("train", 333.0)):
-        computed(stage, cell, seconds)
-
-
-def test_what_the_same_cell_took_before_goes_before_an_estimate(project: Path) -> None:
-    config = one_cell(strategy_config("feature_extraction"))
-    prepared = replace(IMAGES, digest="d")
-    earlier_run(config, data="d")
-    found = estimated(Plan((config,)), prepared, TWO_CORES, jobs=1).stages
-    for stage, seconds in (("embed", 111.0), ("sweep", 222.0)):
-        assert (found[stage].seconds, found[stage].num_measured) == (cost.START_SECONDS[stage] + seconds, 1)
+def test_the_time_is_what_the_same_cells_took_before(project: Path) -> None:
+    config, prepared = one_cell(strategy_config("feature_extraction")), replace(IMAGES, digest="d")
+    cell = cell_of(config)
+    leave_earlier_run(config, data="d")
+    for stage in ("size", "prepare", "baseline", "compare"):
+        write_json(paths.timing(stage), {"wall_seconds": 10.0})
+    found = cost_of_run(Plan((config,)), prepared, jobs=1)
+    assert {name: stage.seconds for name, stage in found.stages.items() if stage.num_measured} == {
+        **dict.fromkeys(("size", "prepare", "baseline", "compare"), 10.0),
+        "embed": 111.0,
+        "sweep": 222.0,
+    }
     # No final model is there.
-    assert found["train"].num_measured == 0
+    assert (found.unmeasured, found.wall_seconds) == ([f"train@{cell}"], None)
+    num_seeds = len(config.benchmark.seeds)
+    key = read_best(cell).cell_key
+    final = MetricsRecord(key, cell.backbone, cell.strategy, "output", num_seeds, 1, 1, None, None, {}, {}, {})
+    write_metrics(cell.metrics, final)
+    computed("train", cell, 333.0)
+    whole = [cost_of_run(Plan((config,) * number), prepared, jobs=jobs) for number, jobs in ((1, 1), (1, 2))]
+    assert [cost.wall_seconds for cost in whole] == [40.0 + 666.0] * 2
+    assert "  time      at least 11 min 46 s, 1 cells at once: what computing took here before" in (
+        cost_lines(whole[0], prepared)
+    )
 
 
 @pytest.mark.parametrize("difference", ["images", "size", "strategy", "not prepared"])
 def test_what_another_cell_took_is_no_measurement(project: Path, difference: str) -> None:
     config = one_cell(strategy_config("feature_extraction"))
-    earlier_run(config, data="d")
+    leave_earlier_run(config, data="d")
     if difference == "strategy":
         config = replace(config, strategy=strategy_config("feature_extraction", epochs=31))
     digest = {"images": "e", "not prepared": None}.get(difference, "d")
     images = replace(IMAGES, digest=digest, stored_pixels=65 if difference == "size" else IMAGES.stored_pixels)
-    assert earlier.earlier_choice(config, images) is None
-    found = estimated(Plan((config,)), images, TWO_CORES, jobs=1).stages
-    assert all(found[stage].num_measured == 0 for stage in ("embed", "sweep", "train"))
+    assert earlier_run(config, images) == EarlierRun()
 
 
 def test_too_little_memory_and_disk_are_warnings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -589,7 +535,7 @@ def test_too_little_memory_and_disk_are_warnings(project: Path, monkeypatch: pyt
 
 
 def test_sizes_that_are_not_known_are_a_warning(project: Path) -> None:
-    edit(Path("conf/backbone/vgg16_slim.yaml"), num_macs=None)
+    edit(Path("conf/backbone/vgg16_slim.yaml"), num_parameters=None)
     finding = of(examine().findings, "benchmark")
     assert finding.verdict is Verdict.WARNING
     assert "vgg16_slim" in finding.found

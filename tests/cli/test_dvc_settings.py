@@ -15,6 +15,7 @@ from filelock import SoftFileLock
 from backbench.cli import dvc_settings, repro_lock
 from backbench.cli.dvc_settings import DvcSettingError, agree
 from backbench.cli.repro_lock import CheckoutInUseError
+from backbench.compat.dvc_locks import LOCKS
 from backbench.runtime import paths
 from backbench.runtime.file_systems import file_system, has_locks
 from backbench.runtime.locks import file_lock, only_writer
@@ -76,7 +77,7 @@ def test_without_locks_one_line_names_the_file_system_and_the_way_out(
     with pytest.raises(DvcSettingError, match=f"found {file_system(project)} without; .* core.hardlink_lock true"):
         agree()
     dvc_settings.LOCAL.write_text("[core]\n    hardlink_lock = true\n", encoding="utf-8")
-    lock = dvc_settings.LOCKS[0]
+    lock = LOCKS[0]
     lock.parent.mkdir()
     lock.touch()
     agree()

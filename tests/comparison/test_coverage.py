@@ -83,7 +83,7 @@ class Statements:
     covers: Mapping[str, bool]
     flatters: Mapping[str, float]
     shows_a_false_difference: bool
-    foretold: float
+    predicted: float
 
 
 def stated(repeat: int, accuracies: Sequence[float], sd_of_seeds: float, counts: np.ndarray) -> Statements:
@@ -101,7 +101,7 @@ def stated(repeat: int, accuracies: Sequence[float], sd_of_seeds: float, counts:
     return Statements(
         {how: each.low <= accuracies[choices[how]] <= each.high for how, each in intervals.items()},
         {how: each.estimate - accuracies[choices[how]] for how, each in intervals.items()},
-        any(pair.is_shown for pair in pairs if accuracies[int(pair.second)] == accuracies[chosen]),
+        any(pair.is_significant for pair in pairs if accuracies[int(pair.second)] == accuracies[chosen]),
         selection_optimism({str(place): number for place, number in numbers.items()}),
     )
 
@@ -153,11 +153,11 @@ def test_a_false_difference_to_the_chosen_is_seldom_shown(accuracies: tuple[floa
 
 
 @pytest.mark.parametrize("accuracies", [EQUAL, ONE_BEST], ids=["equal", "one best"])
-def test_it_is_foretold_by_how_much_the_best_on_test_flatters(accuracies: tuple[float, ...]) -> None:
+def test_it_is_predicted_by_how_much_the_best_on_test_flatters(accuracies: tuple[float, ...]) -> None:
     """On average, to 0.1 points; the ten equal ones flatter by more than a point, the one best by nothing."""
     of_each = statements(accuracies)
     flatters = mean(each.flatters["by test"] for each in of_each)
-    assert mean(each.foretold for each in of_each) == pytest.approx(flatters, abs=0.001)
+    assert mean(each.predicted for each in of_each) == pytest.approx(flatters, abs=0.001)
     assert flatters > 0.01 if accuracies is EQUAL else abs(flatters) < 0.001
 
 
@@ -193,8 +193,11 @@ def print_rates() -> None:
         for how in of_each[0].covers:
             covers, flatters = mean(each.covers[how] for each in of_each), mean(each.flatters[how] for each in of_each)
             print(f"| {how} | {covers:.1%} | {100 * flatters:+.2f} |")
-        shown, foretold = mean(each.shows_a_false_difference for each in of_each), [each.foretold for each in of_each]
-        print(f"\nfalse difference {shown:.1%}, foretold {100 * np.mean(foretold):.2f} ± {100 * np.std(foretold):.2f}")
+        shown = mean(each.shows_a_false_difference for each in of_each)
+        predicted = [each.predicted for each in of_each]
+        print(
+            f"\nfalse difference {shown:.1%}, predicted {100 * np.mean(predicted):.2f} ± {100 * np.std(predicted):.2f}"
+        )
 
 
 if __name__ == "__main__":

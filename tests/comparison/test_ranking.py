@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench.comparison.findings import summary
 from backbench.comparison.ranking import read_leaderboard
+from backbench.comparison.tables import leaderboard_rows, summary
 from backbench.evaluation.predictions import read_predictions, write_predictions
 from backbench.results.result_files import read_metrics, write_metrics
 from backbench.runtime import paths
@@ -42,13 +42,13 @@ def test_rows_are_ranked_by_validation_whatever_test_says() -> None:
     write_cell(cells()[0], 0.5, seed=0, val_accuracy=1.0)
     write_cell(cells()[1], 1.0, seed=1, val_accuracy=0.5)
     found = read_leaderboard(cells())
-    losses = [row.val_loss_mean for row in found.rows]
+    losses = [row.val_loss for row in found.rows]
     assert losses == sorted(losses)
     assert [row.rank for row in found.rows] == [1, 2, 3, 4, 5]
-    assert (found.chosen.row.name, found.chosen.row.test_rank) == ("resnet50_slim-feature_extraction", 4)
+    assert (found.chosen.name, found.chosen.test_rank) == ("resnet50_slim-feature_extraction", 4)
     assert found.rows[-1].name == "pixels-logistic_regression"
-    by_test = [entry.row for entry in found.by_test]
-    accuracies = [row.test_accuracy_mean for row in by_test]
+    by_test = found.by_test
+    accuracies = [row.test_accuracy for row in by_test]
     assert accuracies == sorted(accuracies, reverse=True)
     assert [row.test_rank for row in by_test] == [1, 2, 3, 4, 5]
     assert by_test[0].name == "resnet50_slim-fine_tuning"
@@ -60,7 +60,7 @@ def test_what_test_says_changes_the_report_and_not_the_order() -> None:
         write_cell(cell, 0.3, seed=seed, val_accuracy=on_val)
     after = read_leaderboard(cells())
     assert [row.name for row in after.rows] == [row.name for row in before.rows]
-    assert after.chosen.row.test_accuracy_mean < 0.5 < before.chosen.row.test_accuracy_mean
+    assert after.chosen.test_accuracy < 0.5 < before.chosen.test_accuracy
 
 
 def test_ties_are_ranked_by_name() -> None:
@@ -96,30 +96,30 @@ def test_predictions_of_another_run_are_refused() -> None:
 
 
 def test_a_row_says_what_was_chosen_and_how_sure_it_is() -> None:
-    chosen = read_leaderboard(cells()).chosen
-    row, record = chosen.row, chosen.record
+    found = read_leaderboard(cells())
+    row, record = next(leaderboard_rows(found)), found.chosen.record
     assert record is not None
-    assert row.test_accuracy_low < row.test_accuracy_mean < row.test_accuracy_high
-    assert row.learning_rate == record.best.choice.learning_rate
-    assert row.learning_rate_at_edge == "low"
-    assert (row.num_trials, row.num_seeds, row.weights) == (NUM_TRIALS, len(SEEDS), "formula")
-    assert (row.num_pruned, row.num_epochs) == (1, NUM_TRIALS * NUM_EPOCHS)
+    assert row["test_accuracy_low"] < row["test_accuracy_mean"] < row["test_accuracy_high"]
+    assert row["learning_rate"] == record.best.choice.learning_rate
+    assert row["learning_rate_at_edge"] == "low"
+    assert (row["num_trials"], row["num_seeds"], row["weights"]) == (NUM_TRIALS, len(SEEDS), "formula")
+    assert (row["num_pruned"], row["num_epochs"]) == (1, NUM_TRIALS * NUM_EPOCHS)
 
 
 def test_pixels_have_no_search_and_no_spread() -> None:
-    row = read_leaderboard(cells()).baseline.row
-    assert (row.learning_rate, row.num_trials, row.test_accuracy_sd) == (None, None, None)
+    (row,) = (row for row in leaderboard_rows(read_leaderboard(cells())) if row["backbone"] == "pixels")
+    assert {row[name] for name in ("learning_rate", "num_trials", "num_macs", "test_accuracy_sd")} == {None}
+    assert row["weights"] == "none"
 
 
 def test_the_chosen_is_compared_with_every_other_and_with_no_two_others() -> None:
     found = read_leaderboard(cells())
     assert (found.chosen.on_test, found.chosen.is_worse_on_val) == (None, False)
-    assert [pair.second for pair in found.comparisons] == [row.name for row in found.rows[1:]]
-    assert {pair.first for pair in found.comparisons} == {found.chosen.row.name}
-    for entry in found.entries[1:]:
-        assert entry.on_test is not None
-        gap = found.chosen.row.test_accuracy_mean - entry.row.test_accuracy_mean
-        assert entry.on_test.difference.estimate == pytest.approx(gap, abs=1e-6)
+    for row in found.rows[1:]:
+        assert row.on_test is not None
+        assert (row.on_test.first, row.on_test.second) == (found.chosen.name, row.name)
+        gap = found.chosen.test_accuracy - row.test_accuracy
+        assert row.on_test.difference.estimate == pytest.approx(gap, abs=1e-6)
 
 
 def test_a_clear_choice_has_no_similar_row_and_equal_cells_are_similar() -> None:
@@ -127,17 +127,17 @@ def test_a_clear_choice_has_no_similar_row_and_equal_cells_are_similar() -> None
     for seed, cell in enumerate(cells()):
         write_cell(cell, 0.7, seed=seed)
     found = read_leaderboard(cells())
-    assert {row.name for row in [found.chosen.row, *found.similar]} == {str(cell) for cell in cells()}
+    assert {row.name for row in [found.chosen, *found.similar]} == {str(cell) for cell in cells()}
 
 
 def test_a_row_that_is_better_on_test_differs_from_the_chosen_and_is_no_worse_on_validation() -> None:
     write_cell(cells()[0], 0.6, seed=0, val_accuracy=0.97)
-    entries = {entry.row.name: entry for entry in read_leaderboard(cells()).entries}
-    better = entries["vgg16_slim-fine_tuning"]
+    rows = {row.name: row for row in read_leaderboard(cells()).rows}
+    better = rows["vgg16_slim-fine_tuning"]
     assert better.is_better_on_test
-    assert better.row.differs_from_chosen
+    assert better.differs_from_chosen
     assert not better.is_worse_on_val
-    poor = entries["resnet50_slim-fine_tuning"]
+    poor = rows["resnet50_slim-fine_tuning"]
     assert (poor.is_better_on_test, poor.is_worse_on_val) == (False, True)
 
 
@@ -155,9 +155,10 @@ def test_a_row_names_its_worst_class_with_its_recall() -> None:
     chosen = read_leaderboard(cells()).chosen
     recalls = {each.name: each for each in chosen.recalls.classes}
     assert set(recalls) == set(CLASSES)
-    assert chosen.row.worst_class_recall == min(each.recall for each in recalls.values() if each.recall is not None)
-    assert chosen.row.worst_class_num_images == NUM_TEST // 3
-    assert chosen.row.worst_class_text == f"{chosen.row.worst_class} {chosen.row.worst_class_recall:.3f} of 30"
+    worst = chosen.recalls.worst
+    assert worst.recall == min(each.recall for each in recalls.values() if each.recall is not None)
+    assert worst.num_images == NUM_TEST // 3
+    assert worst.text() == f"{worst.name} {worst.recall:.3f} of 30"
 
 
 def test_summary_names_the_chosen_and_the_best_on_test_counts_and_every_cell() -> None:

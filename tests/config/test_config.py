@@ -48,7 +48,7 @@ def test_the_default_choices_are_those_of_the_benchmark() -> None:
         ({"uri": "a"}, "experiment: expected a value, found none; add `experiment:` there"),
         (
             {"uri": "a", "experiment": "b", "colour": 1},
-            "colour: expected only known keys, and this is none, found 1; correct it there",
+            "colour: unknown key; known are uri, experiment, patience_seconds, models; correct it there",
         ),
         ({"uri": 1, "experiment": "b"}, "uri: expected a valid string, found 1; correct it there"),
         ({"uri": "???", "experiment": "b"}, "Missing mandatory value: uri; correct it there"),

@@ -171,9 +171,9 @@ def test_all_mistakes_of_a_file_are_told_in_one_line() -> None:
     with pytest.raises(ConfigError) as refused:
         to_typed(broken, StrategyConfig, where="conf/strategy/mine.yaml")
     assert str(refused.value) == (
-        "conf/strategy/mine.yaml: learning_rate.low: expected at least 0, found -1; colour: expected only known keys, "
-        "and this is none, found 'red'; head.dropout: expected a value, found none; epochs: expected a value, found "
-        "none; correct them there, add `head.dropout:`, `epochs:` there"
+        "conf/strategy/mine.yaml: learning_rate.low: expected at least 0, found -1; colour: unknown key; known are "
+        f"{', '.join(field.name for field in fields(StrategyConfig))}; head.dropout: expected a value, found none; "
+        "epochs: expected a value, found none; correct them there, add `head.dropout:`, `epochs:` there"
     )
 
 

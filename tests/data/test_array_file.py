@@ -1,6 +1,6 @@
 """Rows of `.npy` files: what NumPy would read, without a map of the file."""
 
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +104,10 @@ def test_a_row_that_comes_in_several_reads_is_whole(
         def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
             return super().readinto(buffer[:7]) or 0
 
-    original = Path.open
-    monkeypatch.setattr(
-        Path, "open", lambda path, mode, buffering=-1: original(path, mode) if buffering else Hesitant(path)
-    )
-    file = ArrayFile(saved(tmp_path / "a.npy", values), made_by="embed")
+    path = saved(tmp_path / "a.npy", values)
+    monkeypatch.setattr(array_file, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(Path, "open", lambda path, mode: BufferedReader(Hesitant(path)))
+    file = ArrayFile(path, made_by="embed")
     np.testing.assert_array_equal(file[np.array([1, 0])], values[[1, 0]])
 
 

@@ -52,13 +52,13 @@ def test_it_writes_metrics_of_the_form_of_a_cell(config: DatasetConfig) -> None:
         "test_balanced_accuracy",
         "test_macro_f1",
         "test_macro_auroc",
-        "test_expected_calibration_error",
-        "test_scaled_calibration_error",
+        "test_ece",
+        "test_ece_after_temperature_scaling",
         "temperature",
         "val_accuracy",
         "val_loss",
     }
-    assert record.log_evidence is None
+    assert record.logme is None
     assert set(record.sd.values()) == {None}
     assert record.num_parameters == record.num_trainable_parameters == 3072 + 1
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import sklearn.metrics as skm
 
-from backbench.evaluation.metrics import classification_metrics, confusion, expected_calibration_error, places
+from backbench.evaluation.metrics import classification_metrics, expected_calibration_error, places
+from backbench.evaluation.predictions import Predictions
 
 
 def certain(predicted: list[int], num_classes: int) -> np.ndarray:
@@ -17,7 +18,7 @@ def test_perfect_predictions() -> None:
     labels = np.array([0, 1, 2], dtype=np.int32)
     metrics = classification_metrics(certain([0, 1, 2], 3), labels)
     right = {"accuracy": 1, "log_loss": 0, "balanced_accuracy": 1, "macro_f1": 1, "macro_auroc": 1}
-    assert metrics == pytest.approx({**right, "expected_calibration_error": 0})
+    assert metrics == pytest.approx({**right, "ece": 0})
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -38,7 +39,7 @@ def test_they_equal_scikit_learn_where_a_class_has_no_image(seed: int) -> None:
     found = classification_metrics(probabilities, labels)
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=0, abs=1e-12)
     matrix = skm.confusion_matrix(labels, predicted, labels=np.arange(7))
-    np.testing.assert_array_equal(confusion(probabilities, labels), matrix)
+    np.testing.assert_array_equal(Predictions.of_seeds({0: probabilities}, labels).confusion(), matrix)
 
 
 def test_the_first_place_is_the_prediction_and_every_class_has_a_place_of_its_own() -> None:
@@ -111,7 +112,9 @@ def test_calibration_error_does_not_let_bins_cancel() -> None:
     assert expected_calibration_error(probabilities, np.array([1, 0])) == pytest.approx((1.0 + 0.45) / 2)
 
 
-def test_confusion_has_true_classes_in_rows() -> None:
-    matrix = confusion(certain([0, 1, 1, 0], 3), np.array([0, 0, 1, 1]))
-    assert matrix.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+def test_confusion_has_true_classes_in_rows_and_counts_every_seed() -> None:
+    labels = np.array([0, 0, 1, 1], dtype=np.int32)
+    shown = {0: certain([0, 1, 1, 0], 3), 1: certain([0, 0, 1, 2], 3)}
+    matrix = Predictions.of_seeds(shown, labels).confusion()
+    assert matrix.tolist() == [[3, 1, 0], [1, 2, 1], [0, 0, 0]]
     assert matrix.dtype == np.int64

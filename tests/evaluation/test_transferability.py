@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from backbench.evaluation.transferability import log_evidence
+from backbench.evaluation.transferability import logme
 
 NUM_EXAMPLES = 40
 
@@ -33,17 +33,17 @@ def highest(features: np.ndarray, target: np.ndarray) -> float:
 def test_it_is_the_highest_evidence(feature_dim: int) -> None:
     features, labels = features_of(2.0, feature_dim)
     expected = np.mean([highest(features, (labels == c).astype(float)) for c in range(3)])
-    assert log_evidence(features, labels, num_classes=3) == pytest.approx(
+    assert logme(features, labels, num_classes=3) == pytest.approx(
         expected, abs=5e-3
     )  # it stops once the precisions settle
 
 
 def test_features_that_tell_classes_apart_have_more() -> None:
-    scores = [log_evidence(*features_of(separation, 6), num_classes=3) for separation in (0.0, 1.0, 4.0)]
+    scores = [logme(*features_of(separation, 6), num_classes=3) for separation in (0.0, 1.0, 4.0)]
     assert scores == sorted(scores)
 
 
 def test_constant_features_and_absent_classes_are_no_trouble() -> None:
     features, labels = features_of(1.0, 6)
     features[:, 5] = 0.0
-    assert np.isfinite(log_evidence(features, labels, num_classes=5))
+    assert np.isfinite(logme(features, labels, num_classes=5))

@@ -58,8 +58,8 @@ def run_cell() -> dict[str, str]:
     from backbench.stages.prepare import prepare
     from backbench.stages.sweep import sweep
     from backbench.stages.train import train
+    from tests.support.mlflow_store import table_of
     from tests.support.tiny_cell import cell_config_for
-    from tests.tracking.test_tracking import table_of
 
     tracking = TrackingConfig(uri=f"sqlite:///{Path.cwd()}/mlflow.db", experiment="tests")
     config = replace(cell_config_for("feature_extraction", seeds=[0]), tracking=tracking)

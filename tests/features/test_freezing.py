@@ -4,7 +4,7 @@ import pytest
 
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.config.backbone_config import BackboneConfig
-from backbench.features.freezing import cut, cut_for, freeze_batch_norm, resolve_boundary, tapped_prefix
+from backbench.features.freezing import cut, freeze_batch_norm, resolve_boundary, tapped_prefix
 from backbench.runtime.errors import BoundaryError
 from tests.support.configs import backbone_config, strategy_config
 from tests.support.tiny import TinyNet
@@ -106,13 +106,7 @@ def test_stage_4_of_a_shipped_backbone_is_the_last_place_at_a_sixteenth(
 
 def test_a_strategy_is_cut_where_its_share_lies() -> None:
     strategy = strategy_config("fine_tuning", boundary=None, unfreeze=0.3)
-    assert cut_for(tiny(), TINY, strategy).boundary == "drop"
-
-
-def test_a_strategy_that_leaves_a_choice_is_not_cut() -> None:
-    strategy = strategy_config("fine_tuning", boundary=["last_stage", "output"])
-    with pytest.raises(BoundaryError, match=r"fine_tuning\.yaml: expected one freeze boundary .* last_stage, output;"):
-        cut_for(tiny(), TINY, strategy)
+    assert resolve_boundary(tiny(), TINY, *strategy.boundaries) == "drop"
 
 
 def test_one_pass_computes_every_boundary_in_the_order_given() -> None:

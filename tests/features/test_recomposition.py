@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import keras
 import pytest
 
-from backbench.features.freezing import articulation_points
+from tests.support.graphs import articulation_points
 from tests.support.recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 
 LARGE = ["InceptionV3", "NASNetMobile", "ResNet50V2"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backbench.adaptation.strategies import Adapter
-from backbench.comparison.costs import MeasuredCost, read_costs
+from backbench.comparison.costs import MeasuredCost, measured_cost
 from backbench.features import activation_store
 from backbench.features.activation_store import StoreWriter
 from backbench.runtime import paths
@@ -17,7 +17,7 @@ from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from backbench.tracking.logbook import Logbook
+from backbench.tracking.background_tracker import BackgroundTracker
 from tests.support.clock import Clock, stopped
 from tests.support.tiny_cell import Killed, cell_config_for, run
 
@@ -56,8 +56,8 @@ def costly(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Costly:
     made = Costly(monkeypatch, clock)
     made.make(Adapter, "fit", FIT_SECONDS)
     made.make(StoreWriter, "append", ROWS_SECONDS)
-    for name in ("begin_cell", "log_trial", "log_seed", "publish", "__exit__"):
-        monkeypatch.setattr(Logbook, name, _waiting(getattr(Logbook, name), clock))
+    for name in ("__init__", "add", "write", "__exit__"):
+        monkeypatch.setattr(BackgroundTracker, name, _waiting(getattr(BackgroundTracker, name), clock))
     return made
 
 
@@ -70,7 +70,7 @@ def _waiting(method: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
 
 
 def cost() -> MeasuredCost:
-    return read_costs([CELL])[CELL]
+    return measured_cost(CELL)
 
 
 def test_a_cell_took_the_same_in_one_run_or_several_killed_or_not_and_mlflow_adds_nothing(costly: Costly) -> None:

@@ -74,7 +74,7 @@ def test_a_missing_cell_is_named_and_nothing_is_written() -> None:
 
 
 def test_results_and_report_are_there_where_the_store_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.tracking.mlflow_connection.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("backbench.tracking.patience.RETRY_SECONDS", 0.0)
     away = TrackingConfig(uri="http://127.0.0.1:9", experiment="backbench", patience_seconds=0.0)
     with pytest.raises(StoreAwayError, match="results and report are written, `make report` publishes them") as caught:
         compare_here(away)

@@ -40,6 +40,7 @@ NO_RESULT = {
             "config.running_config",
             "runtime.disk",
             "runtime.atomic_files",
+            "runtime.known_files",
             "runtime.locks",
             "runtime.paths",
         ),
@@ -66,26 +67,12 @@ NO_RESULT = {
     ),
     "adds up what was spent": ("results.compute",),
     "tells MLflow what is in files": (
-        *(
-            "tracking.logbook",
-            "tracking.tracking",
-            "tracking.runs",
-            "tracking.publishing",
-            "comparison.run_notes",
-            "export.model_code",
-            "tracking.mlflow_annotations",
-        ),
-        *(
-            "tracking.mlflow_connection",
-            "tracking.mlflow_models",
-            "tracking.mlflow_outage",
-            "tracking.mlflow_refusals",
-            "tracking.mlflow_registry",
-            "tracking.mlflow_store",
-        ),
+        *(f"tracking.{file.stem}" for file in (PACKAGE / "tracking").glob("*.py")),
+        *("compat.mlflow_stores", "runtime.markdown", "export.model_code"),
     ),
     "shares trials out, whose outcome depends on no worker": (
-        *("search.database_refusals", "search.owners", "search.shared_study", "stages.crew", "search.study_storage"),
+        *("compat.optuna_trials", "search.database_refusals", "search.owners", "search.shared_study"),
+        *("stages.crew", "search.study_storage"),
     ),
 }
 # Imported by all that name its constants; it decides what these stages do and no more.

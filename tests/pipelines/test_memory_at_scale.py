@@ -24,11 +24,10 @@ from backbench.comparison.resampling import BLOCK_DRAWS, _Measured, resample
 from backbench.evaluation import baseline, transferability
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions, read_predictions, write_predictions
-from backbench.evaluation.statistics import mean_over_seeds
 from backbench.features.freezing import CutModel
 from backbench.runtime.errors import MemoryLimitError
-from tests.comparison.test_findings import finished
 from tests.support.configs import strategy_config
+from tests.support.rows import finished
 from tests.support.tiny import BACKBONE, blobs
 
 pytestmark = pytest.mark.system
@@ -114,14 +113,14 @@ def peak_bytes(call: Callable[[], object]) -> int:
         pa.set_memory_pool(usual)
 
 
-def test_comparing_takes_what_is_foretold_and_of_another_cell_only_what_is_kept(
+def test_comparing_takes_what_is_predicted_and_of_another_cell_only_what_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     num_images, num_classes = 20_000, 20
     predictions = drawn_predictions(num_images, num_classes)
     write_predictions(tmp_path / "one.parquet", {"val": predictions, "test": predictions})
     per_seed = [classification_metrics(each, predictions.labels) for each in predictions.probabilities]
-    of_test = {f"test_{name}": value for name, value in mean_over_seeds(per_seed).items()}
+    of_test = {f"test_{name}": float(np.mean([each[name] for each in per_seed])) for name in per_seed[0]}
     one = finished("one", "any", 0.5)
     one = Finished(
         replace(one.metrics, mean=one.metrics.mean | of_test),
@@ -138,8 +137,8 @@ def test_comparing_takes_what_is_foretold_and_of_another_cell_only_what_is_kept(
         )
         for number in (2, 12)
     }
-    foretold = {number: compared_bytes(number, num_images, num_classes) for number in peaks}
-    assert 0.5 * foretold[12] < peaks[12] < 1.5 * foretold[12]
+    predicted = {number: compared_bytes(number, num_images, num_classes) for number in peaks}
+    assert 0.5 * predicted[12] < peaks[12] < 1.5 * predicted[12]
     grown = (peaks[12] - peaks[2]) / 10
     assert 0.5 * kept_bytes(num_images, num_classes) < grown < 1.5 * kept_bytes(num_images, num_classes)
 
@@ -156,16 +155,16 @@ def test_pooled_features_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = wide_adapter(512)
     adapter.frozen_features(blobs(128, (4,)))  # traces
     data = blobs(3000, (4,), num_views=4)
-    foretold = feature_bytes(4, 3000, 512)
-    assert foretold <= peak_bytes(lambda: adapter.frozen_features(data)) < 1.3 * foretold
+    predicted = feature_bytes(4, 3000, 512)
+    assert predicted <= peak_bytes(lambda: adapter.frozen_features(data)) < 1.3 * predicted
     adapter.forget_features()
     tracemalloc.start()
     adapter.frozen_features(data)
-    assert tracemalloc.get_traced_memory()[0] >= foretold
+    assert tracemalloc.get_traced_memory()[0] >= predicted
     adapter.forget_features()
-    assert tracemalloc.get_traced_memory()[0] < 0.1 * foretold
+    assert tracemalloc.get_traced_memory()[0] < 0.1 * predicted
     tracemalloc.stop()
-    monkeypatch.setattr(strategies, "free_memory_bytes", lambda: foretold - 1)
+    monkeypatch.setattr(strategies, "free_memory_bytes", lambda: predicted - 1)
     with pytest.raises(MemoryLimitError, match=r"pooled features of all views, 24\.6 MB, .* lower views in"):
         adapter.frozen_features(data)
 

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from backbench.comparison.leaderboard import COLUMNS
 from backbench.comparison.ranking import read_leaderboard
+from backbench.comparison.tables import TABLES
 from backbench.data.file_formats import write_yaml
-from backbench.report import dvc_tables
 from backbench.report.plots_page import page_template
 from backbench.report.vega import VEGA_LITE
 from backbench.runtime import paths
@@ -22,17 +21,15 @@ from backbench.runtime.atomic_files import write_text
 from backbench.stages.compare import write_results
 from tests.support.chromium import visit
 from tests.support.configs import PROJECT
-from tests.support.finished_benchmark import CLASSES, cells, make_finished_benchmark
+from tests.support.finished_benchmark import cells, make_finished_benchmark
 
 TEMPLATES = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (PROJECT / ".dvc/plots").glob("*.json")
 }
 SHOWN = [paths.LEADERBOARD, paths.ALL_TRIALS, paths.ALL_EPOCHS, paths.CONFUSION]
 COLUMNS_OF = {
-    "accuracy": [COLUMNS],
-    "sweep": [dvc_tables.TRIAL_TABLE_COLUMNS],
-    "training": [dvc_tables.EPOCH_TABLE_COLUMNS],
-    "confusion_share": [dvc_tables.CONFUSION_COLUMNS],
+    name: next(table.columns for table in TABLES if table.path == path)
+    for name, path in zip(("accuracy", "sweep", "training", "confusion_share"), SHOWN, strict=True)
 }
 
 
@@ -65,7 +62,7 @@ def test_a_template_shows_columns_that_its_table_has(name: str) -> None:
     template = TEMPLATES[name]
     made = {*values_of(template, "as"), "rev", "run"}
     fields = {field for field in values_of(template, "field") if not field.startswith("<DVC_METRIC_")}
-    assert fields - made <= {column for columns in COLUMNS_OF[name] for column in columns}
+    assert fields - made <= set(COLUMNS_OF[name])
     assert template["$schema"].endswith(f"/v{VEGA_LITE.partition('.')[0]}.json")
 
 
@@ -95,7 +92,7 @@ def test_a_browser_draws_every_plot_and_asks_nobody(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
     make_finished_benchmark()
-    write_results(read_leaderboard(cells()), CLASSES)
+    write_results(read_leaderboard(cells()))
     dvc = Path(sys.executable).with_name("dvc")
     subprocess.run([dvc, "init", "--quiet", "--no-scm"], check=True)
     shutil.copytree(PROJECT / ".dvc/plots", ".dvc/plots")

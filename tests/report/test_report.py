@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,20 +10,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from backbench.comparison.answering import answer
-from backbench.comparison.costs import MeasuredCost
-from backbench.comparison.findings import Foretold, Transferability
-from backbench.comparison.leaderboard import Leaderboard
+from backbench.comparison.conclusions import answer
+from backbench.comparison.leaderboard import Leaderboard, value_at
+from backbench.comparison.predicted_ranks import transferability
 from backbench.comparison.ranking import read_leaderboard
 from backbench.data.file_formats import read_json, write_json
 from backbench.evaluation.predictions import Predictions
-from backbench.report.costing import axes, missing
+from backbench.report.cell_charts import MAX_CHOSEN_CLASSES, confusion_picture
+from backbench.report.columns import missing
 from backbench.report.data_card import MAX_REJECTED, DataCard
-from backbench.report.foretelling import agreement
 from backbench.report.images import data_uri
 from backbench.report.mistakes import confused_pairs, mean_confusion, worst_mistakes
 from backbench.report.page import render_page
-from backbench.report.pictures import MAX_CONFUSION_CLASSES, confusion_picture
+from backbench.report.pareto_chart import axes_of
 from backbench.report.terminal import print_leaderboard
 from backbench.report.vega import json_in_html, vega_bundle
 from backbench.runtime import paths
@@ -34,7 +32,7 @@ from tests.support.finished_benchmark import (
     cells,
     make_finished_benchmark,
     make_uneven_benchmark,
-    measured_costs,
+    measured,
     write_cell,
     write_pixels,
 )
@@ -66,9 +64,8 @@ def leaderboard() -> Leaderboard:
     return read_leaderboard(cells())
 
 
-def page(costs: Mapping[str, MeasuredCost] | None = None, card: DataCard | None = None) -> str:
-    measured = measured_costs(cells()) if costs is None else costs
-    return render_page(leaderboard(), card or data_card(), costs=measured, environment=ENVIRONMENT)
+def page(found: Leaderboard | None = None, card: DataCard | None = None) -> str:
+    return render_page(found or measured(leaderboard()), card or data_card(), ENVIRONMENT)
 
 
 def own_text(text: str) -> str:
@@ -92,12 +89,8 @@ def test_page_has_no_id_twice() -> None:
     assert len(loads.ids) == len(set(loads.ids))
 
 
-def test_page_is_the_same_bytes_twice_and_in_another_style() -> None:
-    import matplotlib as mpl
-
-    first = page()
-    with mpl.rc_context({"font.size": 30, "axes.grid": True}):
-        assert page() == first
+def test_page_is_the_same_bytes_twice() -> None:
+    assert page() == page()
 
 
 def test_page_shows_no_place_and_no_time_of_this_machine(tmp_path: Path) -> None:
@@ -124,13 +117,13 @@ def test_every_row_its_command_and_its_digests_are_on_the_page() -> None:
 
 
 def test_page_says_what_was_not_measured_and_leaves_the_choice_out() -> None:
-    text = page(costs={})
+    text = page(leaderboard())
     assert "fastest, not" not in text
     assert "Not measured on this machine, and so no ground for a choice here: latency, throughput" in text
     assert '<option value="latency">' not in text
     assert '<option value="size">' in text
-    assert [axis.key for axis in axes(leaderboard(), {})] == ["size", "parameters"]
-    assert missing(leaderboard(), {}) == ["latency", "throughput", "peak memory", "time of search and training"]
+    assert [axis.key for axis in axes_of(leaderboard())] == ["size", "parameters"]
+    assert missing(leaderboard()) == ["latency", "throughput", "peak memory", "time of search and training"]
 
 
 def test_page_recommends_with_reasons() -> None:
@@ -141,8 +134,8 @@ def test_page_recommends_with_reasons() -> None:
         "smallest within 1 point of validation accuracy",
     ):
         assert f"<dt>{wish}</dt>" in text
-    chosen = leaderboard().chosen.row
-    assert f"The lowest validation loss, {chosen.val_loss_mean:.3f}; test accuracy 0.952." in text
+    chosen = leaderboard().chosen
+    assert f"The lowest validation loss, {chosen.val_loss:.3f}; test accuracy 0.952." in text
 
 
 def test_page_has_both_rankings_and_says_which_is_for_choosing() -> None:
@@ -159,9 +152,7 @@ def test_page_has_both_rankings_and_says_which_is_for_choosing() -> None:
 
 def test_page_shows_balanced_accuracy_and_worst_class_where_accuracy_may_hide_one() -> None:
     assert column_classes(page()) == {"balanced accuracy": " more", "worst class": " more"}
-    found = render_page(
-        read_leaderboard(make_uneven_benchmark()), data_card(), costs=measured_costs(cells()), environment=ENVIRONMENT
-    )
+    found = page(read_leaderboard(make_uneven_benchmark()))
     assert column_classes(found) == {"balanced accuracy": "", "worst class": ""}
     assert "but it finds the class &lt;local&gt; in only 1.7 % of its 100 test images" in found
     assert (
@@ -176,10 +167,10 @@ def column_classes(text: str) -> dict[str, str]:
 
 
 def test_pareto_fronts_run_from_cheap_to_dear() -> None:
-    latency = axes(leaderboard(), measured_costs(cells()))[0]
+    latency = axes_of(measured(leaderboard()))[0]
     assert latency.front == ("resnet50_slim-fine_tuning", "vgg16_slim-feature_extraction", "vgg16_slim-fine_tuning")
     assert "resnet50_slim-feature_extraction" not in latency.values
-    assert not any("pixels" in axis.values for axis in axes(leaderboard(), {}))
+    assert not any("pixels" in axis.values for axis in axes_of(leaderboard()))
 
 
 def test_rejected_files_are_listed_with_their_reason_and_cut_off() -> None:
@@ -209,7 +200,7 @@ def test_page_says_what_it_was_run_with() -> None:
     for word in (ENVIRONMENT.machine, "c" * 40, "3.15.1", "A CPU, 2 cores"):
         assert word in text
     nowhere = replace(ENVIRONMENT, commit=None)
-    shown = render_page(leaderboard(), data_card(), costs={}, environment=nowhere)
+    shown = render_page(leaderboard(), data_card(), nowhere)
     assert "not in a git repository" in shown
 
 
@@ -231,13 +222,19 @@ def test_confused_pairs_are_over_all_seeds() -> None:
 
 
 def test_logme_is_not_praised_for_what_chance_would_do() -> None:
+    row = leaderboard().chosen
+
     def found(*accuracies: float) -> str:
-        backbones = tuple(Foretold(str(place), -place, accuracy) for place, accuracy in enumerate(accuracies))
-        return agreement(Transferability(backbones, 1.0, 1.0))
+        metrics = [
+            replace(row.metrics, backbone=str(place), logme=-place, mean={"test_accuracy": accuracy})
+            for place, accuracy in enumerate(accuracies)
+        ]
+        return transferability([replace(row, metrics=each) for each in metrics]).words
 
     assert "in 33 % of cases: too few" in found(0.9, 0.8, 0.7)
-    assert "LogME foretold the order" in found(*np.linspace(0.9, 0.1, 8))
-    assert "at least three" in agreement(Transferability((), None, None))
+    assert "LogME predicted the order" in found(*np.linspace(0.9, 0.1, 8))
+    assert "LogME predicted the opposite order" in found(*np.linspace(0.1, 0.9, 8))
+    assert "at least three" in found()
 
 
 def test_data_of_charts_cannot_end_their_script() -> None:
@@ -275,7 +272,7 @@ def test_pictures_have_a_text_for_those_who_do_not_see_them() -> None:
 
 
 def test_too_many_classes_have_no_confusion_picture() -> None:
-    num_classes = MAX_CONFUSION_CLASSES + 1
+    num_classes = MAX_CHOSEN_CLASSES + 1
     assert confusion_picture(np.eye(num_classes), [str(index) for index in range(num_classes)]) is None
 
 
@@ -312,7 +309,7 @@ def test_rows_that_saw_enlarged_images_are_named(capsys: pytest.CaptureFixture[s
     print_leaderboard(leaderboard(), Console())
     assert capsys.readouterr().out.splitlines()[-3] == words
     assert words.replace("_", "_<wbr>") in page()
-    shares = {row.backbone: row.enlarged_share for row in leaderboard().rows}
+    shares = {row.backbone: value_at(row, "enlarged.share") for row in leaderboard().rows}
     assert shares == {"resnet50_slim": 1.0, "vgg16_slim": 0.0, "pixels": None}
     content = read_json(paths.DATASET / "dataset.json", made_by="prepare")
     write_json(paths.DATASET / "dataset.json", {**content, "image_size_pixels": 12, "sides": {"12": 150}})

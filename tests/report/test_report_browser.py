@@ -16,7 +16,7 @@ from backbench.report.page import render_page
 from backbench.runtime.environment import Environment
 from backbench.stages.compare import data_card
 from tests.support.chromium import chromium
-from tests.support.finished_benchmark import make_finished_benchmark, make_large_benchmark, measured_costs
+from tests.support.finished_benchmark import make_finished_benchmark, make_large_benchmark, measured
 
 pytestmark = pytest.mark.browser
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 def rendered(folder: Path, *, large: bool = False) -> Path:
     """Write the page of a synthetic benchmark, whose files stand in the working folder."""
     cells = make_large_benchmark() if large else make_finished_benchmark()
-    page = render_page(read_leaderboard(cells), data_card(), costs=measured_costs(cells), environment=ENVIRONMENT)
+    page = render_page(measured(read_leaderboard(cells)), data_card(), ENVIRONMENT)
     file = folder / "index.html"
     file.write_text(page, encoding="utf-8")
     return file

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backbench.data.file_formats import write_yaml
-from backbench.results.records import results_digest
+from backbench.results.records import SeedRecord, over_seeds, results_digest
 from backbench.results.result_files import read_best, read_cell, read_metrics, write_metrics
 from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError
@@ -51,6 +51,12 @@ def test_digest_is_the_same_for_the_same_results_and_differs_for_others() -> Non
     assert results_digest(read_cell(cell)) == first
     write_cell(cell, 0.6, seed=0)
     assert results_digest(read_cell(cell)) != first
+
+
+def test_mean_and_sample_standard_deviation_are_over_seeds() -> None:
+    found = over_seeds([SeedRecord(seed, {"accuracy": value}, 1, ()) for seed, value in enumerate((0.1, 0.2, 0.3))])
+    assert found["mean"]["accuracy"] == pytest.approx(0.2)
+    assert found["sd"]["accuracy"] == pytest.approx(0.1)
 
 
 def test_one_seed_has_no_standard_deviation() -> None:

@@ -106,7 +106,7 @@ def test_a_statement_changes_the_keys_of_all_that_run_it(key_of: Callable[..., d
         return {name for name in STARTS if edited[name] != here[name]}
 
     assert changed_by("adaptation/training.py") == {"sweep", "train", "trials", "seeds"}
-    assert changed_by("tracking/tracking.py") == {"sweep", "train"}, "what was finished is not trained again"
+    assert changed_by("tracking/cell_writer.py") == {"sweep", "train"}, "what was finished is not trained again"
     assert changed_by("search/search.py") == {"sweep", "trials"}
     assert changed_by("evaluation/evaluation.py") == {"train", "seeds"}
     assert changed_by("adaptation/schedule.py") == {"sweep", "train", "trials", "seeds"}

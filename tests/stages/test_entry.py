@@ -9,10 +9,10 @@ from textwrap import dedent
 import pytest
 from filelock import FileLock
 
-from backbench.data.file_formats import known_json
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.errors import DatasetError, TrackingError
+from backbench.runtime.known_files import known_json
 from backbench.runtime.locks import only_writer
 from backbench.stages.entry import quiet_libraries, refusing
 from tests.support.configs import PROJECT
@@ -24,7 +24,7 @@ from tests.support.configs import PROJECT
         ("backbone=resnet5", "error: In 'config': Could not find 'backbone/resnet5' Available options in 'backbone':"),
         ("strategy.epochs=many", "error: conf/strategy/feature_extraction.yaml: epochs: expected a valid integer"),
         ("~backbone", "error: Key 'backbone' is not in struct"),
-        ("+strategy.colour=red", "error: conf/strategy/feature_extraction.yaml: colour: expected only known keys"),
+        ("+strategy.colour=red", "error: conf/strategy/feature_extraction.yaml: colour: unknown key; known are name, "),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(tmp_path: Path, override: str, message: str) -> None:

@@ -3,12 +3,14 @@
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from backbench.comparison.costs import MeasuredCost
+from backbench.comparison.leaderboard import Leaderboard
 from backbench.config.config import TrackingConfig
 from backbench.data.file_formats import write_array, write_csv, write_json
 from backbench.data.store import MANIFEST_COLUMNS
@@ -16,12 +18,21 @@ from backbench.evaluation.evaluation import evaluate
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions, write_predictions
 from backbench.export.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
-from backbench.results.records import BestRecord, Choice, EpochRecord, SeedRecord, TrialRecord, summarise
+from backbench.results.records import (
+    BestRecord,
+    Choice,
+    EpochRecord,
+    MetricsRecord,
+    SeedRecord,
+    TrialRecord,
+    over_seeds,
+)
 from backbench.results.result_files import write_best, write_history, write_metrics, write_trials
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.paths import Cell
-from backbench.tracking.tracking import Tracker
+from backbench.tracking.connection import Connection
+from backbench.tracking.patience import twice
 
 CLASSES = ("zero", "één", "<three>")
 # As in a public set of textile pictures: half of them show no fault.
@@ -153,16 +164,16 @@ def write_pixels(accuracy: float, classes: Sequence[str] = CLASSES, *, predicted
     """Write the row of logistic regression on raw pixels."""
     rng = np.random.default_rng(99)
     predicted = probabilities(rng, accuracy, classes) if predicted is None else predicted
-    metrics = summarise(
-        [seed_record(rng, 0, predicted, predicted, classes)],
+    metrics = MetricsRecord(
         cell_key="f" * 16,
         backbone="pixels",
         strategy="logistic_regression",
         boundary="input",
         num_parameters=579,
         num_trainable_parameters=579,
-        log_evidence=None,
+        logme=None,
         model_bytes=None,
+        **over_seeds([seed_record(rng, 0, predicted, predicted, classes)]),
     )
     write_metrics(paths.BASELINE / "metrics.json", metrics)
     write_predictions(paths.BASELINE_PREDICTIONS, on_both_splits({0: predicted}, {0: predicted}, classes))
@@ -228,16 +239,16 @@ def write_cell(
     if val_accuracy is not None:
         on_val = {each: probabilities(rng, val_accuracy, classes) for each in SEEDS}
     seeds = [seed_record(rng, each, on_val[each], on_test[each], classes) for each in SEEDS]
-    metrics = summarise(
-        seeds,
+    metrics = MetricsRecord(
         cell_key=key,
         backbone=cell.backbone,
         strategy=cell.strategy,
         boundary="output",
         num_parameters=1_234_567,
         num_trainable_parameters=1_539,
-        log_evidence=0.1 * BACKBONES.index(cell.backbone) if cell.backbone in BACKBONES else 0.01 * seed,
+        logme=0.1 * BACKBONES.index(cell.backbone) if cell.backbone in BACKBONES else 0.01 * seed,
         model_bytes=5_000_000 + 1_000_000 * seed,
+        **over_seeds(seeds),
     )
     write_trials(cell, study)
     write_best(cell, best)
@@ -285,24 +296,29 @@ def make_uneven_benchmark() -> list[Cell]:
     return cells()
 
 
-def measured_costs(cells: Sequence[Cell]) -> dict[str, MeasuredCost]:
-    """Costs by row name; the first cell was not measured."""
-    return {
-        str(cell): MeasuredCost(
-            latency_p50_ms=2.0 + 1.7 * place,
-            latency_p95_ms=2.5 + 2.1 * place,
-            throughput_images_per_second=900.0 / (1 + place),
-            peak_memory_bytes=700_000_000 + 50_000_000 * place,
-            embed_seconds=12.0,
-            search_seconds=30.0 * place,
-            training_seconds=8.0 * place,
-            machine="A CPU, 2 cores",
-            device="CPU",
-            threads=1,
-        )
-        for place, cell in enumerate(cells)
-        if place
-    }
+def measured(leaderboard: Leaderboard) -> Leaderboard:
+    """Say what every cell cost; the first of the grid was not measured."""
+    places = {str(cell): place for place, cell in enumerate(cells())}
+    return replace(
+        leaderboard, rows=tuple(replace(row, cost=_cost(places.get(row.name, 0))) for row in leaderboard.rows)
+    )
+
+
+def _cost(place: int) -> MeasuredCost:
+    if not place:
+        return MeasuredCost()
+    return MeasuredCost(
+        latency_p50_ms=2.0 + 1.7 * place,
+        latency_p95_ms=2.5 + 2.1 * place,
+        throughput_images_per_second=900.0 / (1 + place),
+        peak_memory_bytes=700_000_000 + 50_000_000 * place,
+        embed_seconds=12.0,
+        search_seconds=30.0 * place,
+        training_seconds=8.0 * place,
+        machine="A CPU, 2 cores",
+        device="CPU",
+        threads=1,
+    )
 
 
 def make_large_benchmark() -> list[Cell]:
@@ -322,6 +338,6 @@ def fresh_store() -> bytes:
     """An MLflow store made by two threads that meet in it; making one takes seconds, so tests copy it."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as threads:
         config = TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db", experiment="met")
-        list(threads.map(Tracker, [config, config]))
+        list(threads.map(lambda _: twice(lambda: Connection(config), config.uri), range(2)))
         assert sorted(path.name for path in Path(folder).iterdir()) == ["mlartifacts", "mlflow.db"]
         return (Path(folder) / "mlflow.db").read_bytes()

@@ -89,9 +89,9 @@ def deep_png(values: np.ndarray, *chunks: Chunk) -> bytes:
 
 
 def _filtered(kind: int, present: np.ndarray, above: np.ndarray, step: int) -> np.ndarray:
-    """Subtract what one of PNG's five filters foretells of each byte (https://www.w3.org/TR/png-3/#9Filters)."""
+    """Subtract what one of PNG's five filters predicts of each byte (https://www.w3.org/TR/png-3/#9Filters)."""
     left, up, corner = (each.astype(int) for each in (present[:-step], above[step:], above[:-step]))
     distances = np.abs([up - corner, left - corner, left + up - 2 * corner])
     paeth = np.choose(np.argmin(distances, axis=0), [left, up, corner])
-    foretold = [np.zeros_like(left), left, up, (left + up) // 2, paeth][kind]
-    return ((present[step:].astype(int) - foretold) % 256).astype(np.uint8)
+    predicted = [np.zeros_like(left), left, up, (left + up) // 2, paeth][kind]
+    return ((present[step:].astype(int) - predicted) % 256).astype(np.uint8)

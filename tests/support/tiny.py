@@ -5,7 +5,7 @@ import numpy as np
 
 from backbench.config.backbone_config import BackboneConfig
 from backbench.features.activations import Activations
-from backbench.features.freezing import CutModel, cut_for
+from backbench.features.freezing import CutModel, cut, resolve_boundary
 from tests.support.configs import strategy_config
 
 FEATURE_DIM = 8
@@ -52,7 +52,7 @@ def TinyNet(  # noqa: N802 - it stands where a Keras constructor stands
 def cut_tiny() -> CutModel:
     keras.utils.set_random_seed(3)
     model = TinyNet(weights=None, include_top=False, pooling="avg", input_shape=(16, 16, 3))
-    return cut_for(model, BACKBONE, FINE_TUNING)
+    return cut(model, resolve_boundary(model, BACKBONE, *FINE_TUNING.boundaries))
 
 
 def preprocess_input(images: np.ndarray) -> np.ndarray:

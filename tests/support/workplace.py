@@ -12,7 +12,7 @@ from PIL import Image
 
 from backbench.config.config import TrackingConfig
 from backbench.stages.prepare import prepare
-from backbench.tracking.tracking import Tracker
+from backbench.tracking.connection import Connection
 from tests.support.image_folders import config_for, save
 from tests.support.tiny_cell import run
 
@@ -33,7 +33,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         prepare(config_for(coloured_squares(folder / "data").relative_to(folder)))
-        Tracker(TrackingConfig(uri="sqlite:///mlflow.db", experiment="tests"))
+        Connection(TrackingConfig(uri="sqlite:///mlflow.db", experiment="tests"))
     return folder
 
 

@@ -14,37 +14,17 @@ import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from backbench.comparison.leaderboard import Leaderboard
-from backbench.comparison.ranking import read_leaderboard
-from backbench.comparison.run_notes import findings
 from backbench.config.config import TrackingConfig
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import BackbenchError
-from backbench.tracking.publishing import publish_benchmark
+from tests.support import mlflow_store
 from tests.support.configs import PROJECT
-from tests.support.finished_benchmark import DIGESTS, cells, fresh_store, make_finished_benchmark, write_cell
+from tests.support.finished_benchmark import DIGESTS, cells, fresh_store, write_cell
+from tests.support.mlflow_store import make_benchmark_without_a_store, publish
 
-DESCRIPTION = {
-    "name": "synthetic",
-    "classes": ["zero", "één", "<three>"],
-    "counts": {split: {"zero": 10, "één": 10, "<three>": 10} for split in ("train", "val", "test")},
-}
 CHOSEN = "vgg16_slim-fine_tuning"
-
-
-def make_benchmark_without_a_store(folder: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        make_finished_benchmark()
-        for path in (paths.LEADERBOARD, paths.SUMMARY, paths.REPORT / "index.html"):
-            write_text(path, path.name)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbench.tracking.mlflow_connection.RETRY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -81,20 +61,12 @@ def empty_store(name: str) -> None:
 
 
 def config(store: str = "first", **changes: Any) -> TrackingConfig:
-    """A store of this test's own: MLflow remembers stores by their URI, so the path is absolute."""
-    return TrackingConfig(uri=f"sqlite:///{Path.cwd()}/{store}/mlflow.db", experiment="synthetic", **changes)
+    """A store in a folder of its own, with its artifacts."""
+    return mlflow_store.config(f"{store}/mlflow.db", **changes)
 
 
 def client(store: str = "first") -> MlflowClient:
-    return MlflowClient(tracking_uri=config(store).uri)
-
-
-def publish(tracking: TrackingConfig) -> Leaderboard:
-    leaderboard = read_leaderboard(cells())
-    said = findings(leaderboard, "It is so.", dataset=DESCRIPTION, model_name="synthetic")
-    assert said is not None
-    publish_benchmark(tracking, [each.record for each in leaderboard.entries if each.record is not None], said)
-    return leaderboard
+    return mlflow_store.client(f"{store}/mlflow.db")
 
 
 def experiment_id(store: str) -> str:
@@ -104,7 +76,7 @@ def experiment_id(store: str) -> str:
 
 
 def runs(store: str = "first", condition: str = "") -> list[Run]:
-    return list(client(store).search_runs([experiment_id(store)], condition))
+    return mlflow_store.runs_of(config(store), condition)
 
 
 def run_named(name: str, store: str = "first") -> Run:
@@ -170,7 +142,7 @@ def content(store: str) -> dict[str, Any]:
 def test_a_deleted_store_is_restored_whole_by_a_process_without_keras(published: dict[str, Any]) -> None:
     assert len(published["models"]) == 4
     code = (
-        "import sys; from tests.tracking.test_publishing import config, publish; publish(config('second'));"
+        "import sys; from tests.support.mlflow_store import config, publish; publish(config('second/mlflow.db'));"
         "print({'keras', 'tensorflow', 'optuna'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "src")])}

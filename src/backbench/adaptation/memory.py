@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from backbench.backbones.cost import num_activations
+from backbench.compat.networks.keras_operations import traced_calls
 from backbench.config.config import StrategyConfig
 from backbench.runtime.errors import MemoryLimitError
 from backbench.runtime.hardware import free_memory_bytes, gpus
@@ -12,6 +12,19 @@ from backbench.runtime.hardware import free_memory_bytes, gpus
 GIGABYTE = 10**9
 BYTES_PER_VALUE = 4
 COPIES_OF_TRAINED = 4  # the value, its gradient, and AdamW's two moments
+# Every operation of `keras.ops` that multiplies activations by weights or by each other.
+MULTIPLYING = ("conv", "depthwise_conv", "separable_conv", "matmul", "einsum", "dot_product_attention")
+
+
+def num_activations(model: keras.Model) -> int:
+    """Estimate how many values the layers put out for one image, which a backward pass keeps.
+
+    Each multiplication's output counts three times, for it is normalized and activated, or scaled and added.
+
+    Args:
+        model: One input of `(batch, …)`, its other sides known.
+    """
+    return 3 * sum(math.prod(map(int, call.output.shape)) for call in traced_calls(model, *MULTIPLYING))
 
 
 def training_bytes(model: keras.Model, batch_size: int) -> int:

@@ -21,6 +21,8 @@ from backbench.adaptation.schedule import (
 )
 from backbench.adaptation.stacked_heads import StackedDropout, build_stack, slice_values, stacked_values
 from backbench.adaptation.training import NO_DECAY, compile_model
+from backbench.compat.networks.keras_optimizers import ADAMW, decay_variable
+from backbench.compat.networks.keras_random import reseed
 from backbench.config.config import HeadConfig
 from backbench.features.activations import ActivationSource, outputs
 
@@ -61,19 +63,6 @@ class SliceLosses(keras.metrics.Metric):  # type: ignore[misc] # Keras carries n
         self.sums.assign(np.zeros(self.sums.shape, "float32"))
 
 
-class VectorAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
-    """AdamW whose learning rate and weight decay may be vectors, where the backend has one that takes scalars alone."""
-
-    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
-        for variable in variables:
-            if self._use_weight_decay(variable):
-                variable.assign(variable * (1 - self.weight_decay * self.learning_rate))
-
-
-# Keras puts PyTorch's fused AdamW in place of its own, but not in place of what is made of it.
-ADAMW = VectorAdamW if keras.backend.backend() == "torch" else keras.optimizers.AdamW
-
-
 class StackedFitter:
     """A compiled stack of heads that fits as many candidates at once.
 
@@ -107,10 +96,9 @@ class StackedFitter:
         self._num_slices = num_slices
         self._model = build_stack(feature_dim, num_classes, head, num_slices=num_slices, shared_batches=shared_batches)
         self._losses = SliceLosses(num_slices)
-        self._optimizer = ADAMW(learning_rate=self._rates_now, weight_decay=0.0)
-        self._rates = self._optimizer.add_variable((num_slices,), "zeros", name="rates")
-        self._weight_decays = self._optimizer.add_variable((num_slices,), "zeros", name="weight_decays")
-        self._optimizer.weight_decay = self._weight_decays
+        self._optimizer = ADAMW(learning_rate=lambda: self._rates, weight_decay=0.0)
+        self._rates: keras.Variable = self._optimizer.add_variable((num_slices,), "zeros", name="rates")
+        self._weight_decays = decay_variable(self._optimizer, (num_slices,))
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
         compile_model(self._model, self._optimizer, summed_cross_entropy, xla=xla, metrics=[self._losses])
         self._optimizer.build(self._model.trainable_variables)
@@ -165,9 +153,6 @@ class StackedFitter:
             self._model.train_on_batch(values, labels[:, None, :])
         return np.asarray(keras.ops.convert_to_numpy(self._losses.sums) / len(rates))
 
-    def _rates_now(self) -> Any:
-        return self._rates
-
     def _end_epoch(
         self, courses: list[Course], rates: np.ndarray, train_losses: np.ndarray, val: ActivationSource
     ) -> None:
@@ -188,6 +173,6 @@ class StackedFitter:
         for layer in self._model.layers:
             if isinstance(layer, StackedDropout):
                 for candidate, generator in zip(candidates, layer.generators, strict=True):
-                    generator.state.assign(np.array([candidate.seed, 0], dtype="uint32"))
+                    reseed(generator.state, candidate.seed)
         assign_all(self._optimizer.variables, self._pristine)
         self._weight_decays.assign(np.array([candidate.weight_decay for candidate in candidates], "float32"))

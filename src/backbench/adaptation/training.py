@@ -38,7 +38,9 @@ from backbench.adaptation.schedule import (
     made_ahead,
     training_batches,
 )
-from backbench.backbones.determinism import allowing_xla
+from backbench.compat.networks.keras_optimizers import decay_variable
+from backbench.compat.networks.keras_random import random_states, reseed
+from backbench.compat.networks.tensorflow_xla import allowing_xla
 from backbench.features.activations import ActivationSource, outputs
 from backbench.results.records import EpochRecord
 from backbench.runtime.errors import MemoryLimitError
@@ -64,11 +66,6 @@ def compile_model(
         model.compile(optimizer, loss, jit_compile=backend == "jax", **options)
 
 
-def random_states(model: keras.Model) -> list[keras.Variable]:
-    """Dropout and stochastic depth keep their random state in variables that `set_weights` does not reach."""
-    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
-
-
 class Fitter:
     """A compiled model that fits candidates, one after another, each from given initial values."""
 
@@ -91,9 +88,7 @@ class Fitter:
         self._optimizer = keras.optimizers.AdamW(
             learning_rate=1.0, weight_decay=0.0, gradient_accumulation_steps=parts if parts > 1 else None
         )
-        # A variable of the optimizer, or the traced step would keep the first candidate's weight decay.
-        self._weight_decay = self._optimizer.add_variable((), "zeros", name="weight_decay")
-        self._optimizer.weight_decay = self._weight_decay
+        self._weight_decay = decay_variable(self._optimizer)
         self._optimizer.exclude_from_weight_decay(var_names=NO_DECAY)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         compile_model(self.model, self._optimizer, loss, xla=self._xla)
@@ -177,7 +172,8 @@ class Fitter:
             while not course.is_over:
                 rates = course.rates(len(course.history))
                 train_loss = self.train_epoch(rates, ready)
-                course.end_epoch(rates[-1], train_loss, self.loss_and_accuracy(val), self.model.get_weights)
+                found = loss_and_accuracy(outputs(self.model, val), val.labels)
+                course.end_epoch(rates[-1], train_loss, found, self.model.get_weights)
                 if should_stop is not None and not course.is_over and should_stop(course.history):
                     course.prune()
                 if is_asked_to_leave():
@@ -204,14 +200,6 @@ class Fitter:
                 losses.append(self.model.train_on_batch(*part))
         return float(np.mean(losses))
 
-    def logits(self, data: ActivationSource) -> np.ndarray:
-        """Return float32 logits `(num_examples, num_classes)` of every example's own view."""
-        return outputs(self.model, data)
-
-    def loss_and_accuracy(self, data: ActivationSource) -> tuple[float, float]:
-        """Return the mean cross-entropy and the accuracy over every example's own view."""
-        return loss_and_accuracy(self.logits(data), data.labels)
-
     def _begun(
         self, candidate: Candidate, initial: Weights, train: ActivationSource, saved: Mapping[str, np.ndarray] | None
     ) -> Course:
@@ -233,6 +221,6 @@ class Fitter:
     def _reset(self, candidate: Candidate, initial: Weights) -> None:
         self.model.set_weights(initial)
         for index, state in enumerate(random_states(self.model)):
-            state.assign(np.array([candidate.seed, index], dtype="uint32"))
+            reseed(state, candidate.seed, index)
         assign_all(self._optimizer.variables, self._pristine)
         self._weight_decay.assign(candidate.weight_decay)

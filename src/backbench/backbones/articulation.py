@@ -2,8 +2,6 @@
 
 The walk goes over the calls of the graph (Keras's nodes), not over its layers: a layer may be called
 more than once, in this model or in another that shares it, and an operation such as `x + y` is no layer.
-Keras has no public name for a graph's calls, nor for the layers inside a layer: `graph_calls` and
-`nested_layers` are the only places that use its private ones.
 """
 
 import math
@@ -15,6 +13,7 @@ from typing import Any
 
 import keras
 
+from backbench.compat.networks.keras_graph import calls_in_order, nested_layers
 from backbench.runtime.errors import BoundaryError
 
 
@@ -64,18 +63,12 @@ def graph_calls(model: keras.Model) -> list[Any]:
             f"expected a functional model with one input and one output, found {model.name}, which is not one; "
             "build it from keras.Input to one tensor"
         )
-    by_depth = keras.Function(model.inputs, model.outputs)._nodes_by_depth
-    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+    return calls_in_order(model)
 
 
 def _is_chain(operation: keras.Operation) -> bool:
     """Say whether an operation is itself a graph, from one input to one output."""
     return all(len(getattr(operation, ends, None) or ()) == 1 for ends in ("inputs", "outputs"))
-
-
-def nested_layers(operation: keras.Operation) -> list[keras.Layer]:
-    """Return a layer and every layer inside it; none for an operation that is no layer."""
-    return list(operation._flatten_layers()) if isinstance(operation, keras.Layer) else []
 
 
 def kernels(operation: keras.Operation) -> set[int]:

@@ -1,17 +1,13 @@
 """Seeds, threads and deterministic operations, set before the first tensor is made; and what layers compute in."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
-from unittest.mock import patch
 
 import keras
-from keras.src.utils import rng_utils
 
+from backbench.compat.networks.jax_threads import limit_jax
+from backbench.compat.networks.keras_random import seed_everything
 from backbench.runtime.errors import ConfigError
-
-XLA_THREADS = "NPROC"  # read once, when XLA's client for the CPU starts
 
 
 def make_deterministic(seed: int, *, num_threads: int = 0, memory_growth: bool = False) -> None:
@@ -32,18 +28,6 @@ def make_deterministic(seed: int, *, num_threads: int = 0, memory_growth: bool =
         tf.config.experimental.enable_op_determinism()
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and the Keras backend.
-
-    Keras seeds TensorFlow as well where it is only installed, which would import it.
-    """
-    if keras.backend.backend() == "tensorflow":
-        keras.utils.set_random_seed(seed)
-    else:
-        with patch.object(rng_utils, "tf", SimpleNamespace(available=False)):
-            keras.utils.set_random_seed(seed)
-
-
 def limit_threads(num_threads: int) -> None:
     """Let one operation use so many threads, so that the number of cores changes no bit; 0 leaves it to the backend.
 
@@ -57,7 +41,7 @@ def limit_threads(num_threads: int) -> None:
     if not num_threads:
         return
     name = keras.backend.backend()
-    limit = {"tensorflow": _limit_tensorflow, "jax": _limit_jax, "torch": _limit_torch}.get(name)
+    limit = {"tensorflow": _limit_tensorflow, "jax": limit_jax, "torch": _limit_torch}.get(name)
     if limit is None:
         raise ConfigError(f"conf/benchmark.yaml: threads: expected 0 on {name}, found {num_threads}; set it to 0")
     limit(num_threads)
@@ -68,15 +52,6 @@ def _limit_tensorflow(num_threads: int) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-
-
-def _limit_jax(num_threads: int) -> None:
-    """Set the one thing that XLA sizes its pool by when it starts; the flags that are named for it limit nothing."""
-    from jax._src.xla_bridge import backends_are_initialized
-
-    if backends_are_initialized() and os.environ.get(XLA_THREADS) != str(num_threads):
-        raise RuntimeError(f"JAX computes already, so that it cannot be limited to {num_threads} threads")
-    os.environ[XLA_THREADS] = str(num_threads)
 
 
 def _limit_torch(num_threads: int) -> None:
@@ -98,16 +73,6 @@ def grow_gpu_memory() -> None:
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
-
-
-@contextmanager
-def allowing_xla() -> Iterator[None]:
-    """Let Keras compile a model of TensorFlow's by XLA while operations are deterministic.
-
-    Keras would not, because XLA lacks some of these; TensorFlow itself raises where one is missing.
-    """
-    with patch("tensorflow.python.framework.config.is_op_determinism_enabled", return_value=False):
-        yield
 
 
 @contextmanager

@@ -46,15 +46,6 @@ def weight_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile | 
     return of_kind(config, weights)
 
 
-def cached_file(config: BackboneConfig, weights: WeightsConfig) -> Path | None:
-    """Return where a backbone's weights lie, or would; None where they are no file, or there are none."""
-    try:
-        file = weight_file(config, weights)
-    except WeightsError:
-        return None
-    return None if file is None else file.path
-
-
 def verify(file: WeightFile) -> None:
     """Compare a file with its pinned digest.
 

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
 
 import h5py
 import keras
 import numpy as np
 
-from backbench.backbones.determinism import seed_everything
 from backbench.backbones.graph import build_graph
 from backbench.backbones.timm_weights import load_timm
 from backbench.backbones.weight_files import PUBLISHED, WeightFile, verify, weight_file
+from backbench.compat.networks.keras_applications import given_no_weights, given_weights
+from backbench.compat.networks.keras_random import seed_everything
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.runtime.errors import WeightsError
 
@@ -44,28 +44,22 @@ def load_backbone(config: BackboneConfig, weights: WeightsConfig) -> keras.Model
         model = build_graph(config)
         load_timm(model, file.path)
         return model
-    try:
-        return _published(config, file) if weights.name == PUBLISHED else _loaded(build_graph(config), file)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{file.path}: expected weights of {config.name}, found others ({reason}); "
-            "use the file that was made for it"
-        ) from error
+    with _refusing_others(config.name, file.path):
+        return _published(config, file) if weights.name == PUBLISHED else _filled(build_graph(config), file.path)
 
 
 def _published(config: BackboneConfig, file: WeightFile) -> keras.Model:
     """Let the constructor take the weights, for the graph that they belong to may depend on them."""
     if config.constructor.startswith(KERAS_APPLICATIONS):
-        with _instead_of_fetching(file.path):
+        with given_weights(file.path):
             return build_graph(config, weights="imagenet")
     with _no_partial_load():
         return build_graph(config, weights=str(file.path))
 
 
-def _loaded(model: keras.Model, file: WeightFile) -> keras.Model:
+def _filled(model: keras.Model, path: Path) -> keras.Model:
     with _no_partial_load():
-        model.load_weights(file.path)
+        model.load_weights(path)
     return model
 
 
@@ -80,7 +74,7 @@ def unfilled_backbone(config: BackboneConfig, *, weights_name: str) -> keras.Mod
     is_kerass = pretrained is not None and pretrained.layout != "timm"
     if weights_name != PUBLISHED or not is_kerass or not config.constructor.startswith(KERAS_APPLICATIONS):
         return build_graph(config)
-    with _instead_of_fetching(Path("never-read.h5")), patch.object(keras.Model, "load_weights"):
+    with given_no_weights():
         return build_graph(config, weights="imagenet")
 
 
@@ -90,13 +84,18 @@ def fill(model: keras.Model, path: Path) -> None:
     Raises:
         WeightsError: the file is of another model.
     """
+    with _refusing_others(model.name, path):
+        _filled(model, path)
+
+
+@contextmanager
+def _refusing_others(name: str, path: Path) -> Iterator[None]:
     try:
-        with _no_partial_load():
-            model.load_weights(path)
+        yield
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(
-            f"{path}: expected weights of {model.name}, found others ({reason}); use the file that was made for it"
+            f"{path}: expected weights of {name}, found others ({reason}); use the file that was made for it"
         ) from error
 
 
@@ -106,26 +105,6 @@ def _no_partial_load() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield
-
-
-@contextmanager
-def _instead_of_fetching(path: Path) -> Iterator[None]:
-    """Let a constructor of keras.applications that asks for its ImageNet weights be given this file.
-
-    It has to be asked: EfficientNet has one Rescaling more with weights="imagenet", and the same weights in the graph
-    without it would load, and be wrong.
-    """
-    from keras.src.utils import file_utils
-
-    fetching = file_utils.get_file
-    file_utils.get_file = lambda *_, **__: str(path)
-    try:
-        with warnings.catch_warnings():
-            # MobileNet says which file it would fetch for other sizes; which one is taken stands in conf/backbone.
-            warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
-            yield
-    finally:
-        file_utils.get_file = fetching
 
 
 def weights_digest(model: keras.Model) -> str:

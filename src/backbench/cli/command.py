@@ -13,7 +13,7 @@ from rich.console import Console
 
 from backbench.config import catalog
 from backbench.config.catalog import Filter, SortKey, WeightsKind
-from backbench.runtime.errors import BackbenchError, ConfigError
+from backbench.runtime.errors import BackbenchError, ConfigError, tell
 from backbench.runtime.installation import CHECKOUT, require_own_code
 from backbench.runtime.units import count_of
 
@@ -40,11 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(args=given or ["--help"], prog_name="backbench", standalone_mode=False)
     except (BackbenchError, UsageError) as error:
         # A usage error spells its message, with the option's name, in a method.
-        lines = (
-            error.lines if isinstance(error, BackbenchError) else [getattr(error, "format_message", error.__str__)()]
-        )
-        for line in lines:
-            print(f"error: {' '.join(line.split())}", file=sys.stderr)
+        spelled = getattr(error, "format_message", error.__str__)
+        tell(*(error.lines if isinstance(error, BackbenchError) else [spelled()]))
         return 2
     return int(code or 0)
 

@@ -7,14 +7,13 @@ import configparser
 import subprocess
 from pathlib import Path
 
+from backbench.compat.dvc_locks import LOCKS, is_held
 from backbench.runtime.errors import BackbenchError
 from backbench.runtime.file_systems import file_system, has_locks
 
 FOLDER = Path(".dvc")
 LOCAL = FOLDER / "config.local"
 DVC = Path(".venv/bin/dvc")
-# DVC's own locks; with core.hardlink_lock they are files of two links while they are held.
-LOCKS = (FOLDER / "tmp/lock", FOLDER / "tmp/rwlock.lock")
 
 
 class DvcSettingError(BackbenchError):
@@ -65,9 +64,9 @@ def _agree_on_links() -> None:
     for lock in LOCKS:
         if not lock.exists():
             continue
-        if lock.stat().st_nlink > 1:
+        if is_held(lock):
             raise DvcSettingError(
                 f"expected no other DVC here, found {lock}, and on {file_system(FOLDER)} nobody can tell whether its "
                 f"holder lives; wait for it, or, where no dvc runs on any host, run `rm {lock}`, and start again"
             )
-        lock.unlink()  # left by the other kind of lock, and DVC would wait for it for ever
+        lock.unlink()

@@ -1,35 +1,25 @@
-"""Run stages of dvc.yaml and print what they print: `python -m backbench.cli.dvc_stages [--alone] [--force] [STAGE …]`.
+"""Run stages of dvc.yaml and print what they print.
 
-DVC's own command prints, around every stage, what it is about to do and what could be done next.
+`python -m backbench.cli.dvc_stages [--alone] [--force] [STAGE …]`
 """
 
 import argparse
-import logging
 import signal
 import sys
 from collections.abc import Sequence
 
 from dvc.exceptions import DvcException
-from dvc.repo import Repo
-from dvc.stage.exceptions import StageCmdFailedError
 
+from backbench.compat.dvc_stages import exit_status, failed_stage, opened_repository, speak_of_stages_alone
 from backbench.runtime.errors import causes
 
 FAILED = "failed: "
 
 
-def speak_of_stages_alone() -> None:
-    """Let DVC name each stage that it runs, and warn; nothing else."""
-    logging.getLogger("dvc").setLevel(logging.WARNING)
-    running = logging.getLogger("dvc.stage.run")
-    running.setLevel(logging.INFO)
-    running.addFilter(lambda record: str(record.msg).startswith("Running stage"))
-
-
 def is_up_to_date() -> bool:
     """Say whether no stage would run."""
     speak_of_stages_alone()
-    with Repo(_wait_for_lock=True) as repo:
+    with opened_repository() as repo:
         return not repo.status()
 
 
@@ -41,7 +31,7 @@ def reproduce(targets: Sequence[str], *, alone: bool, force: bool) -> str | None
         alone: Run no stage that one of them depends on.
         force: Run them though nothing changed.
     """
-    with Repo(_wait_for_lock=True) as repo:
+    with opened_repository() as repo:
         for target in targets or (None,):
             try:
                 repo.reproduce(target, single_item=alone, force=force)
@@ -51,21 +41,14 @@ def reproduce(targets: Sequence[str], *, alone: bool, force: bool) -> str | None
 
 
 def _told(target: str | None, error: DvcException) -> str:
-    chain = list(causes(error))
-    for cause in chain:
-        if isinstance(cause, StageCmdFailedError):
-            return f"{target or _stage_of(error)}{_killed_by(cause)}"
-    return f"{target or 'dvc.yaml'}: {'; '.join(' '.join(str(cause).split()) for cause in chain)}"
+    status = exit_status(error)
+    if status is not None:
+        return f"{target or failed_stage(error)}{_killed_by(status)}"
+    return f"{target or 'dvc.yaml'}: {'; '.join(' '.join(str(cause).split()) for cause in causes(error))}"
 
 
-def _stage_of(error: DvcException) -> str:
-    """Return the stage that DVC names: `failed to reproduce 'embed@…'`."""
-    return str(error).rpartition(" ")[2].strip("'")
-
-
-def _killed_by(error: StageCmdFailedError) -> str:
+def _killed_by(status: int) -> str:
     """Name the signal that ended a stage: it has left no word of its own."""
-    status = int(str(error).rpartition(" ")[2])
     number = -status if status < 0 else status - 128
     if number not in set(signal.Signals):
         return ""

@@ -1,7 +1,5 @@
 """The catalogue as a table, as CSV and as JSON."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +8,7 @@ from rich.console import Console
 
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.catalog import licences, weights_bytes, weights_kinds
+from backbench.data.file_formats import csv_text
 from backbench.runtime.console import print_table
 from backbench.runtime.units import UNKNOWN, short_count
 
@@ -47,11 +46,7 @@ def as_csv(backbones: Sequence[BackboneConfig]) -> str:
     rows = [_values(backbone) for backbone in backbones]
     for row in rows:
         row |= {key: " ".join(value) for key, value in row.items() if isinstance(value, list)}
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().rstrip("\n")
+    return csv_text(rows, tuple(rows[0])).rstrip("\n")
 
 
 def _values(backbone: BackboneConfig) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from backbench.runtime.errors import TrackingError
 from backbench.runtime.web_address import public_url, without_secrets
 from backbench.stages.entry import quiet_libraries, refusing
-from backbench.tracking.mlflow_store import folder_refusal, sqlite_file
+from backbench.tracking.store_address import folder_refusal, sqlite_file, store_uri
 
 DEFAULT = "sqlite:///mlflow.db"
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -40,7 +40,7 @@ def address_to_open(uri: str) -> str | None:
 
 
 def main() -> None:
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
+    uri = store_uri(DEFAULT)
     quiet_libraries()
     with refusing():
         address = address_to_open(uri)

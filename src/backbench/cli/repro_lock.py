@@ -11,13 +11,14 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from backbench.runtime.errors import BackbenchError
+from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.file_systems import NO_LOCKS
+from backbench.runtime.known_files import known_json
 from backbench.search.owners import is_gone, owner_name
 
 LOCK = Path("work/repro.lock")
@@ -67,12 +68,10 @@ def _is_taken_by_name(lock_file: Path) -> bool:
     link, own = _link(lock_file), owner_name()
     aside = link.with_name(f"{link.name}.{os.getpid()}")
     while True:
-        try:
+        with suppress(FileExistsError):
             link.symlink_to(own)
             return True
-        except FileExistsError:
-            pass
-        try:
+        with suppress(FileNotFoundError):  # its holder let go meanwhile: once more
             owner = link.readlink()
             if not is_gone(str(owner), own) or holders(lock_file).keys() - {os.getpid()}:
                 return False
@@ -81,8 +80,6 @@ def _is_taken_by_name(lock_file: Path) -> bool:
                 aside.rename(link)
                 return False
             aside.unlink()
-        except FileNotFoundError:
-            continue
 
 
 def _link(lock_file: Path) -> Path:
@@ -106,7 +103,7 @@ def _user() -> str:
 
 
 def _who_holds(lock_file: Path) -> str:
-    taker = _read(lock_file)
+    taker = known_json(lock_file)  # empty where whoever took it has not written yet
     host, number = taker.get("host", "an unknown host"), taker.get("process")
     who = f"{taker.get('user', 'an unknown user')} on {host} since {taker.get('since', 'an unknown time')}"
     alive = holders(lock_file) if host == socket.gethostname() else {}
@@ -116,14 +113,6 @@ def _who_holds(lock_file: Path) -> str:
         left = ", ".join(f"process {pid} ({command})" for pid, command in sorted(alive.items()))
         held = f"taken by {who}, process {number}, which has ended and left {left} running; wait for that, or end it"
     return f"expected no other run in this checkout, found {lock_file} {held}, and start again"
-
-
-def _read(lock_file: Path) -> Mapping[str, object]:
-    try:
-        content = json.loads(lock_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # whoever took it has not written yet
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def holders(lock_file: Path) -> dict[int, str]:
@@ -145,7 +134,7 @@ def main() -> NoReturn:
     try:
         take(Path(lock_file))
     except CheckoutInUseError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(error)
         sys.exit(2)
     os.execvp(command[0], command)
 

@@ -19,13 +19,13 @@ from backbench.cli.doctor.cells_at_once import MachinePlan, plan_for_this_machin
 from backbench.cli.doctor.plan import Plan, cell_of, read_plan
 from backbench.cli.dvc_stages import FAILED, is_up_to_date
 from backbench.data.file_formats import write_json
+from backbench.results.compute import STAGES
 from backbench.runtime import paths
-from backbench.runtime.errors import BackbenchError
+from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.installation import require_own_code
 from backbench.runtime.paths import Cell
 from backbench.runtime.versions import record_versions
 
-STAGES_OF_A_CELL = ("embed", "sweep", "train")
 REFUSED, INTERRUPTED = 2, 130
 REPORT = paths.REPORT / "index.html"
 BASELINE = "pixels-logistic_regression"
@@ -89,7 +89,7 @@ def _copy(source: IO[str] | None, target: IO[str], kept: list[str]) -> None:
 
 def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, Failure]:
     """Run every cell's stages and the baseline, as many at once as the machine takes; return what failed, by name."""
-    stages = {BASELINE: ["baseline"]} | {str(cell): [f"{stage}@{cell}" for stage in STAGES_OF_A_CELL] for cell in cells}
+    stages = {BASELINE: ["baseline"]} | {str(cell): [f"{stage}@{cell}" for stage in STAGES] for cell in cells}
     num_at_once = machine.num_cells_at_once
     gpus = SimpleQueue[str | None]()
     for number in range(num_at_once):
@@ -144,7 +144,7 @@ def _compare_the_others(plan: Plan, failed: dict[str, Failure]) -> None:
     Not as a stage of DVC's, whose record would say that this is the comparison of the whole benchmark.
     """
     if len(failed.keys() - {BASELINE}) == len(plan.cells):
-        print("error: expected a cell that works, found that all failed; each says why above", file=sys.stderr)
+        tell("expected a cell that works, found that all failed; each says why above")
         return
     run_stages("measure", alone=True)
     reasons = {name: f"{each.stage}: {each.reason}" for name, each in failed.items()}
@@ -187,13 +187,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", action="store_true", help="only compare again, and write the report")
     given = parser.parse_args(arguments)
     if given.jobs is not None and given.jobs < 1:
-        print(f"error: expected JOBS of at least 1, found {given.jobs}; correct it, or leave it out", file=sys.stderr)
+        tell(f"expected JOBS of at least 1, found {given.jobs}; correct it, or leave it out")
         return REFUSED
     try:
         return run(given.jobs, only_report=given.report)
     except BackbenchError as error:
-        for line in error.lines:
-            print(f"error: {line}", file=sys.stderr)
+        tell(*error.lines)
         return REFUSED
     except KeyboardInterrupt:
         print("interrupted; start again to go on", file=sys.stderr)

@@ -3,7 +3,6 @@
 Nothing but the standard library is imported, for this runs before anything is installed.
 """
 
-import hashlib
 import json
 import os
 import subprocess
@@ -13,7 +12,9 @@ from pathlib import Path
 
 from backbench.cli import repro_lock
 from backbench.runtime import hardware
+from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import BackbenchError, ConfigError
+from backbench.runtime.known_files import known_json
 
 FOLDER = Path(".venv")
 READY = FOLDER / "ready"
@@ -40,7 +41,7 @@ def bring_up_to_date(gpu: str = "") -> None:
         CheckoutInUseError: something else has to be there, and a run goes on with what there is.
         InstallationError: pip failed, and the next call begins anew; or .venv is a link to another checkout's.
     """
-    kept = _kept()
+    kept = known_json(READY)  # empty where its making did not end
     if FOLDER.is_symlink() and kept.get("folder", own := str(FOLDER.absolute())) != own:
         raise InstallationError(
             f"expected an environment of this checkout, found that {FOLDER} links to that of {kept['folder']}; "
@@ -48,7 +49,7 @@ def bring_up_to_date(gpu: str = "") -> None:
         )
     said = gpu or str(kept.get("gpu", ""))
     lock = _chosen_lock(said, str(kept.get("lock", "")))
-    wanted = {**_foundation(lock), "gpu": said, "digests": {str(file): _digest(file) for file in (lock, PROJECT)}}
+    wanted = {**_foundation(lock), "gpu": said, "digests": {str(file): file_sha256(file) for file in (lock, PROJECT)}}
     is_sound = all(kept.get(key) == value for key, value in _foundation(lock).items()) and _has_python()
     if not is_sound or kept.get("digests") != wanted["digests"]:
         repro_lock.take(repro_lock.LOCK)
@@ -58,15 +59,6 @@ def bring_up_to_date(gpu: str = "") -> None:
         _install(lock)
     if kept != wanted:
         READY.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-
-
-def _kept() -> Mapping[str, object]:
-    """Read what the environment was made from; nothing where its making did not end."""
-    try:
-        content = json.loads(READY.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _chosen_lock(gpu: str, kept: str) -> Path:
@@ -85,10 +77,6 @@ def _foundation(lock: Path) -> Mapping[str, object]:
         "folder": str(FOLDER.absolute()),
         "lock": str(lock),
     }
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _has_python() -> bool:

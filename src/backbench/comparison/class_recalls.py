@@ -1,6 +1,6 @@
 """How often each class is found, and whether an accuracy may hide one that is not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,10 @@ class ClassRecall:
     name: str
     num_images: int
     recall: float | None
+
+    def text(self, spelt: Callable[[str], str] = str) -> str:
+        """Spell name, recall and number of test images: `local 0.017 of 100`."""
+        return f"{spelt(self.name)} {self.recall or 0.0:.3f} of {self.num_images:,}"
 
 
 @dataclass(frozen=True)

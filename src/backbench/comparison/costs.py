@@ -4,13 +4,12 @@ The figures lie in `work/`, outside of everything that DVC hashes; each is None 
 the same on every machine (parameters, multiply-accumulates, bytes of a model) is in the leaderboard.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from backbench.data.file_formats import known_json
 from backbench.results.compute import EMBED, STAGES, SWEEP, TRAIN, Compute, read_compute
 from backbench.runtime import paths
+from backbench.runtime.known_files import known_json
 from backbench.runtime.paths import Cell
 
 
@@ -24,24 +23,27 @@ class MeasuredCost:
     throughput were computed on, `CPU` or a GPU's name, and `threads` with how many (0: as many as the backend likes).
     """
 
-    latency_p50_ms: float | None
-    latency_p95_ms: float | None
-    throughput_images_per_second: float | None
-    peak_memory_bytes: int | None
-    embed_seconds: float | None
-    search_seconds: float | None
-    training_seconds: float | None
-    machine: str | None
-    device: str | None
-    threads: int | None
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    throughput_images_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    embed_seconds: float | None = None
+    search_seconds: float | None = None
+    training_seconds: float | None = None
+    machine: str | None = None
+    device: str | None = None
+    threads: int | None = None
+
+    @property
+    def search_and_training_seconds(self) -> float | None:
+        """What both took together to compute; None where one of them is not known."""
+        if self.search_seconds is None or self.training_seconds is None:
+            return None
+        return self.search_seconds + self.training_seconds
 
 
-def read_costs(cells: Iterable[Cell]) -> dict[Cell, MeasuredCost]:
-    """Read what was measured of each cell in the working folder; nothing need be there."""
-    return {cell: _measured(cell) for cell in cells}
-
-
-def _measured(cell: Cell) -> MeasuredCost:
+def measured_cost(cell: Cell) -> MeasuredCost:
+    """Read what was measured of a cell in the working folder; nothing need be there."""
     speed = known_json(paths.cost(cell.backbone))
     took = {stage: read_compute(stage, cell) for stage in STAGES}
     known = [compute for compute in took.values() if compute is not None]

@@ -1,94 +1,20 @@
 """What a leaderboard is: a row for every cell and the pixels, in the order of validation, with what test says of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import Any
 
 from backbench.comparison.class_recalls import ClassRecalls
+from backbench.comparison.costs import MeasuredCost
 from backbench.comparison.resampling import Resampled
 from backbench.comparison.uncertainty import PairedComparison
 from backbench.data.sizes import Enlarged
 from backbench.evaluation.predictions import Predictions
 from backbench.evaluation.statistics import Interval
-from backbench.results.records import CellRecord, MetricsRecord
+from backbench.results.records import PIXELS, CellRecord, MetricsRecord
 from backbench.runtime.paths import Cell
 
-PIXELS = "pixels"
 ACCURACY = "accuracy"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the leaderboard; None where the pixels have no such thing, or one seed has no spread.
-
-    `rank` is by validation loss, and rank 1 is chosen; `test_rank`, by test accuracy, is for looking at.
-    `differs_from_chosen` where a difference in test accuracy is significant, better or worse, all rows allowed for.
-    `worst_class` is the class of which the smallest share of test images, `worst_class_recall`, is found.
-    `num_epochs` counts those of all trials together, the `num_pruned` pruned ones included.
-    `test_accuracy_low` and `_high` bound the 95 % interval over test images and seeds.
-    `model_bytes` is what the files of one model take, `num_macs` those of the backbone for one image.
-    `enlarged_share` is the share of all images that have fewer pixels than the backbone takes.
-    """
-
-    rank: int
-    test_rank: int
-    backbone: str
-    strategy: str
-    weights: str
-    val_loss_mean: float
-    val_accuracy_mean: float
-    differs_from_chosen: bool
-    test_accuracy_mean: float
-    test_accuracy_sd: float | None
-    test_accuracy_low: float
-    test_accuracy_high: float
-    test_balanced_accuracy_mean: float
-    test_macro_f1_mean: float
-    test_top_5_accuracy_mean: float | None
-    test_macro_auroc_mean: float | None
-    test_log_loss_mean: float
-    test_calibration_error_mean: float
-    test_scaled_calibration_error_mean: float
-    worst_class: str
-    worst_class_recall: float
-    worst_class_num_images: int
-    learning_rate: float | None
-    weight_decay: float | None
-    learning_rate_at_edge: str | None
-    num_trials: int | None
-    num_pruned: int | None
-    num_epochs: int | None
-    num_seeds: int
-    num_parameters: int
-    num_trainable_parameters: int
-    num_macs: int | None
-    model_bytes: int | None
-    enlarged_share: float | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.backbone}-{self.strategy}"
-
-    @property
-    def is_baseline(self) -> bool:
-        return self.backbone == PIXELS
-
-    @property
-    def accuracy_text(self) -> str:
-        """Mean test accuracy with its standard deviation over seeds, where there is one: `0.892 ± 0.005`."""
-        spread = "" if self.test_accuracy_sd is None else f" ± {self.test_accuracy_sd:.3f}"
-        return f"{self.test_accuracy_mean:.3f}{spread}"
-
-    @property
-    def worst_class_text(self) -> str:
-        """The worst class with its recall and how many test images it has: `local 0.017 of 100`."""
-        return f"{self.worst_class} {self.worst_class_recall:.3f} of {self.worst_class_num_images:,}"
-
-    @property
-    def interval_text(self) -> str:
-        return f"{self.test_accuracy_low:.3f} to {self.test_accuracy_high:.3f}"
-
-
-COLUMNS = tuple(each.name for each in fields(Row))
 
 
 @dataclass(frozen=True)
@@ -104,102 +30,171 @@ class Finished:
     read: Callable[[str], Predictions]
 
     @property
+    def backbone(self) -> str:
+        return self.metrics.backbone
+
+    @property
+    def strategy(self) -> str:
+        return self.metrics.strategy
+
+    @property
     def name(self) -> str:
-        return f"{self.metrics.backbone}-{self.metrics.strategy}"
+        return f"{self.backbone}-{self.strategy}"
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.backbone == PIXELS
+
+    @property
+    def val_loss(self) -> float:
+        return self.metrics.mean["val_loss"]
+
+    @property
+    def val_accuracy(self) -> float:
+        return self.metrics.mean["val_accuracy"]
+
+    @property
+    def test_accuracy(self) -> float:
+        return self.metrics.mean["test_accuracy"]
+
+    @property
+    def balanced_accuracy(self) -> float:
+        return self.metrics.mean["test_balanced_accuracy"]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A row with what it was made of.
+class Row(Finished):
+    """One line of the leaderboard.
 
-    `intervals` are those of the headline numbers, over `num_images` test images; `test_accuracy` is one of them, as
-    comparisons take it. `on_test` is the chosen row minus this one in test accuracy, None for the chosen itself.
-    `is_worse_on_val` where another is significantly better on the validation images. `enlarged` says which images the
-    backbone saw enlarged; None for the pixels.
+    `rank` is by validation loss, and rank 1 is chosen; `test_rank`, by test accuracy, is for looking at.
+    `intervals` are those of the headline numbers; `resampled` is test accuracy, as comparisons take it.
+    `on_test` is the chosen row minus this one in test accuracy, None for the chosen itself.
+    `is_worse_on_val` where another is significantly better on the validation images.
+    `enlarged` says which images the backbone saw enlarged; None for the pixels.
     """
 
-    row: Row
-    finished: Finished
+    rank: int
+    test_rank: int
     intervals: Mapping[str, Interval]
-    num_images: int
-    test_accuracy: Resampled
+    resampled: Resampled
     recalls: ClassRecalls
     on_test: PairedComparison | None = None
     is_worse_on_val: bool = False
     enlarged: Enlarged | None = None
+    cost: MeasuredCost = field(default_factory=MeasuredCost)
 
     @property
-    def record(self) -> CellRecord | None:
-        return self.finished.record
+    def weights(self) -> str:
+        return str(self.record.best.configuration["weights"]["name"]) if self.record else "none"
+
+    @property
+    def num_images(self) -> int:
+        return self.resampled.num_images
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % interval of test accuracy over test images and seeds, within [0, 1]."""
+        found = self.intervals[ACCURACY]
+        return Interval(self.test_accuracy, max(0.0, found.low), min(1.0, found.high))
+
+    @property
+    def edge(self) -> str:
+        """Which end of its range the chosen learning rate lies at: `low`, `high`, or nothing."""
+        edge = self.record.best.learning_rate_at_edge if self.record else "none"
+        return "" if edge == "none" else edge
+
+    @property
+    def learning_rate_text(self) -> str:
+        """The chosen learning rate and the end of its range that it lies at: `5.18e-03 (high edge)`."""
+        if self.record is None:
+            return ""
+        return f"{self.record.best.choice.learning_rate:.2e}" + (f" ({self.edge} edge)" if self.edge else "")
+
+    @property
+    def accuracy_text(self) -> str:
+        """Mean test accuracy with its standard deviation over seeds, where there is one: `0.892 ± 0.005`."""
+        sd = self.metrics.sd["test_accuracy"]
+        return f"{self.test_accuracy:.3f}" + ("" if sd is None else f" ± {sd:.3f}")
+
+    @property
+    def interval_text(self) -> str:
+        return f"{self.interval.low:.3f} to {self.interval.high:.3f}"
 
     @property
     def predictions(self) -> Predictions:
         """The row's predictions on test, read anew: who looks at them twice keeps them."""
-        return self.finished.read("test")
+        return self.read("test")
 
     @property
-    def beside_chosen(self) -> Interval | None:
-        """What it has more of test accuracy than the chosen, below 0 where less; None for the chosen itself."""
-        if self.on_test is None:
-            return None
-        gap = self.on_test.difference
+    def beside_chosen(self) -> Interval:
+        """What it has more of test accuracy than the chosen, below 0 where less; 0 for the chosen itself."""
+        gap = Interval(0.0, 0.0, 0.0) if self.on_test is None else self.on_test.difference
         return Interval(0.0 - gap.estimate, 0.0 - gap.high, 0.0 - gap.low)
+
+    @property
+    def differs_from_chosen(self) -> bool:
+        """Whether a difference in test accuracy is significant, better or worse, all rows allowed for."""
+        return self.on_test is not None and self.on_test.is_significant
 
     @property
     def is_better_on_test(self) -> bool:
         """Whether it is significantly better than the chosen on the test images."""
-        return self.on_test is not None and self.on_test.is_shown and self.on_test.difference.estimate < 0
+        return self.on_test is not None and self.on_test.is_significant and self.on_test.difference.estimate < 0
+
+
+def value_at(of: Any, path: str) -> Any:
+    """Follow attributes and keys, such as `record.best.num_trials`; None where one of them is."""
+    for name in path.split("."):
+        if of is None:
+            return None
+        of = of.get(name) if isinstance(of, Mapping) else getattr(of, name)
+    return of
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Entries from the lowest validation loss to the highest; the first is chosen.
+    """Rows from the lowest validation loss to the highest; the first is chosen.
 
-    `failed` says of each cell that has no row why.
+    `classes` are their names, in the order of the labels. `failed` says of each cell that has no row why.
     """
 
-    entries: tuple[Entry, ...]
+    rows: tuple[Row, ...]
+    classes: Sequence[str]
     failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def rows(self) -> list[Row]:
-        return [entry.row for entry in self.entries]
+    def chosen(self) -> Row:
+        return self.rows[0]
 
     @property
-    def chosen(self) -> Entry:
-        return self.entries[0]
+    def cells(self) -> list[tuple[Row, CellRecord]]:
+        """The rows that are cells, and so have a record."""
+        return [(row, row.record) for row in self.rows if row.record is not None]
 
     @property
     def may_hide_a_class(self) -> bool:
         """Whether accuracies are not to be shown without balanced accuracy and the worst class of each row."""
-        return any(
-            entry.recalls.may_be_hidden for entry in self.entries if entry is self.chosen or not entry.row.is_baseline
-        )
+        return any(row.recalls.may_be_hidden for row in self.rows if row is self.chosen or not row.is_baseline)
 
     @property
-    def baseline(self) -> Entry:
-        return next(entry for entry in self.entries if entry.row.is_baseline)
+    def baseline(self) -> Row:
+        return next(row for row in self.rows if row.is_baseline)
 
     @property
     def enlarged(self) -> dict[str, Enlarged]:
         """Which images were enlarged, by the name of each backbone that saw some."""
-        seen = sorted(self.entries, key=lambda entry: entry.row.backbone)
-        return {each.row.backbone: each.enlarged for each in seen if each.enlarged and each.enlarged.num_enlarged}
+        seen = sorted(self.rows, key=lambda row: row.backbone)
+        return {each.backbone: each.enlarged for each in seen if each.enlarged and each.enlarged.num_enlarged}
 
     @property
-    def by_test(self) -> list[Entry]:
-        """The entries from the highest test accuracy to the lowest: for looking at, not for choosing."""
-        return sorted(self.entries, key=lambda entry: entry.row.test_rank)
-
-    @property
-    def comparisons(self) -> list[PairedComparison]:
-        """The chosen row against every other, in test accuracy."""
-        return [entry.on_test for entry in self.entries if entry.on_test is not None]
+    def by_test(self) -> list[Row]:
+        """The rows from the highest test accuracy to the lowest: for looking at, not for choosing."""
+        return sorted(self.rows, key=lambda row: row.test_rank)
 
     @property
     def similar(self) -> list[Row]:
         """The other rows that do not differ significantly from the chosen on test, the most accurate first."""
-        return [each.row for each in self.by_test if each is not self.chosen and not each.row.differs_from_chosen]
+        return [row for row in self.by_test if row is not self.chosen and not row.differs_from_chosen]
 
 
 def cells_of(backbones: Sequence[str], strategies: Sequence[str]) -> list[Cell]:

@@ -42,7 +42,7 @@ class PairedComparison:
     adjusted_p_value: float
 
     @property
-    def is_shown(self) -> bool:
+    def is_significant(self) -> bool:
         return self.adjusted_p_value < SIGNIFICANCE
 
 
@@ -102,7 +102,7 @@ def compare_with(reference: str, numbers: Mapping[str, Resampled]) -> list[Paire
     """Compare a cell, chosen without looking at these numbers, with every other; p-values are adjusted for these alone.
 
     All differences share the reference's images and seeds, so the largest of them is smaller than that of independent
-    ones: its distribution is drawn, and whoever Holm's method shows a difference of, this shows one of too.
+    ones: its distribution is drawn, and whatever is significant by Holm's method is so by this one too.
 
     Raises:
         KeyError: the reference is none of the cells.
@@ -125,7 +125,7 @@ def may_be_best(numbers: Mapping[str, Resampled]) -> set[str]:
     """Name the cells that no other is significantly better than: the truly best is among them in 95 % of benchmarks.
 
     This needs no cell that was chosen elsewhere. Comparing all with the best on these very images would: of ten equal
-    cells it shows one to be worse in every tenth benchmark.
+    cells it finds one significantly worse in every tenth benchmark.
 
     Source:
         Hsu 1996, Multiple Comparisons: Theory and Methods, chapter 4 (comparison with the best).
@@ -134,7 +134,7 @@ def may_be_best(numbers: Mapping[str, Resampled]) -> set[str]:
     return {
         name
         for name, of_name in pairs.items()
-        if not any(each.is_shown and each.difference.estimate < 0 for each in of_name)
+        if not any(each.is_significant and each.difference.estimate < 0 for each in of_name)
     }
 
 

@@ -5,9 +5,9 @@ field that decides a result has a default that is a choice: what decides a resul
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -69,7 +69,6 @@ __all__ = [
 Typed = TypeVar("Typed")
 BENCHMARK = "conf/benchmark.yaml"
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
-_UNKNOWN = "expected only known keys, and this is none"
 # How pydantic says what was expected, and how this project does.
 _WORDS = {
     "Input should be ": "expected ",
@@ -137,13 +136,13 @@ def to_typed(node: DictConfig | dict[str, Any], schema: type[Typed], *, where: s
     try:
         return TypeAdapter(schema).validate_python(plain)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_told(error.errors(), plain)}") from error
+        raise ConfigError(f"{where}: {_told(error.errors(), plain, schema)}") from error
 
 
-def _told(problems: list[ErrorDetails], content: object) -> str:
+def _told(problems: list[ErrorDetails], content: object, schema: type) -> str:
     """Say what was expected and found of every key, and what to do."""
     missing = [_missing(problem["loc"], content) for problem in problems if problem["type"] in _MISSING]
-    wrong = [_wrong(problem, content) for problem in problems if problem["type"] not in _MISSING]
+    wrong = [_wrong(problem, content, schema) for problem in problems if problem["type"] not in _MISSING]
     found = [*wrong, *(f"{key}: expected a value, found none" for key in missing)]
     correct = [f"correct {'it' if len(wrong) == 1 else 'them'} there"] if wrong else []
     add = [f"add {', '.join(f'`{key}:`' for key in missing)} there"] if missing else []
@@ -155,15 +154,29 @@ def _missing(key: tuple[str | int, ...], content: object) -> str:
     return f"{parent}.{key[-1]}" if parent else str(key[-1])
 
 
-def _wrong(problem: ErrorDetails, content: object) -> str:
+def _wrong(problem: ErrorDetails, content: object, schema: type) -> str:
     key, expected = spelled(problem["loc"], content), problem["msg"]
     for words, others in _WORDS.items():
         expected = expected.replace(words, others)
     if problem["type"] == COMBINATION:  # it names its keys, and what was found
         return f"{key}: {expected}" if key else expected
     if problem["type"] == "unexpected_keyword_argument":
-        expected = _UNKNOWN
+        return f"{key}: unknown key; known are {', '.join(_known_keys(schema, problem['loc'][:-1]))}"
     return f"{key}: {expected}, found {problem['input']!r}"
+
+
+def _known_keys(schema: Any, place: tuple[str | int, ...]) -> list[str]:
+    """Return what may stand at a place of a configuration, such as `head`; what a type adds to a place is no key."""
+    hints = get_type_hints(schema)
+    for part in place:
+        if part in hints:
+            hints = get_type_hints(_dataclass_in(hints[str(part)]))
+    return list(hints)
+
+
+def _dataclass_in(hint: Any) -> Any:
+    """Find the dataclass in a type such as `HeadStartConfig | None`."""
+    return hint if is_dataclass(hint) else next(filter(None, map(_dataclass_in, get_args(hint))), None)
 
 
 def gathered(calls: Iterable[Callable[[], Typed]]) -> list[Typed]:

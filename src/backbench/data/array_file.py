@@ -1,7 +1,6 @@
 """Arrays in `.npy` files, read and appended to row by row, so that memory stays flat whatever their size."""
 
 import math
-from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -78,23 +77,15 @@ class ArrayFile:
     def _read(self, indices: np.ndarray) -> np.ndarray:
         rows = np.empty((len(indices), *self._row_shape), self.dtype)
         flat = rows.view(np.uint8).reshape(len(indices), self._row_bytes)
-        with self._path.open("rb", buffering=0) as file:
+        with self._path.open("rb") as file:
             for row, index in zip(flat, indices, strict=True):
                 file.seek(self._offset + range(self._num_rows)[index] * self._row_bytes)
-                self._fill(row.data, file)
+                if file.readinto(row.data) < self._row_bytes:
+                    raise ArtifactError(
+                        f"{self._path}: expected {self._num_rows} rows, found that it was cut off after it was opened; "
+                        f"run `dvc repro --force {self._made_by}`"
+                    )
         return rows
-
-    def _fill(self, row: memoryview, file: FileIO) -> None:
-        """Read a whole row: one call may bring less, and brings nothing where the file has been cut off."""
-        filled = 0
-        while filled < len(row):
-            num_bytes = file.readinto(row[filled:])
-            if not num_bytes:
-                raise ArtifactError(
-                    f"{self._path}: expected {self._num_rows} rows, found that it was cut off after it was opened; "
-                    f"run `dvc repro --force {self._made_by}`"
-                )
-            filled += num_bytes
 
 
 class GrowingArrayFile:

@@ -25,12 +25,16 @@ def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows with a header; floats are spelled so that reading gives the same float again."""
+    write_text(path, csv_text(rows, columns))
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Spell rows with a header; floats are spelled so that reading gives the same float again."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -69,15 +73,6 @@ def read_json(path: Path, *, made_by: str) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError("expected an object")
     return content
-
-
-def known_json(path: Path) -> dict[str, Any]:
-    """Read what may or may not be known: nothing where there is no file, or none that is whole."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def read_yaml(path: Path, *, made_by: str) -> dict[str, Any]:

@@ -61,16 +61,12 @@ def without_rare_classes(files: Sequence[Examined], classes: Sequence[str], min_
     return Kept(judged, tuple(name for name in classes if name not in rare), rare)
 
 
-def _rank(file: Examined, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{file.digest}".encode()).hexdigest()
-
-
 def _split_class(
     files: Sequence[Examined], own_splits: Collection[str], config: DatasetConfig
 ) -> dict[str, list[Examined]]:
     drawn = {split: [file for file in files if file.own_split == split] for split in own_splits if split != "train"}
     pool = [file for file in files if file.own_split in ("", "train")]
-    pool.sort(key=lambda file: _rank(file, config.split_seed))
+    pool.sort(key=lambda file: hashlib.sha256(f"{config.split_seed}:{file.digest}".encode()).hexdigest())
     for split, number in _shares(len(pool), own_splits, config).items():
         drawn[split], pool = pool[:number], pool[number:]
     return drawn

@@ -79,7 +79,8 @@ def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | No
         manifest = list(_manifest_rows([*kept.files, *tree.left_out], members, scanned.rule.depth_bits))
         write_csv(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
         description = _description(config, tree, kept, digest, scanned, members, manifest)
-        description["sha256"] = _array_digests(folder)
+        arrays = [name(folder, split) for split in SPLITS for name in (images_file, labels_file)]
+        description["sha256"] = {file.name: file_sha256(file) for file in arrays}
         write_json(folder / DESCRIPTION, description)
     return description
 
@@ -177,11 +178,6 @@ def _write_splits(
         images.flush()
         labels = np.array([classes.index(file.label) for file in files], dtype=np.int32)
         write_array(labels_file(folder, split), labels)
-
-
-def _array_digests(folder: Path) -> dict[str, str]:
-    files = [name(folder, split) for split in SPLITS for name in (images_file, labels_file)]
-    return {file.name: file_sha256(file) for file in files}
 
 
 def _manifest_rows(

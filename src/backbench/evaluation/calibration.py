@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 # Softmax in float32 can give exact zeros, whose logarithm is not finite.
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
@@ -23,7 +24,7 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
     logits, own = _logits(probabilities), np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        scaled = _log_softmax(logits / np.exp(log_temperature))
+        scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
         return float(-scaled[own, labels].mean())
 
     bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
@@ -32,14 +33,9 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[np.inte
 
 def scaled(probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
     """Return the probabilities at another temperature, float64 of the same shape; above 1, less sure ones."""
-    return np.asarray(np.exp(_log_softmax(_logits(probabilities) / temperature)), dtype=np.float64)
+    return np.asarray(np.exp(log_softmax(_logits(probabilities) / temperature, axis=1)))
 
 
 def _logits(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return logits up to a constant per image, which no softmax sees."""
     return np.log(np.clip(probabilities.astype(np.float64), SMALLEST_PROBABILITY, None))
-
-
-def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)), dtype=np.float64)

@@ -1,6 +1,7 @@
 """From logits to probabilities, predictions and metrics."""
 
 import numpy as np
+from scipy.special import softmax
 
 from backbench.evaluation.calibration import fit_temperature, scaled
 from backbench.evaluation.metrics import classification_metrics, expected_calibration_error
@@ -8,8 +9,7 @@ from backbench.evaluation.metrics import classification_metrics, expected_calibr
 
 def probabilities_of(logits: np.ndarray) -> np.ndarray:
     """Return the softmax of logits `(num_examples, num_classes)`, as float32 of the same shape."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
+    return np.asarray(softmax(logits.astype(np.float64), axis=1), dtype=np.float32)
 
 
 def evaluate(
@@ -24,9 +24,11 @@ def evaluate(
         val_labels: int32 `(num_val,)`.
 
     Returns:
-        `test_accuracy` and so on, `temperature`, and `test_scaled_calibration_error`.
+        `test_accuracy` and so on, `temperature`, and `test_ece_after_temperature_scaling`.
     """
     temperature = fit_temperature(val_probabilities, val_labels)
     metrics = {f"test_{name}": value for name, value in classification_metrics(probabilities, labels).items()}
-    metrics["test_scaled_calibration_error"] = expected_calibration_error(scaled(probabilities, temperature), labels)
+    metrics["test_ece_after_temperature_scaling"] = expected_calibration_error(
+        scaled(probabilities, temperature), labels
+    )
     return {**metrics, "temperature": temperature}

@@ -2,13 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    confusion_matrix,
-    f1_score,
-    log_loss,
-    recall_score,
-    roc_auc_score,
-)
+from sklearn.metrics import f1_score, log_loss, recall_score, roc_auc_score
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
@@ -58,8 +52,8 @@ def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, flo
 
     Returns:
         `accuracy`, `log_loss` (nats), `balanced_accuracy` (mean recall), `macro_f1`, `macro_auroc` (each class against
-        the rest; not there where all images are of one class), `expected_calibration_error`, and `top_5_accuracy` of
-        more than five classes, ties ranked as in `places`.
+        the rest; not there where all images are of one class), `ece` (expected calibration error), and
+        `top_5_accuracy` of more than five classes, ties ranked as in `places`.
 
     Raises:
         ValueError: shapes or labels do not fit, or a probability is not finite.
@@ -78,7 +72,7 @@ def classification_metrics(probabilities: Floats, labels: Ints) -> dict[str, flo
         "log_loss": float(log_loss(labels, exact, labels=classes)),
         "balanced_accuracy": float(recall),
         "macro_f1": float(f1),
-        "expected_calibration_error": expected_calibration_error(exact, labels),
+        "ece": expected_calibration_error(exact, labels),
     }
     auroc = _class_aurocs(exact, labels)
     if auroc:
@@ -117,21 +111,3 @@ def expected_calibration_error(probabilities: Floats, labels: Ints, *, num_bins:
     bins = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
     gaps = np.bincount(bins, weights=correct - confidence, minlength=num_bins)
     return float(np.abs(gaps).sum() / len(labels))
-
-
-def confusion(probabilities: Floats, labels: Ints) -> NDArray[np.int64]:
-    """Count images by true class (row) and predicted class (column).
-
-    Args:
-        probabilities: float `(n, num_classes)`.
-        labels: int `(n,)`.
-
-    Returns:
-        int64 `(num_classes, num_classes)`.
-
-    Raises:
-        ValueError: shapes or labels do not fit, or a probability is not finite.
-    """
-    exact = _checked(probabilities, labels)
-    classes = np.arange(exact.shape[1])
-    return np.asarray(confusion_matrix(labels, exact.argmax(axis=1), labels=classes), dtype=np.int64)

@@ -27,6 +27,12 @@ class Predictions:
         """Stack float32 `(num_images, num_classes)` by seed."""
         return cls(tuple(probabilities), labels, np.stack(list(probabilities.values())))
 
+    def confusion(self) -> NDArray[np.int64]:
+        """Count by true class (row) and predicted class (column) over all seeds: `(num_classes, num_classes)`."""
+        num_classes = self.probabilities.shape[2]
+        pairs = self.labels.astype(np.int64) * num_classes + self.probabilities.argmax(axis=2)
+        return np.bincount(pairs.ravel(), minlength=num_classes**2).reshape(num_classes, num_classes)
+
 
 def read_predictions(path: Path, *, made_by: str, split: str = "test") -> Predictions:
     """Read one cell's predictions on a split, ordered by seed and position.

@@ -19,7 +19,7 @@ def drawn(num_examples: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(num_examples).permutation(num_examples)[:MOST_EXAMPLES])
 
 
-def log_evidence(features: NDArray[np.floating], labels: NDArray[np.integer], *, num_classes: int) -> float:
+def logme(features: NDArray[np.floating], labels: NDArray[np.integer], *, num_classes: int) -> float:
     """Return the mean log evidence per example of a Bayesian linear model of each class, in nats; higher is better.
 
     Args:

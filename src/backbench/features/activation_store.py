@@ -17,7 +17,7 @@ import numpy as np
 from backbench.config.config import CellConfig
 from backbench.data.array_file import ArrayFile, GrowingArrayFile
 from backbench.data.dataset import images_file
-from backbench.data.file_formats import known_json, write_json
+from backbench.data.file_formats import write_json
 from backbench.features.activations import ActivationSource, PreparedImages
 from backbench.results.compute import NOTHING, Compute, Stopwatch, compute_of
 from backbench.results.fingerprints import fingerprint
@@ -26,6 +26,7 @@ from backbench.runtime import paths
 from backbench.runtime.atomic_files import put_folder_in_place
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ActivationError, ArtifactError
+from backbench.runtime.known_files import known_json
 
 GIGABYTE = 10**9
 FREE_BYTES = GIGABYTE
@@ -153,9 +154,11 @@ class StoreWriter:
 
     def _resume(self) -> None:
         kept = known_json(self._progress_file)
-        if kept and all(file.keep(kept["rows"][split]) for (_, split), file in self._files.items()):
-            self._progress = kept
-            return
+        if kept:
+            found = [file.keep(kept["rows"][split]) for (_, split), file in self._files.items()]
+            if all(found):
+                self._progress = kept
+                return
         for file in self._files.values():
             file.keep(0)
 

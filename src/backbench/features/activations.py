@@ -118,11 +118,6 @@ if TYPE_CHECKING:
     _SOURCES: tuple[type[ActivationSource], ...] = (Activations, ComputedActivations)
 
 
-def single(values: Any) -> np.ndarray:
-    """Return what a model of any precision made as float32."""
-    return np.asarray(values).astype("float32", copy=False)
-
-
 def predicted(model: keras.Model, batch: np.ndarray) -> Any:
     """Return float32 outputs for a batch, in the model's structure of them: whatever predicts asks here.
 
@@ -136,7 +131,7 @@ def predicted(model: keras.Model, batch: np.ndarray) -> Any:
         most = min(_most_at_once.get(model, len(batch)), len(batch))
         try:
             made = [model.predict_on_batch(batch[first : first + most]) for first in range(0, len(batch), most)]
-            return keras.tree.map_structure(lambda *parts: np.concatenate([single(part) for part in parts]), *made)
+            return keras.tree.map_structure(lambda *parts: np.concatenate(parts, dtype="float32"), *made)
         except Exception as error:
             _most_at_once[model] = halved(most, error)
 

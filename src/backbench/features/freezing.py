@@ -10,9 +10,10 @@ from fractions import Fraction
 
 import keras
 
-from backbench.backbones.articulation import Articulation, articulations, nested_layers
+from backbench.backbones.articulation import Articulation, articulations
+from backbench.compat.networks.keras_graph import nested_layers
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import INPUT, LAST_STAGE, OUTPUT, UNFREEZE, StrategyConfig
+from backbench.config.config import INPUT, LAST_STAGE, OUTPUT, UNFREEZE
 from backbench.runtime.errors import BoundaryError
 
 
@@ -27,15 +28,6 @@ class CutModel:
     boundary: str
     prefix: keras.Model | None
     suffix: keras.Model | None
-
-
-def articulation_points(model: keras.Model) -> list[str]:
-    """Return the names of the layers whose output alone carries the whole graph, strictly between input and output.
-
-    Raises:
-        BoundaryError: the model is not a graph with one input and one output.
-    """
-    return [point.name for point in articulations(model)]
 
 
 def resolve_boundary(model: keras.Model, backbone: BackboneConfig, boundary: str) -> str:
@@ -77,20 +69,6 @@ def cut(model: keras.Model, boundary: str) -> CutModel:
     tensor = _point(model, articulations(model), boundary).tensor
     prefix, suffix = keras.Model(model.inputs[0], tensor), keras.Model(tensor, model.outputs[0])
     return CutModel(boundary, prefix=prefix, suffix=suffix)
-
-
-def cut_for(model: keras.Model, backbone: BackboneConfig, strategy: StrategyConfig) -> CutModel:
-    """Cut a backbone where the strategy freezes it.
-
-    Raises:
-        BoundaryError: the graph cannot be cut there, or the strategy leaves the choice open.
-    """
-    if len(strategy.boundaries) > 1:
-        raise BoundaryError(
-            f"conf/strategy/{strategy.name}.yaml: expected one freeze boundary where nothing chooses, "
-            f"found {', '.join(strategy.boundaries)}; name one"
-        )
-    return cut(model, resolve_boundary(model, backbone, strategy.boundaries[0]))
 
 
 def tapped_prefix(model: keras.Model, boundaries: Sequence[str]) -> keras.Model:

@@ -1,45 +1,62 @@
 """A cell's search, training and mistakes as Vega-Lite: one specification each for all cells, and compact data."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
-from backbench.report.vega import ACCENT, CONFIG, SECOND, Spec, digits
+from backbench.comparison.leaderboard import Leaderboard
+from backbench.report.mistakes import mean_confusion
+from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, digits, static_svg
 from backbench.results.records import PRUNED, CellRecord
 
 SWEEP_FIELDS = ("trial", "learning rate", "weight decay", "val accuracy", "val loss", "epochs", "state")
+# A picture per cell of more classes could not be read, and many of them would make the page heavy.
+MAX_CLASSES = 20
+# Of the chosen alone there may be more, and few are numbered.
+MAX_CHOSEN_CLASSES, MAX_NUMBERED_CLASSES = 60, 12
+SMALLEST_SHARE = 0.005
 
 
-def sweep_spec() -> Spec:
-    """Specify a cell's trials: validation accuracy by learning rate; the chosen one is ringed. Data is put in later."""
-    rate = {
-        "field": "learning rate",
-        "type": "quantitative",
-        "scale": {"type": "log", "padding": 12},
-        "axis": {"format": "~e", "tickCount": 3, "title": "learning rate"},
+def cell_charts(leaderboard: Leaderboard) -> Spec:
+    """Spell what the page's script draws of every cell: specifications, and data that is put in later."""
+    classes = leaderboard.classes
+    return {
+        "cells": [_cell(record, mean_confusion(row.predictions)) for row, record in leaderboard.cells],
+        "specs": {"sweep": _sweep(), "curves": _curves(), "confusion": _confusion(classes)},
+        "fields": SWEEP_FIELDS,
+        "classes": classes,
     }
-    y = {
-        "field": "val accuracy",
-        "type": "quantitative",
-        "scale": {"zero": False, "padding": 12},
-        "axis": {"tickCount": 4, "title": "val accuracy"},
-    }
-    states = {
-        "field": "state",
-        "scale": {"domain": ["COMPLETE", PRUNED], "range": ["circle", "triangle-down"]},
-        "legend": None,
-    }
-    tooltip = [{"field": name, "type": "nominal"} for name in SWEEP_FIELDS]
+
+
+def _quantitative(field: str, *, title: str | None = None, scale: Spec | None = None, **axis: Any) -> Spec:
+    return {"field": field, "type": "quantitative", "scale": scale or {}, "axis": {"title": title or field, **axis}}
+
+
+def _tooltip(*fields: str) -> list[Spec]:
+    return [{"field": name, "type": "nominal"} for name in fields]
+
+
+def _sweep() -> Spec:
+    """Specify a cell's trials: validation accuracy by learning rate; the chosen one is ringed."""
+    states = {"domain": ["COMPLETE", PRUNED], "range": ["circle", "triangle-down"]}
     return {
         "config": CONFIG,
         "width": "container",
         "height": 150,
-        "encoding": {"x": rate, "y": y},
+        "encoding": {
+            "x": _quantitative("learning rate", scale={"type": "log", "padding": 12}, format="~e", tickCount=3),
+            "y": _quantitative("val accuracy", scale={"zero": False, "padding": 12}, tickCount=4),
+        },
         "layer": [
             {
                 "mark": {"type": "point", "filled": True, "size": 50, "color": ACCENT, "opacity": 0.85},
-                "encoding": {"shape": states, "tooltip": tooltip},
+                "encoding": {
+                    "shape": {"field": "state", "scale": states, "legend": None},
+                    "tooltip": _tooltip(*SWEEP_FIELDS),
+                },
             },
             {
                 "transform": [{"filter": "datum.chosen"}],
@@ -49,37 +66,28 @@ def sweep_spec() -> Spec:
     }
 
 
-# Between whole epochs stands nothing.
-EPOCHS = {"tickMinStep": 1, "format": "d", "labelExpr": "datum.value % 1 ? '' : datum.label"}
-
-
-def curves_spec() -> Spec:
-    """Specify a cell's final models: loss by epoch, a line per seed and split. Data is put in later."""
-    split = {"field": "split", "legend": None}
-    sides = ["validation", "training"]
-    tooltip = [{"field": name, "type": "nominal"} for name in ("seed", "split", "epoch", "loss")]
+def _curves() -> Spec:
+    """Specify a cell's final models: loss by epoch, a line per seed and split."""
+    split, sides = {"field": "split", "legend": None}, ["validation", "training"]
+    # Between whole epochs stands nothing.
+    whole: Spec = {"tickMinStep": 1, "format": "d", "labelExpr": "datum.value % 1 ? '' : datum.label"}
     return {
         "config": CONFIG,
         "width": "container",
         "height": 150,
         "mark": {"type": "line", "strokeWidth": 1.4, "point": {"size": 14}},
         "encoding": {
-            "x": {"field": "epoch", "type": "quantitative", "axis": EPOCHS},
-            "y": {"field": "loss", "type": "quantitative", "axis": {"tickCount": 4, "title": "loss, nats"}},
+            "x": _quantitative("epoch", **whole),
+            "y": _quantitative("loss", title="loss, nats", tickCount=4),
             "color": {**split, "scale": {"domain": sides, "range": [ACCENT, SECOND]}},
             "strokeDash": {**split, "scale": {"domain": sides, "range": [[1, 0], [4, 3]]}},
             "detail": {"field": "seed"},
-            "tooltip": tooltip,
+            "tooltip": _tooltip("seed", "split", "epoch", "loss"),
         },
     }
 
 
-# A picture per cell of more classes could not be read, and many of them would make the page heavy.
-MAX_CLASSES = 20
-SMALLEST_SHARE = 0.005
-
-
-def confusion_spec(classes: Sequence[str]) -> Spec:
+def _confusion(classes: Sequence[str]) -> Spec:
     """Specify what a cell takes for what: the share of each class, by row, that is predicted as each class."""
 
     def axis(name: str) -> Spec:
@@ -87,7 +95,7 @@ def confusion_spec(classes: Sequence[str]) -> Spec:
         ticks = {"ticks": False, "domain": False, "labelLimit": 80, "title": name, **labels}
         return {"field": name, "type": "nominal", "scale": {"domain": list(classes)}, "axis": ticks}
 
-    tooltip = [{"field": name, "type": "nominal"} for name in ("true", "predicted", "share")]
+    opacity = {"field": "share", "type": "quantitative", "scale": {"domain": [0, 1], "range": [0.08, 0.9]}}
     return {
         "config": CONFIG,
         "width": "container",
@@ -96,18 +104,45 @@ def confusion_spec(classes: Sequence[str]) -> Spec:
         "encoding": {
             "x": axis("predicted"),
             "y": axis("true"),
-            "opacity": {
-                "field": "share",
-                "type": "quantitative",
-                "scale": {"domain": [0, 1], "range": [0.08, 0.9]},
-                "legend": None,
-            },
-            "tooltip": tooltip,
+            "opacity": {**opacity, "legend": None},
+            "tooltip": _tooltip("true", "predicted", "share"),
         },
     }
 
 
-def cell_data(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:
+def confusion_picture(share: NDArray[np.float64], classes: Sequence[str]) -> Markup | None:
+    """Draw the share of each true class (row) that is predicted as each class (column).
+
+    Args:
+        share: float64 `(num_classes, num_classes)`; rows sum to 1, or to 0 where a class has no test image.
+        classes: Names in the order of the labels.
+
+    Returns:
+        The picture, or None where there are more classes than a picture shows.
+    """
+    if len(classes) > MAX_CHOSEN_CLASSES:
+        return None
+    spec = _confusion(classes)
+    encoding = spec.pop("encoding")
+    layers = [{"mark": {**spec.pop("mark"), "aria": False}, "encoding": encoding}]
+    if len(classes) <= MAX_NUMBERED_CLASSES:
+        place = {"x": encoding["x"], "y": encoding["y"]}
+        layers.append({"mark": {"type": "text", "color": INK}, "encoding": {**place, "text": {"field": "text"}}})
+    side = max(320, 14 * len(classes))
+    text = f"Confusion of {len(classes)} classes; mean recall {np.diag(share).mean():.3f}"
+    values = [
+        {
+            "true": classes[true],
+            "predicted": classes[predicted],
+            "share": float(share[true, predicted]),
+            "text": f"{share[true, predicted]:.2f}".lstrip("0") if share[true, predicted] >= SMALLEST_SHARE else "",
+        }
+        for true, predicted in np.argwhere(share > 0)
+    ]
+    return static_svg({**spec, "description": text, "width": side, "height": side, "layer": layers}, values)
+
+
+def _cell(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:
     """Spell what a cell's charts show compactly.
 
     Args:
@@ -124,15 +159,12 @@ def cell_data(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:
         "chosen": record.best.choice.trial,
         "trials": [
             [
-                trial.index,
-                digits(trial.learning_rate),
-                digits(trial.weight_decay),
-                digits(trial.val_accuracy),
-                digits(trial.val_loss),
-                trial.epochs,
-                trial.state,
+                each.index,
+                *map(digits, (each.learning_rate, each.weight_decay, each.val_accuracy, each.val_loss)),
+                each.epochs,
+                each.state,
             ]
-            for trial in record.trials
+            for each in record.trials
         ],
         "seeds": [
             {

@@ -1,179 +1,120 @@
 """The leaderboard's columns: what each shows, what it sorts by, and which end of it is the better one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from backbench.comparison.costs import MeasuredCost
-from backbench.comparison.leaderboard import Entry, Leaderboard
-from backbench.report.costing import cost_of, total_seconds
+from backbench.comparison.choosing import LATENCY, SECONDS, SIZE
+from backbench.comparison.leaderboard import Leaderboard, Row, value_at
 from backbench.runtime.units import UNKNOWN, duration, short_count, size
 
-Value = float | str | None
 BALANCED, WORST_CLASS = "balanced accuracy", "worst class"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A cell of the table: its text, and what it sorts by; None is neither high nor low and sorts last."""
-
-    text: str
-    value: Value
-
-
-Show = Callable[[Entry, MeasuredCost], Shown]
+# What a machine may not have measured, and where a row has it.
+MEASURED = {
+    "latency": LATENCY,
+    "throughput": "cost.throughput_images_per_second",
+    "peak memory": "cost.peak_memory_bytes",
+    "time of search and training": SECONDS,
+    "model size": SIZE,
+}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column; those that are not `is_core` are shown on demand. `high_first` where more is better."""
+    """A column: where a row has its value, and how that is spelt; a dash where there is none.
+
+    `spell` spells the value, and `spell_row` the row, of which more may be said. Columns that are not `is_core` are
+    shown on demand. `high_first` where more is better.
+    """
 
     heading: str
-    show: Show
+    path: str
+    spell: Callable[[Any], str] = str
     is_core: bool = False
     is_text: bool = False
     high_first: bool = True
+    spell_row: Callable[[Row], str] | None = None
+
+    def value(self, row: Row) -> Any:
+        """Return what a row sorts by; None is neither high nor low and sorts last."""
+        return value_at(row, self.path)
+
+    def text(self, row: Row) -> str:
+        value = self.value(row)
+        if value is None:
+            return UNKNOWN
+        return self.spell(value) if self.spell_row is None else self.spell_row(row)
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """An entry as the table shows it, a cell per column."""
-
-    entry: Entry
-    cells: tuple[Shown, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns and rows; columns that no row has a value of are left out."""
-
-    columns: tuple[Column, ...]
-    rows: tuple[TableRow, ...]
-
-
-def leaderboard_table(leaderboard: Leaderboard, costs: Mapping[str, MeasuredCost]) -> Table:
-    """Lay the leaderboard out; where an accuracy may hide a class, what would show that stands beside it."""
+def leaderboard_columns(leaderboard: Leaderboard) -> list[Column]:
+    """Choose the columns that some row has a value of; where an accuracy may hide a class, what shows it is core."""
     beside = {BALANCED, WORST_CLASS} if leaderboard.may_hide_a_class else set()
-    shown = [
-        [column.show(entry, cost_of(entry.row, costs)) for column in COLUMNS_IN_ORDER] for entry in leaderboard.entries
+    return [
+        replace(each, is_core=True) if each.heading in beside else each
+        for each in COLUMNS
+        if any(each.value(row) is not None for row in leaderboard.rows)
     ]
-    kept = [place for place in range(len(COLUMNS_IN_ORDER)) if any(cells[place].value is not None for cells in shown)]
-    rows = [
-        TableRow(entry, tuple(cells[place] for place in kept))
-        for entry, cells in zip(leaderboard.entries, shown, strict=True)
-    ]
-    columns = [COLUMNS_IN_ORDER[place] for place in kept]
-    return Table(
-        tuple(replace(each, is_core=True) if each.heading in beside else each for each in columns), tuple(rows)
-    )
 
 
-def _spelt(value: float | None, spell: Callable[[float], str]) -> Shown:
-    return Shown(UNKNOWN if value is None else spell(value), value)
+def missing(leaderboard: Leaderboard) -> list[str]:
+    """Name what was measured of no row on this machine."""
+    return [name for name, path in MEASURED.items() if all(value_at(row, path) is None for row in leaderboard.rows)]
 
 
-def _share(value: float | None) -> Shown:
-    return _spelt(value, "{:.3f}".format)
+def _beside_chosen(row: Row) -> str:
+    gap = row.beside_chosen
+    if row.on_test is None:
+        return "chosen"
+    equal = "" if row.differs_from_chosen else "≈ "
+    return f"{equal}{gap.estimate:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
 
 
-def _count(value: float | None) -> Shown:
-    return _spelt(value, "{:,.0f}".format)
+def _calibration(row: Row) -> str:
+    mean = row.metrics.mean
+    return f"{mean['test_ece']:.3f} → {mean['test_ece_after_temperature_scaling']:.3f}"
 
 
-def _accuracy(entry: Entry, cost: MeasuredCost) -> Shown:
-    return Shown(entry.row.accuracy_text, entry.row.test_accuracy_mean)
+def _trials(row: Row) -> str:
+    assert row.record is not None
+    best = row.record.best
+    return f"{best.num_trials}" + (f" ({best.num_pruned} pruned)" if best.num_pruned else "")
 
 
-def _interval(entry: Entry, cost: MeasuredCost) -> Shown:
-    return Shown(entry.row.interval_text, entry.row.test_accuracy_low)
-
-
-def _against_chosen(entry: Entry, cost: MeasuredCost) -> Shown:
-    gap = entry.beside_chosen
-    if gap is None:
-        return Shown("chosen", 0.0)
-    equal = "" if entry.row.differs_from_chosen else "≈ "
-    return Shown(f"{equal}{gap.estimate:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})", gap.estimate)
-
-
-def _worst_class(entry: Entry, cost: MeasuredCost) -> Shown:
-    return Shown(entry.row.worst_class_text, entry.row.worst_class_recall)
-
-
-def _learning_rate(entry: Entry, cost: MeasuredCost) -> Shown:
-    edge = entry.row.learning_rate_at_edge
-    note = f" ({edge} edge)" if edge in ("low", "high") else ""
-    return _spelt(entry.row.learning_rate, lambda value: f"{value:.2e}{note}")
-
-
-def _calibration(entry: Entry, cost: MeasuredCost) -> Shown:
-    before, after = entry.row.test_calibration_error_mean, entry.row.test_scaled_calibration_error_mean
-    return Shown(f"{before:.3f} → {after:.3f}", before)
-
-
-def _trials(entry: Entry, cost: MeasuredCost) -> Shown:
-    pruned = f" ({entry.row.num_pruned} pruned)" if entry.row.num_pruned else ""
-    return _spelt(entry.row.num_trials, lambda value: f"{value:.0f}{pruned}")
-
-
-def _milliseconds(value: float | None) -> Shown:
-    return _spelt(value, "{:.3g} ms".format)
-
-
-COLUMNS_IN_ORDER = (
-    Column("#", lambda entry, cost: Shown(str(entry.row.rank), entry.row.rank), is_core=True, high_first=False),
-    Column("val loss", lambda entry, cost: _share(entry.row.val_loss_mean), is_core=True, high_first=False),
-    Column("test accuracy", _accuracy, is_core=True),
-    Column(BALANCED, lambda entry, cost: _share(entry.row.test_balanced_accuracy_mean)),
+share, count, rate, milliseconds = "{:.3f}".format, "{:,}".format, "{:.2e}".format, "{:.3g} ms".format
+COLUMNS = (
+    Column("#", "rank", is_core=True, high_first=False),
+    Column("val loss", "val_loss", share, is_core=True, high_first=False),
+    Column("test accuracy", "test_accuracy", is_core=True, spell_row=lambda row: row.accuracy_text),
+    Column(BALANCED, "balanced_accuracy", share),
+    Column("backbone", "backbone", is_core=True, is_text=True, high_first=False),
+    Column("strategy", "strategy", is_core=True, is_text=True, high_first=False),
+    Column(WORST_CLASS, "recalls.worst.recall", spell_row=lambda row: row.recalls.worst.text()),
+    Column("95 % interval", "interval.low", is_core=True, spell_row=lambda row: row.interval_text),
+    Column("beside the chosen", "beside_chosen.estimate", is_core=True, spell_row=_beside_chosen),
+    Column("latency", LATENCY, milliseconds, is_core=True, high_first=False),
+    Column("model size", SIZE, size, is_core=True, high_first=False),
+    Column("search + training", SECONDS, duration, is_core=True, high_first=False),
     Column(
-        "backbone",
-        lambda entry, cost: Shown(entry.row.backbone, entry.row.backbone),
-        is_core=True,
-        is_text=True,
-        high_first=False,
+        "learning rate", "record.best.choice.learning_rate", is_core=True, spell_row=lambda row: row.learning_rate_text
     ),
-    Column(
-        "strategy",
-        lambda entry, cost: Shown(entry.row.strategy, entry.row.strategy),
-        is_core=True,
-        is_text=True,
-        high_first=False,
-    ),
-    Column(WORST_CLASS, _worst_class),
-    Column("95 % interval", _interval, is_core=True),
-    Column("beside the chosen", _against_chosen, is_core=True),
-    Column("latency", lambda entry, cost: _milliseconds(cost.latency_p50_ms), is_core=True, high_first=False),
-    Column("model size", lambda entry, cost: _spelt(entry.row.model_bytes, size), is_core=True, high_first=False),
-    Column(
-        "search + training",
-        lambda entry, cost: _spelt(total_seconds(cost), duration),
-        is_core=True,
-        high_first=False,
-    ),
-    Column("learning rate", _learning_rate, is_core=True),
-    Column("macro F1", lambda entry, cost: _share(entry.row.test_macro_f1_mean)),
-    Column("top-5 accuracy", lambda entry, cost: _share(entry.row.test_top_5_accuracy_mean)),
-    Column("macro AUROC", lambda entry, cost: _share(entry.row.test_macro_auroc_mean)),
-    Column("log loss", lambda entry, cost: _share(entry.row.test_log_loss_mean), high_first=False),
-    Column("calibration error", _calibration, high_first=False),
-    Column("rank on test", lambda entry, cost: Shown(str(entry.row.test_rank), entry.row.test_rank), high_first=False),
-    Column("val accuracy", lambda entry, cost: _share(entry.row.val_accuracy_mean)),
-    Column("weight decay", lambda entry, cost: _spelt(entry.row.weight_decay, "{:.2e}".format)),
-    Column("latency p95", lambda entry, cost: _milliseconds(cost.latency_p95_ms), high_first=False),
-    Column(
-        "throughput", lambda entry, cost: _spelt(cost.throughput_images_per_second, lambda value: f"{value:,.0f} img/s")
-    ),
-    Column("peak memory", lambda entry, cost: _spelt(cost.peak_memory_bytes, size), high_first=False),
-    Column("embedding", lambda entry, cost: _spelt(cost.embed_seconds, duration), high_first=False),
-    Column(
-        "multiply-adds",
-        lambda entry, cost: _spelt(entry.row.num_macs, short_count),
-        high_first=False,
-    ),
-    Column("parameters", lambda entry, cost: _count(entry.row.num_parameters), high_first=False),
-    Column("of them trained", lambda entry, cost: _count(entry.row.num_trainable_parameters), high_first=False),
-    Column("trials", _trials),
-    Column("epochs", lambda entry, cost: _count(entry.row.num_epochs)),
-    Column("seeds", lambda entry, cost: _count(entry.row.num_seeds)),
-    Column("enlarged images", lambda entry, cost: _spelt(entry.row.enlarged_share, "{:.0%}".format), high_first=False),
-    Column("weights", lambda entry, cost: Shown(entry.row.weights, entry.row.weights), is_text=True, high_first=False),
+    Column("macro F1", "metrics.mean.test_macro_f1", share),
+    Column("top-5 accuracy", "metrics.mean.test_top_5_accuracy", share),
+    Column("macro AUROC", "metrics.mean.test_macro_auroc", share),
+    Column("log loss", "metrics.mean.test_log_loss", share, high_first=False),
+    Column("calibration error", "metrics.mean.test_ece", high_first=False, spell_row=_calibration),
+    Column("rank on test", "test_rank", high_first=False),
+    Column("val accuracy", "val_accuracy", share),
+    Column("weight decay", "record.best.choice.weight_decay", rate),
+    Column("latency p95", "cost.latency_p95_ms", milliseconds, high_first=False),
+    Column("throughput", "cost.throughput_images_per_second", "{:,.0f} img/s".format),
+    Column("peak memory", "cost.peak_memory_bytes", size, high_first=False),
+    Column("embedding", "cost.embed_seconds", duration, high_first=False),
+    Column("multiply-adds", "record.best.configuration.backbone.num_macs", short_count, high_first=False),
+    Column("parameters", "metrics.num_parameters", count, high_first=False),
+    Column("of them trained", "metrics.num_trainable_parameters", count, high_first=False),
+    Column("trials", "record.best.num_trials", spell_row=_trials),
+    Column("epochs", "record.best.num_epochs", count),
+    Column("seeds", "metrics.num_seeds", count),
+    Column("enlarged images", "enlarged.share", "{:.0%}".format, high_first=False),
+    Column("weights", "weights", is_text=True, high_first=False),
 )

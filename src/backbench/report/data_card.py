@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 MAX_REJECTED = 50
+MAX_SAMPLES = 24
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class DataCard:
     @property
     def classes(self) -> list[str]:
         return [str(name) for name in self.content["classes"]]
+
+    @property
+    def examples(self) -> list[tuple[str, np.ndarray]]:
+        """The first classes, each with an image."""
+        return list(zip(self.classes, self.samples, strict=False))[:MAX_SAMPLES]
 
     @property
     def num_rejected(self) -> int:

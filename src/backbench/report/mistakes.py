@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backbench.evaluation.metrics import confusion
 from backbench.evaluation.predictions import Predictions
 
 NUM_CONFUSED_PAIRS = 8
@@ -34,9 +33,8 @@ class ConfusedPair:
 
 def mean_confusion(predictions: Predictions) -> NDArray[np.float64]:
     """Share of each true class by predicted class over all seeds, float64; a class with no image is all 0."""
-    counts = sum(confusion(each, predictions.labels) for each in predictions.probabilities)
-    totals = np.maximum(np.asarray(counts).sum(axis=1, keepdims=True), 1)
-    return np.asarray(counts / totals, dtype=np.float64)
+    counts = predictions.confusion()
+    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), dtype=np.float64)
 
 
 def confused_pairs(share: NDArray[np.float64], classes: Sequence[str]) -> list[ConfusedPair]:

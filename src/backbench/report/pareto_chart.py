@@ -1,10 +1,39 @@
 """Accuracy against one cost, as Vega-Lite: points with intervals, and the front as steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from backbench.comparison.leaderboard import Leaderboard
-from backbench.report.costing import Axis
+from backbench.comparison.choosing import LATENCY, SECONDS, SIZE, pareto_front
+from backbench.comparison.leaderboard import Leaderboard, value_at
 from backbench.report.vega import CONFIG, SERIES, SHAPES, SOFT, Spec, digits
+
+COSTS = {
+    "latency": ("latency of one image, ms", LATENCY),
+    "size": ("model size, bytes", SIZE),
+    "seconds": ("search and training, seconds", SECONDS),
+    "parameters": ("parameters", "metrics.num_parameters"),
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A cost that accuracy is held against; `front` names the rows that no other beats, from cheap to dear."""
+
+    key: str
+    title: str
+    values: Mapping[str, float]
+    front: tuple[str, ...]
+
+
+def axes_of(leaderboard: Leaderboard) -> list[Axis]:
+    """Return the costs that were measured of any cell; the pixels, which have no backbone, are left out."""
+    rows = [row for row in leaderboard.rows if not row.is_baseline]
+    made = []
+    for key, (title, cost) in COSTS.items():
+        values = {row.name: float(value) for row in rows if (value := value_at(row, cost)) is not None}
+        if values:
+            made.append(Axis(key, title, values, tuple(row.name for row in pareto_front(rows, cost))))
+    return made
 
 
 def pareto_points(leaderboard: Leaderboard, axes: Sequence[Axis]) -> list[Spec]:
@@ -14,10 +43,10 @@ def pareto_points(leaderboard: Leaderboard, axes: Sequence[Axis]) -> list[Spec]:
             "backbone": row.backbone,
             "strategy": row.strategy,
             "name": row.name,
-            "accuracy": digits(row.test_accuracy_mean),
-            "low": digits(row.test_accuracy_low),
-            "high": digits(row.test_accuracy_high),
-            "interval": f"{row.test_accuracy_low:.3f} to {row.test_accuracy_high:.3f}",
+            "accuracy": digits(row.test_accuracy),
+            "low": digits(row.interval.low),
+            "high": digits(row.interval.high),
+            "interval": row.interval_text,
             **{axis.key: digits(axis.values.get(row.name)) for axis in axes},
         }
         for row in leaderboard.rows
@@ -36,12 +65,11 @@ def pareto_spec(points: Sequence[Spec], axis: Axis) -> Spec:
     }
     colour = {"field": "strategy", "scale": _scale(strategies, SERIES), "legend": {"orient": "top", "title": None}}
     shape = {**colour, "scale": _scale(strategies, SHAPES)}
-    y_axis = {"title": "test accuracy", "format": ".2~f"}
     y = {
         "field": "accuracy",
         "type": "quantitative",
         "scale": {"zero": False, "nice": False, "padding": 10},
-        "axis": y_axis,
+        "axis": {"title": "test accuracy", "format": ".2~f"},
     }
     return {
         "description": f"Test accuracy against {axis.title}. On the front: {', '.join(axis.front)}",

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import vl_convert
+from markupsafe import Markup, escape
 
 Spec = dict[str, Any]
 
@@ -58,16 +59,17 @@ def vega_bundle() -> str:
     return bundle
 
 
-def json_in_html(content: Any) -> str:
+def json_in_html(content: Any) -> Markup:
     """Spell a value as JSON that no script element is ended by."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c"))
 
 
-def static_svg(spec: Spec, values: Sequence[Spec]) -> str:
+def static_svg(spec: Spec, values: Sequence[Spec]) -> Markup:
     """Draw a specification of some data without a browser: SVG text, for pages without scripts."""
-    text = str(vl_convert.vegalite_to_svg({**spec, "width": STATIC_WIDTH_PIXELS, "data": {"values": list(values)}}))
-    label = str(spec["description"]).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    width = STATIC_WIDTH_PIXELS if spec["width"] == "container" else spec["width"]
+    text = str(vl_convert.vegalite_to_svg({**spec, "width": width, "data": {"values": list(values)}}))
+    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{escape(spec["description"])}"', 1))
 
 
 def digits(value: float | None) -> float | None:

@@ -13,18 +13,19 @@ Seconds lie in `work/`, outside of everything that DVC hashes, each with the dig
 where DVC brings back another one, they are not known.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-from backbench.data.file_formats import known_json, write_json
+from pydantic import TypeAdapter
+
+from backbench.data.file_formats import write_json
 from backbench.results.store_record import DESCRIPTION
 from backbench.runtime import paths
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.hardware import machine_name, peak_memory_bytes
+from backbench.runtime.known_files import known_json
 from backbench.runtime.paths import Cell
 
 STAGES = EMBED, SWEEP, TRAIN = "embed", "sweep", "train"
@@ -49,9 +50,8 @@ class Compute:
 NOTHING = Compute(0.0, 0, ())
 
 
-def compute_of(stored: Mapping[str, Any]) -> Compute:
-    """Read what `asdict` and JSON spelt."""
-    return Compute(stored["seconds"], stored["peak_memory_bytes"], tuple(stored["machines"]))
+# Reads what `asdict` and JSON spelt.
+compute_of = TypeAdapter(Compute).validate_python
 
 
 class Stopwatch:

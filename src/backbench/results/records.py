@@ -1,15 +1,19 @@
 """What a cell leaves behind, as values: trials, choice, seeds, metrics and epoch curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
-from backbench.evaluation.statistics import mean_over_seeds, sd_over_seeds
+import numpy as np
+from pydantic import TypeAdapter
+
 from backbench.results.fingerprints import fingerprint
 from backbench.runtime.paths import Cell
 
 Edge = Literal["none", "low", "high"]
 COMPLETE, PRUNED = "COMPLETE", "PRUNED"
+# What stands for a backbone in the row of logistic regression on raw pixels.
+PIXELS = "pixels"
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,8 @@ class TrialRecord:
         return {"val_loss": self.val_loss, "val_accuracy": self.val_accuracy, "epochs": self.epochs}
 
 
-def trial_of(stored: Mapping[str, Any]) -> TrialRecord:
-    """Read a trial as `asdict` and JSON spell it."""
-    history = tuple(EpochRecord(**epoch) for epoch in stored["history"])
-    return TrialRecord(**{**stored, "history": history})
+# Reads a trial as `asdict` and JSON spell it.
+trial_of = TypeAdapter(TrialRecord).validate_python
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class BestRecord:
 class MetricsRecord:
     """What training measured: `metrics.json`, of a cell or of the pixels.
 
-    `sd` is None for one seed. `log_evidence` is LogME of the pretrained features, and `model_bytes` what the files of
+    `sd` is None for one seed. `logme` is LogME of the pretrained features, and `model_bytes` what the files of
     one model take; the pixels have neither.
     """
 
@@ -120,11 +122,11 @@ class MetricsRecord:
     num_seeds: int
     num_parameters: int
     num_trainable_parameters: int
-    log_evidence: float | None
+    logme: float | None
     model_bytes: int | None
     mean: dict[str, float]
     sd: dict[str, float | None]
-    seeds: dict[str, dict[str, float]]
+    seeds: dict[str, dict[str, int | float]]
 
 
 @dataclass(frozen=True)
@@ -138,35 +140,25 @@ class CellRecord:
     seeds: tuple[SeedRecord, ...]
 
 
-def summarise(
-    seeds: Sequence[SeedRecord],
-    *,
-    cell_key: str,
-    backbone: str,
-    strategy: str,
-    boundary: str,
-    num_parameters: int,
-    num_trainable_parameters: int,
-    log_evidence: float | None,
-    model_bytes: int | None,
-) -> MetricsRecord:
-    """Gather the seeds of a cell into mean and sample standard deviation (ddof 1; None for one seed)."""
+class OverSeeds(TypedDict):
+    """What a `MetricsRecord` says of its seeds."""
+
+    num_seeds: int
+    mean: dict[str, float]
+    sd: dict[str, float | None]
+    seeds: dict[str, dict[str, int | float]]
+
+
+def over_seeds(seeds: Sequence[SeedRecord]) -> OverSeeds:
+    """Gather every metric's mean and sample standard deviation (ddof 1; None for one seed) over seeds."""
     ordered = sorted(seeds, key=lambda seed: seed.seed)
-    per_seed = [seed.metrics for seed in ordered]
-    return MetricsRecord(
-        cell_key=cell_key,
-        backbone=backbone,
-        strategy=strategy,
-        boundary=boundary,
-        num_seeds=len(ordered),
-        num_parameters=num_parameters,
-        num_trainable_parameters=num_trainable_parameters,
-        log_evidence=log_evidence,
-        model_bytes=model_bytes,
-        mean=mean_over_seeds(per_seed),
-        sd=sd_over_seeds(per_seed),
-        seeds={str(seed.seed): {**seed.metrics, "epochs": seed.epochs} for seed in ordered},
-    )
+    values = {name: [seed.metrics[name] for seed in ordered] for name in ordered[0].metrics}
+    return {
+        "num_seeds": len(ordered),
+        "mean": {name: float(np.mean(each)) for name, each in values.items()},
+        "sd": {name: float(np.std(each, ddof=1)) if len(each) > 1 else None for name, each in values.items()},
+        "seeds": {str(seed.seed): {**seed.metrics, "epochs": seed.epochs} for seed in ordered},
+    }
 
 
 def results_digest(record: CellRecord) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backbench.data.file_formats import read_json
-from backbench.runtime.errors import ArtifactError
+from backbench.results.reading import record_of
 
 DESCRIPTION = "boundary.json"
 
@@ -48,11 +48,5 @@ def read_store(folder: Path) -> StoreRecord:
     Raises:
         ArtifactError: the embed stage has not run, or its file is not of this form.
     """
-    content = read_json(folder / DESCRIPTION, made_by="embed")
-    try:
-        boundaries = tuple(BoundaryRecord(**boundary) for boundary in content.pop("boundaries"))
-        return StoreRecord(boundaries=boundaries, **content)
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{folder / DESCRIPTION}: expected the keys of StoreRecord, found others ({error}); run `dvc repro embed`"
-        ) from error
+    path = folder / DESCRIPTION
+    return record_of(StoreRecord, read_json(path, made_by="embed"), path, "embed")

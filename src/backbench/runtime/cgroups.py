@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from backbench.runtime.file_systems import mounts
+from backbench.runtime.known_files import known_text
+
 SELF = Path("/proc/self")
-MOUNT = re.compile(r"^\S+ \S+ \S+ (\S+) (\S+) .* - (\S+) \S+ (\S+)$", re.MULTILINE)
 # The kernel's documentation: admin-guide/cgroup-v1/memory.rst, scheduler/sched-bwc.rst and admin-guide/cgroup-v2.rst.
 # Counts of version 1 leave out the groups below one, but for those of this prefix.
-VERSION_2, VERSION_1_PREFIX = "cgroup2", "total_"
+VERSION_2, VERSION_1, VERSION_1_PREFIX = "cgroup2", "cgroup", "total_"
 LIMIT_ABOVE_THE_MOUNT = "hierarchical_memory_limit"
 
 
@@ -35,9 +37,10 @@ def memory_room_bytes(process: Path = SELF) -> int | None:
 
 def processor_quota(process: Path = SELF) -> float | None:
     """Return how many processors' time the groups give to all processes in them; None where none has a quota."""
-    pairs = [_text(group / "cpu.max") for group in _groups(process, VERSION_2)]
+    pairs = [known_text(group / "cpu.max") for group in _groups(process, VERSION_2)]
     pairs += [
-        f"{_text(group / 'cpu.cfs_quota_us')} {_text(group / 'cpu.cfs_period_us')}" for group in _groups(process, "cpu")
+        f"{known_text(group / 'cpu.cfs_quota_us')} {known_text(group / 'cpu.cfs_period_us')}"
+        for group in _groups(process, "cpu")
     ]
     # Without a quota the first word is `max`, or -1.
     quotas = [re.fullmatch(r"\s*(\d+)\s+(\d+)\s*", pair) for pair in pairs]
@@ -45,10 +48,10 @@ def processor_quota(process: Path = SELF) -> float | None:
 
 
 def _room(group: Path, limit: str, used: str, prefix: str) -> int | None:
-    most, now = _text(group / limit).strip(), _text(group / used).strip()
+    most, now = known_text(group / limit).strip(), known_text(group / used).strip()
     if not (most.isdigit() and now.isdigit()):
         return None
-    statistics = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", _text(group / "memory.stat"))}
+    statistics = {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", known_text(group / "memory.stat"))}
     cache = sum(statistics.get(f"{prefix}{part}_file", 0) for part in ("active", "inactive"))
     least = min(int(most), statistics.get(LIMIT_ABOVE_THE_MOUNT, int(most)))
     return max(0, least - max(0, int(now) - cache))
@@ -56,13 +59,15 @@ def _room(group: Path, limit: str, used: str, prefix: str) -> int | None:
 
 def _groups(process: Path, controller: str) -> Iterator[Path]:
     """Yield the folders of this process's group and of every group above it that can be seen here."""
-    path = _path(_text(process / "cgroup"), controller)
+    path = _path(known_text(process / "cgroup"), controller)
     if path is None:
         return
-    for root, mount in _mounts(_text(process / "mountinfo"), controller):
-        group = mount / path.relative_to(root) if path.is_relative_to(root) else mount
+    for mount in mounts(process / "mountinfo"):
+        if mount.kind != controller and (mount.kind != VERSION_1 or controller not in mount.options):
+            continue
+        group = mount.point / path.relative_to(mount.root) if path.is_relative_to(mount.root) else mount.point
         yield group
-        yield from (above for above in group.parents if above.is_relative_to(mount))
+        yield from (above for above in group.parents if above.is_relative_to(mount.point))
 
 
 def _path(groups: str, controller: str) -> Path | None:
@@ -73,22 +78,3 @@ def _path(groups: str, controller: str) -> Path | None:
         if controller in (controllers.split(",") if controllers else [VERSION_2]):
             return Path(path)
     return None
-
-
-def _mounts(mountinfo: str, controller: str) -> Iterator[tuple[Path, Path]]:
-    """Yield which group a hierarchy is mounted from, `/` unless in a container, and where."""
-    for root, mount, system, options in MOUNT.findall(mountinfo):
-        if system == controller or (system == "cgroup" and controller in options.split(",")):
-            yield Path(_unescaped(root)), Path(_unescaped(mount))
-
-
-def _unescaped(text: str) -> str:
-    r"""Turn `\040` into a space, as the kernel writes it."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""

@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
-READ_BLOCK_BYTES = 1 << 20
 
 
 def algorithm_of(digest: str) -> str:
@@ -29,8 +28,5 @@ def file_sha256(path: Path) -> str:
 
 def file_digest(path: Path, algorithm: str) -> str:
     """Return the hexadecimal digest of a file's bytes; `algorithm` is `sha256` or `md5`."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(READ_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()

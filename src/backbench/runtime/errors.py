@@ -1,5 +1,6 @@
 """The one base error. An entry point turns it into one line and exit code 2."""
 
+import sys
 from collections.abc import Iterator
 
 
@@ -58,12 +59,14 @@ class StoreAwayError(TrackingError):
     """The MLflow store cannot be reached now, and may be back later: what was refused can be repeated then."""
 
 
-class StoreWithholdsError(TrackingError):
-    """The MLflow store lacks what was asked of it, or keeps it from this user: repeating it is no use."""
-
-
 class DivergedError(BackbenchError):
     """Training ended in losses that are not finite, and there is nothing else to choose from."""
+
+
+def tell(*mistakes: object) -> None:
+    """Print a user's mistakes to standard error, a line each."""
+    for mistake in mistakes:
+        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backbench.runtime import cgroups
+from backbench.runtime.known_files import known_text
 
 MEMINFO = Path("/proc/meminfo")
 CPUINFO = Path("/proc/cpuinfo")
@@ -38,7 +39,7 @@ class Gpu:
 
 def processor(cpuinfo: Path = CPUINFO) -> str:
     """Name the processor's model; where the system does not say, its architecture."""
-    found = re.search(r"^model name\s*:\s*(.+)$", _text(cpuinfo), re.MULTILINE)
+    found = re.search(r"^model name\s*:\s*(.+)$", known_text(cpuinfo), re.MULTILINE)
     return " ".join(found[1].split()) if found else platform.machine()
 
 
@@ -65,23 +66,16 @@ def peak_memory_bytes(status: Path = OWN_STATUS) -> int:
     Read from `VmHWM`, for `ru_maxrss` is handed on by the process that started this one: under DVC it would never be
     less than DVC's own.
     """
-    found = re.search(r"^VmHWM:\s+(\d+) kB", _text(status), re.MULTILINE)
+    found = re.search(r"^VmHWM:\s+(\d+) kB", known_text(status), re.MULTILINE)
     kibibytes = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kibibytes * 1024
 
 
 def free_memory_bytes(meminfo: Path = MEMINFO, process: Path = cgroups.SELF) -> int | None:
     """Return what a new process could get: of the system, and of every control group above it where that is less."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(meminfo), re.MULTILINE)
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", known_text(meminfo), re.MULTILINE)
     rooms = [int(found[1]) * 1024 if found else None, cgroups.memory_room_bytes(process)]
     return min((room for room in rooms if room is not None), default=None)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def gpus(driver: Path = DRIVER) -> tuple[Gpu, ...]:
@@ -91,7 +85,8 @@ def gpus(driver: Path = DRIVER) -> tuple[Gpu, ...]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         models = (
-            re.search(r"^Model:\s*(.+)$", _text(file), re.MULTILINE) for file in sorted(driver.glob("*/information"))
+            re.search(r"^Model:\s*(.+)$", known_text(file), re.MULTILINE)
+            for file in sorted(driver.glob("*/information"))
         )
         return tuple(Gpu(model[1].strip() if model else "GPU", None, None) for model in models)
     if done.returncode != 0:

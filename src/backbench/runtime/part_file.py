@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from backbench.runtime.atomic_files import put_in_place, write_text
+from backbench.runtime.known_files import known_json
 
 
 class PartFile:
@@ -25,18 +25,11 @@ class PartFile:
         self.path = path.with_name(f"{path.name}.part")
         self._note = path.with_name(f"{path.name}.part.json")
         self._source = source
-        note = self._read_note()
+        note = known_json(self._note)
         self.total: int | None = note.get("total")
         self.validator: str | None = note.get("validator")
         if note.get("source") != source:
             self.drop()
-
-    def _read_note(self) -> dict[str, Any]:
-        try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return note if isinstance(note, dict) else {}
 
     @property
     def num_bytes(self) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from backbench.compat.optuna_trials import stored_id
 from backbench.config.config import SearchConfig
 from backbench.results.records import TrialRecord
 from backbench.search.owners import SignsOfLife, is_gone
@@ -62,7 +63,7 @@ class Coordination:
         self._signs = SignsOfLife(lost_after_seconds)
         # What went wrong before is over: it counts neither as an error nor as a loss.
         ended_before = study.trials(TrialState.RUNNING, TrialState.FAIL)
-        self._earlier = {trial._trial_id for trial in ended_before}
+        self._earlier = {stored_id(trial) for trial in ended_before}
         self._phase(OPEN)
 
     def run(
@@ -157,7 +158,7 @@ class Coordination:
     def _give_up_rest(self, batch: range) -> set[int]:
         """End what still runs of a batch of which some has ended: it is run again whole."""
         rest = [trial for trial in self._study.trials(TrialState.RUNNING) if trial.user_attrs[BATCH] == batch.start]
-        return {int(trial.user_attrs[POSITION]) for trial in rest if self._study.fail(trial._trial_id, INCOMPLETE)}
+        return {int(trial.user_attrs[POSITION]) for trial in rest if self._study.fail(stored_id(trial), INCOMPLETE)}
 
     def _live_positions(self) -> set[int]:
         """Return the positions that wait, run or are finished.
@@ -166,7 +167,7 @@ class Coordination:
             StudyError: of the others, one cannot be run, or takes its worker down again and again.
         """
         trials = self._study.trials(*TrialState)
-        failed = [trial for trial in trials if trial.state == TrialState.FAIL and trial._trial_id not in self._earlier]
+        failed = [trial for trial in trials if trial.state == TrialState.FAIL and stored_id(trial) not in self._earlier]
         for trial in failed:
             if str(trial.user_attrs.get(REASON, "")).startswith(FAILED):
                 raise StudyError(trial.user_attrs[REASON].removeprefix(FAILED))
@@ -197,7 +198,7 @@ class Coordination:
         for batch in whole_batches(self._study.trials(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)):
             for trial in batch if all(map(_is_told, batch)) else ():
                 if trial.state == TrialState.RUNNING:
-                    self._study.tell(trial._trial_id, record_of(trial))
+                    self._study.tell(stored_id(trial), record_of(trial))
 
     def _give_up_lost(self) -> None:
         """End the trials whose worker is gone or silent."""
@@ -214,7 +215,9 @@ class Coordination:
             if batch in silent or any(map(partial(is_gone, own=self._study.owner), owners)):
                 print(f"trial {batch}: its worker is gone; it is run again", flush=True)
                 # Whoever ends the first decides: where its worker just told it, all of them count.
-                all(self._study.fail(trial._trial_id, LOST) for trial in trials)
+                for trial in trials:
+                    if not self._study.fail(stored_id(trial), LOST):
+                        break
 
 
 def _is_told(trial: FrozenTrial) -> bool:
@@ -222,7 +225,7 @@ def _is_told(trial: FrozenTrial) -> bool:
 
 
 def _sign(trial: FrozenTrial) -> tuple[object, ...]:
-    return trial._trial_id, trial.user_attrs.get(OWNER), trial.user_attrs.get(SIGN)
+    return stored_id(trial), trial.user_attrs.get(OWNER), trial.user_attrs.get(SIGN)
 
 
 def _new_trial(proposal: Proposal, batch: range, space: Space, finished: TrialRecord | None) -> FrozenTrial:

@@ -14,6 +14,7 @@ from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from backbench.compat.optuna_trials import stored_id
 from backbench.results.compute import NOTHING, Compute, compute_of
 from backbench.results.records import TrialRecord, trial_of
 from backbench.search.owners import owner_name
@@ -108,17 +109,17 @@ class SharedStudy:
             for batch in (first, *others):
                 # Who has its first trial has it all.
                 if batch and all(map(self._take, batch)):
-                    return Claim(tuple(map(_proposal, batch)), tuple(trial._trial_id for trial in batch))
+                    return Claim(tuple(map(_proposal, batch)), tuple(stored_id(trial) for trial in batch))
         return None
 
     def _take(self, trial: FrozenTrial) -> bool:
         def take() -> bool:
             try:
-                return self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+                return self.storage.set_trial_state_values(stored_id(trial), TrialState.RUNNING)
             except (UpdateFinishedTrialError, *GONE):
                 return False
 
-        return self.patiently(take) and self._note(trial._trial_id, OWNER, self.owner)
+        return self.patiently(take) and self._note(stored_id(trial), OWNER, self.owner)
 
     def give_sign(self, claim: Claim) -> None:
         """Say that this claim's worker lives; an error of the storage is the caller's."""

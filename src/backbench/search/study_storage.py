@@ -141,14 +141,18 @@ class _MendingLock(JournalFileSymlinkLock):
     What is appended to such a line would spoil the journal for everybody.
     """
 
+    def __init__(self, journal: Path) -> None:
+        super().__init__(str(journal))
+        self._journal = journal
+
     def acquire(self) -> bool:
         taken = super().acquire()
-        _cut_unfinished_line(Path(self._lock_target_file))
+        _cut_unfinished_line(self._journal)
         return taken
 
 
 def _journal(file: Path, config: WorkersConfig) -> StudyStorage:
-    storage = JournalStorage(JournalFileBackend(str(file), lock_obj=_MendingLock(str(file))))
+    storage = JournalStorage(JournalFileBackend(str(file), lock_obj=_MendingLock(file)))
     return StudyStorage(storage, file.name, Patience(config.patience_seconds, file.name), nullcontext, lambda: None)
 
 

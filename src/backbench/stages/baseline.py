@@ -21,11 +21,10 @@ from backbench.evaluation.evaluation import evaluate
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions, write_predictions
 from backbench.results.fingerprints import fingerprint
-from backbench.results.records import MetricsRecord, SeedRecord, summarise
+from backbench.results.records import PIXELS, MetricsRecord, SeedRecord, over_seeds
 from backbench.results.result_files import write_metrics
 from backbench.runtime import paths
 
-BACKBONE = "pixels"
 STRATEGY = "logistic_regression"
 BOUNDS = (SIDE_PIXELS, MOST_IMAGES, NUM_COMPONENTS)
 
@@ -67,14 +66,14 @@ def _record(dataset: Dataset, model: PixelModel, predicted: Mapping[str, np.ndar
         val_labels=dataset.labels["val"],
     )
     metrics |= {"val_accuracy": on_val["accuracy"], "val_loss": on_val["log_loss"]}
-    return summarise(
-        [SeedRecord(seed=SEED, metrics=metrics, epochs=model.num_iterations, history=())],
-        cell_key=fingerprint(BACKBONE, dict(dataset.sha256), *BOUNDS, INVERSE_REGULARISATIONS),
-        backbone=BACKBONE,
+    return MetricsRecord(
+        cell_key=fingerprint(PIXELS, dict(dataset.sha256), *BOUNDS, INVERSE_REGULARISATIONS),
+        backbone=PIXELS,
         strategy=STRATEGY,
         boundary="none",
         num_parameters=model.num_parameters,
         num_trainable_parameters=model.num_parameters,
-        log_evidence=None,
+        logme=None,
         model_bytes=None,
+        **over_seeds([SeedRecord(seed=SEED, metrics=metrics, epochs=model.num_iterations, history=())]),
     )

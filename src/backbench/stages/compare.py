@@ -2,21 +2,18 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 from rich.console import Console
 
-from backbench.comparison.answering import answer
-from backbench.comparison.costs import read_costs
-from backbench.comparison.findings import COMPARISON_COLUMNS, INTERVAL_COLUMNS, comparison_rows, interval_rows, summary
-from backbench.comparison.leaderboard import COLUMNS, Leaderboard, cells_of
+from backbench.comparison.conclusions import answer
+from backbench.comparison.leaderboard import Leaderboard, cells_of
 from backbench.comparison.ranking import read_leaderboard
-from backbench.comparison.run_notes import findings, verbatim
+from backbench.comparison.tables import scores, summary, write_tables
 from backbench.config.config import BenchmarkConfig, TrackingConfig
 from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
-from backbench.data.file_formats import read_array, read_csv, read_json, write_csv, write_json
-from backbench.report import dvc_tables
+from backbench.data.file_formats import read_array, read_csv, read_json, write_json
 from backbench.report.data_card import DataCard
 from backbench.report.page import render_page
 from backbench.report.terminal import print_leaderboard
@@ -25,9 +22,11 @@ from backbench.runtime.atomic_files import put_folder_in_place, write_text
 from backbench.runtime.console import progress_bar
 from backbench.runtime.environment import look_around
 from backbench.runtime.errors import TrackingError
-from backbench.tracking.mlflow_outage import patience, until_back
-from backbench.tracking.mlflow_registry import registered_name
+from backbench.tracking.patience import until_back
 from backbench.tracking.publishing import publish_benchmark
+from backbench.tracking.registry import registered_name
+from backbench.tracking.run_notes import run_notes, verbatim
+from backbench.tracking.store_address import store_shown
 
 
 def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mapping[str, str] | None = None) -> str:
@@ -45,32 +44,20 @@ def compare(benchmark: BenchmarkConfig, tracking: TrackingConfig, failed: Mappin
     cells = [cell for cell in cells_of(benchmark.backbones, benchmark.strategies) if str(cell) not in failed]
     leaderboard = replace(read_leaderboard(cells), failed=failed)
     card = data_card()
-    write_results(leaderboard, card.classes)
-    _write_report(_page(leaderboard, card))
+    write_results(leaderboard)
+    _write_report(render_page(leaderboard, card, look_around()))
     _publish(leaderboard, card, tracking)
     print_leaderboard(leaderboard, Console())
     return f"open {paths.REPORT / 'index.html'}, or run `make ui` for every trial"
 
 
-def write_results(leaderboard: Leaderboard, classes: Sequence[str]) -> None:
+def write_results(leaderboard: Leaderboard) -> None:
     """Write the leaderboard, what was found of it, and what DVC's plots and metrics show of all cells at once."""
-    write_csv(paths.LEADERBOARD, (asdict(row) for row in leaderboard.rows), COLUMNS)
-    write_csv(paths.COMPARISONS, comparison_rows(leaderboard), COMPARISON_COLUMNS)
-    write_csv(paths.INTERVALS, interval_rows(leaderboard), INTERVAL_COLUMNS)
+    write_tables(leaderboard)
     write_json(paths.SUMMARY, summary(leaderboard))
-    write_csv(paths.ALL_TRIALS, dvc_tables.trial_rows(leaderboard), dvc_tables.TRIAL_TABLE_COLUMNS)
-    write_csv(paths.ALL_EPOCHS, dvc_tables.epoch_rows(leaderboard), dvc_tables.EPOCH_TABLE_COLUMNS)
-    confused = dvc_tables.confusion_rows(leaderboard, classes)
-    write_csv(paths.CONFUSION, confused, dvc_tables.CONFUSION_COLUMNS)
     shutil.rmtree(paths.SCORES, ignore_errors=True)
-    for row in leaderboard.rows:
-        write_json(paths.SCORES / f"{row.name}.json", dvc_tables.scores(row))
-
-
-def _page(leaderboard: Leaderboard, card: DataCard) -> str:
-    cells = [entry.record.cell for entry in leaderboard.entries if entry.record is not None]
-    costs = {str(cell): cost for cell, cost in read_costs(cells).items()}
-    return render_page(leaderboard, card, costs=costs, environment=look_around())
+    for name, content in scores(leaderboard).items():
+        write_json(paths.SCORES / f"{name}.json", content)
 
 
 def data_card() -> DataCard:
@@ -99,17 +86,17 @@ def _write_report(page: str) -> None:
 
 
 def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig) -> None:
-    records = [entry.record for entry in leaderboard.entries if entry.record is not None]
+    records = [record for _, record in leaderboard.cells]
     model_name = registered_name(tracking.experiment)
-    said = findings(leaderboard, answer(leaderboard, verbatim), dataset=card.content, model_name=model_name)
-    if said is None:
+    notes = run_notes(leaderboard, answer(leaderboard, verbatim), dataset=card.content, model_name=model_name)
+    if notes is None:
         return
 
     def publish() -> None:
         with progress_bar("publish to MLflow", len(records), "cells") as advance:
-            publish_benchmark(tracking, records, said, advance)
+            publish_benchmark(tracking, records, notes, advance)
 
     try:
-        until_back(publish, patience(tracking.patience_seconds))
+        until_back(publish, store_shown(tracking.uri), patience_seconds=tracking.patience_seconds)
     except TrackingError as error:
         raise type(error)(f"{error}; results and report are written, `make report` publishes them") from error

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from backbench.config.config_files import check_choices
 from backbench.data.file_formats import write_json
 from backbench.runtime import disk, paths
-from backbench.runtime.errors import BackbenchError
+from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.hardware import machine_name, peak_memory_bytes
 from backbench.runtime.installation import CHECKOUT, require_own_code
 from backbench.runtime.library_output import kept_in
@@ -57,23 +57,23 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _end(INTERRUPTED, "interrupted; start again to go on")
+        print("interrupted; start again to go on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except BackbenchError as error:
         no_room = disk.no_room(error)
-        _end(REFUSED, *(f"error: {line}" for line in ([no_room] if no_room else error.lines)))
+        _refuse(*([no_room] if no_room else error.lines))
     except (HydraException, OmegaConfBaseException) as error:
-        _end(REFUSED, f"error: {disk.no_room(error) or error}")
+        _refuse(disk.no_room(error) or error)
     except Exception as error:
         refused = disk.refusal(error)
         if refused is None:
             raise
-        _end(REFUSED, f"error: {refused}")
+        _refuse(refused)
 
 
-def _end(code: int, *lines: str) -> NoReturn:
-    for line in lines:
-        print(" ".join(line.split()), file=sys.stderr)
-    sys.exit(code)
+def _refuse(*mistakes: object) -> NoReturn:
+    tell(*mistakes)
+    sys.exit(REFUSED)
 
 
 def _write_spent(name: str, started: float) -> None:

@@ -10,7 +10,7 @@ from backbench.adaptation.strategies import Adapter
 from backbench.backbones.weights import save_weights
 from backbench.config.config import OUTPUT
 from backbench.evaluation.evaluation import evaluate, probabilities_of
-from backbench.evaluation.transferability import drawn, log_evidence
+from backbench.evaluation.transferability import drawn, logme
 from backbench.features.activations import ActivationSource
 from backbench.results.compute import Stopwatch
 from backbench.results.fingerprints import fingerprint
@@ -51,12 +51,12 @@ class FinalModel:
         return self._inputs.boundary_record(self._choice.boundary).num_prefix_parameters + self._adapter.num_parameters
 
     @property
-    def log_evidence(self) -> float:
+    def logme(self) -> float:
         """LogME of the pretrained features of the training images, none of which an adaptation has touched."""
         train = self._data["train"]
         rows = drawn(train.num_examples)
         features = self._adapter.frozen_features(train).take(np.zeros_like(rows), rows)
-        return log_evidence(features, train.labels[rows], num_classes=len(self._inputs.dataset.classes))
+        return logme(features, train.labels[rows], num_classes=len(self._inputs.dataset.classes))
 
     def groups(self, seeds: Sequence[int]) -> list[list[int]]:
         """Split the seeds into those that train at once: heads all together, suffixes each alone.

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from backbench.config.config import SearchConfig
-from backbench.data.file_formats import known_json, write_json
+from backbench.data.file_formats import write_json
 from backbench.results.compute import NOTHING, Compute, compute_of
 from backbench.results.fingerprints import fingerprint
 from backbench.results.records import TrialRecord, trial_of
+from backbench.runtime.known_files import known_json
 from backbench.search.search import BOUNDARY, Proposal, batches, rounds
 
 

@@ -13,7 +13,7 @@ from backbench.backbones import latency
 from backbench.backbones.latency import LATENCY_BATCH, Speed
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig
-from backbench.data.file_formats import known_json, write_json
+from backbench.data.file_formats import write_json
 from backbench.results.fingerprints import fingerprint
 from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
@@ -21,6 +21,7 @@ from backbench.runtime.errors import BackbenchError
 from backbench.runtime.gpu_support import lacking_for_gpu
 from backbench.runtime.hardware import gpus, machine_name
 from backbench.runtime.installation import backend, computing_versions
+from backbench.runtime.known_files import known_json
 from backbench.runtime.source_code import PACKAGE, code_fingerprint, named_modules
 
 # By its place: to import it would import Keras.

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from backbench.data.file_formats import known_json, read_array, read_json, write_array, write_json
+from backbench.data.file_formats import read_array, read_json, write_array, write_json
 from backbench.results.compute import Compute, Stopwatch, compute_of
-from backbench.results.records import EpochRecord, SeedRecord
+from backbench.results.records import SeedRecord
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.digests import file_sha256
+from backbench.runtime.known_files import known_json
 
 
 class FinishedSeeds:
@@ -58,9 +60,7 @@ class FinishedSeeds:
         write_json(self._record_file(record.seed), content)
 
     def record(self, seed: int) -> SeedRecord:
-        stored = self._content(seed)["record"]
-        history = tuple(EpochRecord(**epoch) for epoch in stored.pop("history"))
-        return SeedRecord(history=history, **stored)
+        return TypeAdapter(SeedRecord).validate_python(self._content(seed)["record"])
 
     def compute(self, seed: int) -> Compute:
         """Return what a seed took, in whichever process."""

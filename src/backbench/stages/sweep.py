@@ -12,8 +12,8 @@ from backbench.search.search import best_of, position_in_range
 from backbench.stages.cell import CellInputs, cell_inputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.crew import crew
-from backbench.tracking.logbook import Logbook
-from backbench.tracking.runs import cell_labels, cell_parameters
+from backbench.tracking.background_tracker import BackgroundTracker
+from backbench.tracking.runs import begun_cell
 
 ALONE = WorkersConfig(name="one")
 
@@ -35,13 +35,8 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
     cell = CellStudy(inputs, workers)
     study = cell.open(creating=True)
     coordination, finished = cell.coordination(study), cell.finished_trials(study)
-    with Logbook(config.tracking) as logbook:
-        parent = logbook.begin_cell(
-            inputs.cell_key,
-            str(inputs.cell),
-            cell_parameters(inputs.configuration, inputs.digests),
-            cell_labels(inputs.cell),
-        )
+    begun = begun_cell(inputs.cell, inputs.cell_key, inputs.configuration, inputs.digests)
+    with BackgroundTracker(config.tracking, begun) as tracker:
         with (
             progress_bar(f"sweep {inputs.cell}", config.search.num_trials, "trials") as advance,
             crew(inputs.cell, workers, overrides, lambda is_asked: cell.worker(study, is_asked)) as wait,
@@ -49,7 +44,7 @@ def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequenc
         ):
 
             def on_trial(record: TrialRecord) -> None:
-                logbook.log_trial(parent, record.index, record.parameters, record.metrics, record.history)
+                tracker.add(record)
                 finished.keep(record)
                 advance(1)
 

@@ -4,7 +4,7 @@ from backbench.config.config import CellConfig
 from backbench.evaluation.predictions import Predictions, write_predictions
 from backbench.export.model_folder import FROZEN, seed_file
 from backbench.results.compute import TRAIN, Stopwatch, write_compute
-from backbench.results.records import BestRecord, summarise
+from backbench.results.records import BestRecord, MetricsRecord, over_seeds
 from backbench.results.result_files import read_best, read_cell, write_history, write_metrics
 from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
@@ -13,8 +13,8 @@ from backbench.stages.final_model import PREDICTED_SPLITS, FinalModel
 from backbench.stages.model_files import describe_model
 from backbench.stages.seeds import FinishedSeeds
 from backbench.stages.training_inputs import TrainingInputs, training_inputs
-from backbench.tracking.logbook import Logbook
-from backbench.tracking.runs import cell_labels, cell_parameters
+from backbench.tracking.background_tracker import BackgroundTracker
+from backbench.tracking.runs import begun_cell, finished_cell
 
 
 def train(config: CellConfig) -> str:
@@ -27,23 +27,21 @@ def train(config: CellConfig) -> str:
     best = read_best(inputs.cell)
     final = FinalModel(inputs, best.choice)
     state = FinishedSeeds(paths.STATE / "train" / str(inputs.cell), final.names(config.benchmark.seeds))
-    with Logbook(config.tracking) as logbook:
-        parent = logbook.begin_cell(
-            best.cell_key, str(inputs.cell), cell_parameters(best.configuration, best.digests), cell_labels(inputs.cell)
-        )
+    begun = begun_cell(inputs.cell, best.cell_key, best.configuration, best.digests)
+    with BackgroundTracker(config.tracking, begun) as tracker:
         with progress_bar(f"train {inputs.cell}", len(config.benchmark.seeds), "seeds") as advance:
             for seeds in final.groups(config.benchmark.seeds):
                 if not all(state.is_done(seed) for seed in seeds):
                     final.train(seeds, state)
                 for record in map(state.record, seeds):
-                    logbook.log_seed(parent, record.seed, record.metrics, record.history)
+                    tracker.add(record)
                     advance(1)
         stopwatch = Stopwatch()
         _write_models(inputs, best, state)
         _write_results(inputs, best.cell_key, final, state)
         seeds_took = map(state.compute, config.benchmark.seeds)
         write_compute(TRAIN, inputs.cell, sum(seeds_took, stopwatch.lap()))
-        logbook.publish(read_cell(inputs.cell))
+        tracker.write(finished_cell(read_cell(inputs.cell)))
     state.forget_others()
     return f"{inputs.cell}: test metrics of {len(config.benchmark.seeds)} seeds are in {inputs.cell.metrics}"
 
@@ -66,18 +64,18 @@ def _write_results(inputs: TrainingInputs, cell_key: str, final: FinalModel, sta
     write_predictions(cell.predictions, predictions)
     records = [state.record(seed) for seed in seeds]
     write_history(cell, records)
-    summary = summarise(
-        records,
+    metrics = MetricsRecord(
         cell_key=cell_key,
         backbone=cell.backbone,
         strategy=cell.strategy,
         boundary=final.boundary,
         num_parameters=final.num_parameters,
         num_trainable_parameters=final.num_trainable_parameters,
-        log_evidence=final.log_evidence,
+        logme=final.logme,
         model_bytes=_model_bytes(cell),
+        **over_seeds(records),
     )
-    write_metrics(cell.metrics, summary)
+    write_metrics(cell.metrics, metrics)
 
 
 def _model_bytes(cell: Cell) -> int:

@@ -1,1 +1,1 @@
-"""All that knows MLflow; imports from search down."""
+"""All that knows MLflow, and what it is told of a comparison; imports from comparison down."""

@@ -1,7 +1,6 @@
 """A finished benchmark, told to MLflow whole: what its store lacks is written, whatever it was that took it away."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,29 +14,32 @@ from backbench.export import model_folder
 from backbench.results.fingerprints import fingerprint
 from backbench.results.records import CellRecord, results_digest
 from backbench.runtime import paths
-from backbench.runtime.errors import StoreWithholdsError
 from backbench.runtime.paths import Cell
-from backbench.tracking.mlflow_annotations import Annotator
-from backbench.tracking.mlflow_connection import Connection
-from backbench.tracking.mlflow_models import ModelShelf
-from backbench.tracking.mlflow_registry import Registry
-from backbench.tracking.tracking import Tracker
+from backbench.tracking.cell_writer import CellWriter
+from backbench.tracking.connection import Connection
+from backbench.tracking.models import log_model
+from backbench.tracking.patience import where_offered
+from backbench.tracking.registry import register_champion
+from backbench.tracking.runs import KIND, RESULTS_DIGEST, code_tags, dataset_input, finished_cell, note_tag
 
 NUM_EXAMPLES = 2
 MAX_EXAMPLE_PIXELS = 64
+RANK, TEST_RANK, CHAMPION = "backbench.rank", "backbench.test_rank", "backbench.champion"
+DIFFERS_FROM_CHOSEN = "backbench.differs_from_chosen"
+# Of an older version, which ranked by test accuracy.
+OUTDATED = "backbench.tied_with_best"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class RunNotes:
     """What a comparison found, in the words that MLflow shows.
 
-    By cell: `notes` in Markdown, and `tags` whose names are given `backbench.` in front, such as `rank`. `champion` is
-    the chosen cell, `model_card` (Markdown) its model's. `overview` is Markdown that begins with the answer, and
-    `metrics` are the numbers of the comparison itself.
+    `tags` are those of every cell by its name, the note among them. `champion` is the chosen cell, `model_card`
+    (Markdown) its model's. `overview` is Markdown that begins with the answer, and `metrics` are the numbers of the
+    comparison itself.
     """
 
     overview: str
-    notes: Mapping[str, str]
     tags: Mapping[str, Mapping[str, str]]
     metrics: Mapping[str, float]
     champion: str
@@ -47,57 +49,32 @@ class Findings:
 def publish_benchmark(
     tracking: TrackingConfig,
     records: Sequence[CellRecord],
-    findings: Findings,
+    notes: RunNotes,
     advance: Callable[[int], Any] = lambda _: None,
 ) -> None:
     """Complete every cell's run, its files, note and model; then the comparison's own run and the champion.
 
-    Args:
-        tracking: `models` says which cells' models are logged.
-        records: Every cell of the benchmark.
-        findings: What to say of them.
-        advance: Called with 1 after each cell.
+    Repeat it freely. What MLflow raises passes through; `patience.py` makes a TrackingError of it.
+
+    `advance` is called with 1 after each cell.
 
     Raises:
-        BackbenchError: the store fails twice, or a file of a model is missing.
+        BackbenchError: the address is wrong, or a file of a model is missing.
     """
-    tracker = Tracker(tracking)
-    annotator = Annotator(tracker.connection)
-    run_ids = {str(record.cell): tracker.published(record) for record in records}
-    with _where_offered("taking the marks of an earlier comparison from its runs"):
-        annotator.forget_tags("rank", "test_rank", "champion", "differs_from_chosen", unless=run_ids.values())
-        annotator.forget_tags("tied_with_best", unless=())  # of an older version, which ranked by test accuracy
+    connection = Connection(tracking)
+    writer, run_ids = CellWriter(connection), {}
     for record in records:
-        name = str(record.cell)
-        for folder, files in cell_files(record.cell).items():
-            annotator.attach(run_ids[name], folder, files)
-        annotator.describe(run_ids[name], findings.notes[name], findings.tags[name])
-    with _where_offered("models"):
+        cell = finished_cell(record, notes.tags[str(record.cell)], cell_files(record.cell))
+        run_ids[cell.name] = writer.write(cell)
+    with where_offered("taking the marks of an earlier comparison from its runs", connection.uri_shown):
+        _remove_marks(connection, run_ids.values())
+    with where_offered("models", connection.uri_shown):
         for record in records:
             name = str(record.cell)
-            if tracking.models == "every_cell" or (tracking.models == "champion" and name == findings.champion):
-                _publish_model(tracker.connection, run_ids[name], record, findings)
+            if tracking.models == "every_cell" or (tracking.models == "champion" and name == notes.champion):
+                _publish_model(connection, run_ids[name], record, notes)
             advance(1)
-    _publish_comparison(annotator, records, findings)
-
-
-@contextmanager
-def _where_offered(what: str) -> Iterator[None]:
-    """Go on, with a line, where a store withholds what the rest can do without."""
-    try:
-        yield
-    except StoreWithholdsError as error:
-        print(f"going on without {what}. {error}", flush=True)
-
-
-def _publish_model(connection: Connection, run_id: str, record: CellRecord, findings: Findings) -> None:
-    model_id = ModelShelf(connection).log(run_id, record, example_images())
-    if str(record.cell) == findings.champion:
-        digest = results_digest(record)
-        with _where_offered("the registered model"):
-            Registry(connection).crown(
-                run_id=run_id, model_id=model_id, results_digest=digest, card=findings.model_card
-            )
+    _publish_comparison(connection, records, notes)
 
 
 def cell_files(cell: Cell) -> dict[str, list[Path]]:
@@ -123,12 +100,32 @@ def example_images() -> np.ndarray:
     return np.array(images[:, ::step, ::step])
 
 
-def _publish_comparison(annotator: Annotator, records: Sequence[CellRecord], findings: Findings) -> None:
-    dataset = records[0].best.configuration["dataset"]
-    digest = fingerprint(sorted(map(results_digest, records)), findings.metrics)
-    run_id = annotator.log_comparison(digest, f"comparison {dataset['name']}", records[0].best, findings.metrics)
-    for folder, files in comparison_files().items():
-        annotator.attach(run_id, folder, files)
-    annotator.describe(run_id, findings.overview, {"champion_cell": findings.champion})
-    with _where_offered("the note of the MLflow experiment"):
-        annotator.describe_experiment(findings.overview)
+def _remove_marks(connection: Connection, current: Collection[str]) -> None:
+    """Take what an earlier comparison said from the runs that this one does not speak of."""
+    for run in connection.search({KIND: "cell"}):
+        marks = {OUTDATED} if run.info.run_id in current else {OUTDATED, RANK, TEST_RANK, CHAMPION, DIFFERS_FROM_CHOSEN}
+        for name in marks & run.data.tags.keys():
+            connection.client.delete_tag(run.info.run_id, name)
+
+
+def _publish_model(connection: Connection, run_id: str, record: CellRecord, notes: RunNotes) -> None:
+    model_id = log_model(connection, run_id, record, example_images())
+    if str(record.cell) == notes.champion:
+        with where_offered("the registered model", connection.uri_shown):
+            register_champion(connection, run_id, model_id, results_digest(record), notes.model_card)
+
+
+def _publish_comparison(connection: Connection, records: Sequence[CellRecord], notes: RunNotes) -> None:
+    client, of = connection.client, finished_cell(records[0]).parameters
+    digest = fingerprint(sorted(map(results_digest, records)), notes.metrics)
+    identity, note = {KIND: "comparison", RESULTS_DIGEST: digest}, note_tag(notes.overview)
+    found = connection.search(identity)
+    run = found[0] if found else connection.create(f"comparison {of['dataset']['name']}", {**identity, **code_tags()})
+    connection.log(run, metrics=notes.metrics, tags={"backbench.champion_cell": notes.champion, **note})
+    connection.log_dataset(run, dataset_input(of))
+    connection.attach(run, comparison_files())
+    client.set_terminated(run.info.run_id)
+    with where_offered("the note of the MLflow experiment", connection.uri_shown):
+        # The kind lets the UI show what is for models that train.
+        for tag, value in {**note, "mlflow.experimentKind": "custom_model_development"}.items():
+            client.set_experiment_tag(connection.experiment_id, tag, value)

@@ -1,21 +1,117 @@
-"""What an MLflow run says of a cell: parameters, tags and metrics, without secrets."""
+"""What MLflow is told of a cell, as plain values without secrets: its run, and those of its trials and seeds below."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from backbench.results.fingerprints import fingerprint
-from backbench.results.records import CellRecord, EpochRecord
+from backbench.results.records import CellRecord, EpochRecord, SeedRecord, TrialRecord, results_digest
 from backbench.runtime import paths
 from backbench.runtime.environment import look_around
 from backbench.runtime.paths import Cell
 from backbench.runtime.web_address import without_secrets
 
-COMMIT = "mlflow.source.git.commit"
+KIND, RESULTS_DIGEST = "backbench.kind", "backbench.results_digest"
+NOTE, COMMIT = "mlflow.note.content", "mlflow.source.git.commit"
 MAX_PARAMETER_CHARACTERS = 500
 MAX_DATASET_DIGEST_CHARACTERS = 36
 MAX_NOTE_CHARACTERS = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A run below its cell's; `kind` is trial or seed, `index` the trial's number or the seed itself."""
+
+    kind: str
+    index: int
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    history: Sequence[EpochRecord]
+
+    @property
+    def name(self) -> str:
+        """As the UI lists it: `trial 3 lr 7.3e-05`, `seed 0`."""
+        rate = self.parameters.get("learning_rate")
+        return f"{self.kind} {self.index}" if rate is None else f"{self.kind} {self.index} lr {rate:.1e}"
+
+    @property
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """The curves of the fit, named `epoch/…`, one point per epoch."""
+        names = ("learning_rate", "train_loss", "val_loss", "val_accuracy")
+        return {f"epoch/{name}": [(epoch.epoch, getattr(epoch, name)) for epoch in self.history] for name in names}
+
+    @property
+    def outcome(self) -> str:
+        """A digest of what came of it: equal parameters, numbers and curves have equal digests."""
+        numbers = {name: float(value) for name, value in self.metrics.items()}
+        curves = [[(step, float(value)) for step, value in curve] for curve in self.curves.values()]
+        return fingerprint(self.kind, self.index, flattened(self.parameters), numbers, curves)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRun:
+    """A cell; `key` names its inputs, `parameters` are its resolved configuration and `digests` of data and weights.
+
+    `results_digest` names all that it found, and is None while it computes: then `children` are those to be added.
+    `files` are artifacts by folder.
+    """
+
+    key: str
+    name: str
+    parameters: Mapping[str, Any]
+    tags: Mapping[str, str]
+    children: Sequence[Child] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    results_digest: str | None = None
+
+
+def begun_cell(cell: Cell, cell_key: str, configuration: Mapping[str, Any], digests: Mapping[str, str]) -> CellRun:
+    """Spell a cell that computes."""
+    tags = {"backbench.backbone": cell.backbone, "backbench.strategy": cell.strategy}
+    parameters = {**configuration, "digests": dict(digests)}
+    return CellRun(key=cell_key, name=str(cell), parameters=parameters, tags={**tags, **weights_tags(parameters)})
+
+
+def finished_cell(
+    record: CellRecord, tags: Mapping[str, str] | None = None, files: Mapping[str, Sequence[Path]] | None = None
+) -> CellRun:
+    """Spell a finished cell, every trial and seed, with what else is to be said of it."""
+    best = record.best
+    begun = begun_cell(record.cell, best.cell_key, best.configuration, best.digests)
+    own = {"backbench.boundary": record.metrics.boundary, "backbench.learning_rate_at_edge": best.learning_rate_at_edge}
+    return replace(
+        begun,
+        tags={**begun.tags, **own, **(tags or {})},
+        children=[*map(child_of, record.trials), *map(child_of, record.seeds)],
+        metrics=cell_metrics(record),
+        files=files or {},
+        results_digest=results_digest(record),
+    )
+
+
+def child_of(record: TrialRecord | SeedRecord) -> Child:
+    """Spell a finished trial or a final model."""
+    if isinstance(record, TrialRecord):
+        kind, index, parameters = "trial", record.index, record.parameters
+    else:
+        kind, index, parameters = "seed", record.seed, {"seed": record.seed}
+    return Child(kind=kind, index=index, parameters=parameters, metrics=record.metrics, history=record.history)
+
+
+def cell_metrics(record: CellRecord) -> dict[str, float]:
+    """Gather the choice, the size, and mean and standard deviation over seeds."""
+    metrics = record.metrics
+    return {
+        "learning_rate": record.best.choice.learning_rate,
+        "weight_decay": record.best.choice.weight_decay,
+        "num_parameters": metrics.num_parameters,
+        "num_trainable_parameters": metrics.num_trainable_parameters,
+        **{f"{name}_mean": value for name, value in metrics.mean.items()},
+        **{f"{name}_sd": value for name, value in metrics.sd.items() if value is not None},
+    }
 
 
 def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -30,9 +126,9 @@ def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def bounded(note: str) -> str:
-    """Cut a note to what every store of MLflow takes of a tag."""
-    return note if len(note) <= MAX_NOTE_CHARACTERS else f"{note[: MAX_NOTE_CHARACTERS - 1]}…"
+def note_tag(note: str) -> dict[str, str]:
+    """Name a note, in Markdown, as MLflow's UI looks for it, cut to what every store takes of a tag."""
+    return {NOTE: note if len(note) <= MAX_NOTE_CHARACTERS else f"{note[: MAX_NOTE_CHARACTERS - 1]}…"}
 
 
 def code_tags() -> dict[str, str]:
@@ -43,114 +139,29 @@ def code_tags() -> dict[str, str]:
     return {COMMIT: around.commit, "mlflow.source.git.dirty": str(around.is_commit_changed).lower()}
 
 
-def cell_parameters(configuration: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
-    """What a parent run is given when it begins: the resolved configuration, and digests of data and weights."""
-    return {**configuration, "digests": dict(digests)}
-
-
 def weights_tags(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Name the weights of a cell, for its run and its children: digests of values and file, licence and source.
-
-    Args:
-        parameters: As `cell_parameters` makes them; without `weights` there is nothing to name.
-    """
+    """Name the weights of a `CellRun`, where it has any: digests of values and file, licence and source."""
     weights, backbone = parameters.get("weights"), parameters.get("backbone", {})
     if not isinstance(weights, Mapping):
         return {}
     of_kind = {"published": backbone.get("pretrained"), "formula": backbone.get("formula"), "file": weights}
     origin, is_random = of_kind.get(weights["name"]) or {}, weights["name"] == "random"
+    otherwise = f"random values of seed {weights.get('seed')}" if is_random else "a file"
     digests = parameters.get("digests", {})
     tags = {
         "weights_digest": digests.get("weights"),
         "weights_sha256": digests.get("weights_file"),
         "weights_licence": origin.get("licence") or ("none" if is_random else "not stated"),
-        "weights_source": origin.get("url")
-        or origin.get("file")
-        or (f"random values of seed {weights.get('seed')}" if is_random else "a file"),
+        "weights_source": origin.get("url") or origin.get("file") or otherwise,
     }
     return {f"backbench.{name}": value for name, value in tags.items() if value}
 
 
-def cell_labels(cell: Cell) -> dict[str, str]:
-    """What a parent run is labelled with from its beginning."""
-    return {"backbench.backbone": cell.backbone, "backbench.strategy": cell.strategy}
-
-
-def cell_tags(record: CellRecord) -> dict[str, str]:
-    """What a parent run is labelled with when it is finished."""
-    best = record.best
-    return {
-        **cell_labels(record.cell),
-        "backbench.boundary": record.metrics.boundary,
-        "backbench.learning_rate_at_edge": best.learning_rate_at_edge,
-    }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Child:
-    """A trial or a seed below its cell's run; `kind` says which, `index` is the trial's number or the seed itself."""
-
-    kind: Literal["trial", "seed"]
-    index: int
-    parameters: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    history: Sequence[EpochRecord]
-
-    @property
-    def name(self) -> str:
-        """As the UI lists it: `trial 3 lr 7.3e-05`, `seed 0`."""
-        rate = self.parameters.get("learning_rate")
-        return f"{self.kind} {self.index}" if rate is None else f"{self.kind} {self.index} lr {rate:.1e}"
-
-    @property
-    def outcome(self) -> str:
-        """A digest of what came of it: equal parameters, numbers and curves have equal digests."""
-        numbers = {name: float(value) for name, value in self.metrics.items()}
-        curves = [[(step, float(value)) for step, value in curve] for curve in epoch_curves(self.history).values()]
-        return fingerprint(self.kind, self.index, flattened(self.parameters), numbers, curves)
-
-
-def children_of(record: CellRecord) -> list[Child]:
-    """List the trials and the seeds of a finished cell."""
-    trials = [
-        Child(kind="trial", index=each.index, parameters=each.parameters, metrics=each.metrics, history=each.history)
-        for each in record.trials
-    ]
-    return trials + [
-        Child(kind="seed", index=each.seed, parameters={"seed": each.seed}, metrics=each.metrics, history=each.history)
-        for each in record.seeds
-    ]
-
-
-def cell_metrics(record: CellRecord) -> dict[str, float]:
-    """What a parent run carries: the choice, the size, and mean and standard deviation over seeds."""
-    metrics = record.metrics
-    return {
-        "learning_rate": record.best.choice.learning_rate,
-        "weight_decay": record.best.choice.weight_decay,
-        "num_parameters": metrics.num_parameters,
-        "num_trainable_parameters": metrics.num_trainable_parameters,
-        **{f"{name}_mean": value for name, value in metrics.mean.items()},
-        **{f"{name}_sd": value for name, value in metrics.sd.items() if value is not None},
-    }
-
-
-def epoch_curves(history: Sequence[EpochRecord]) -> dict[str, list[tuple[int, float]]]:
-    """Name the curves of a fit `epoch/…`, one point per epoch."""
-    names = ("learning_rate", "train_loss", "val_loss", "val_accuracy")
-    return {f"epoch/{name}": [(epoch.epoch, getattr(epoch, name)) for epoch in history] for name in names}
-
-
 def dataset_input(parameters: Mapping[str, Any]) -> dict[str, str] | None:
-    """Name the data set of a run whose parameters hold `dataset.name` and `digests.data`, else None.
-
-    Returns:
-        `name`, `digest` (MLflow takes 36 characters), `source_type` and `source` (JSON, with the whole digest).
-    """
-    dataset, digest = parameters.get("dataset"), parameters.get("digests", {}).get("data")
-    name = dataset.get("name") if isinstance(dataset, Mapping) else dataset
+    """Name the data set of a `CellRun` as MLflow's `Dataset` takes it, with the whole digest in `source`, or None."""
+    name, digest = parameters.get("dataset", {}).get("name"), parameters.get("digests", {}).get("data")
     if not name or not digest:
         return None
     source = json.dumps({"path": paths.DATASET.as_posix(), "digest": digest})
     short = str(digest)[:MAX_DATASET_DIGEST_CHARACTERS]
-    return {"name": str(name), "digest": short, "source_type": "local", "source": source}
+    return {"name": name, "digest": short, "source_type": "local", "source": source}

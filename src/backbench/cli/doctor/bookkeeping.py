@@ -12,7 +12,7 @@ from backbench.config.config import TrackingConfig
 from backbench.runtime.installation import installed
 from backbench.runtime.version_control import GitError, git
 from backbench.runtime.web_address import without_secrets
-from backbench.tracking.mlflow_store import folder_refusal, sqlite_file
+from backbench.tracking.store_address import folder_refusal, sqlite_file, store_uri
 
 SERVERS = ("http", "https", "postgresql", "mysql", "mssql", "databricks")
 
@@ -21,7 +21,7 @@ def bookkeeping_findings(tracking: TrackingConfig) -> Iterator[Finding]:
     """Look at git, DVC and the store."""
     yield _git()
     yield _dvc()
-    yield _store(os.environ.get("MLFLOW_TRACKING_URI") or tracking.uri)
+    yield _store(store_uri(tracking.uri))
 
 
 def _git() -> Finding:

@@ -7,8 +7,8 @@ memory. What the user says, as in `make repro JOBS=4`, goes first.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from backbench.cli.doctor.cost import cell_bytes
 from backbench.cli.doctor.finding import Finding, Verdict, ready, warning
+from backbench.cli.doctor.footprint import cell_bytes
 from backbench.cli.doctor.images import Images, look_at_images
 from backbench.cli.doctor.machine import Machine, gpu_finding, this_machine
 from backbench.cli.doctor.plan import Plan, read_plan

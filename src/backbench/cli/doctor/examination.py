@@ -6,7 +6,7 @@ from typing import Any
 
 from backbench.cli.doctor.bookkeeping import bookkeeping_findings
 from backbench.cli.doctor.cells_at_once import machine_plan
-from backbench.cli.doctor.cost import Cost, estimated
+from backbench.cli.doctor.cost import Cost, cost_of_run
 from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, warning
 from backbench.cli.doctor.image_size import image_size_finding
 from backbench.cli.doctor.images import Images, data_dvc_finding, look_at_images
@@ -70,16 +70,16 @@ def examine(jobs: int | None = None) -> Examination:
         return Examination(tuple(findings), None, None)
     findings.append(image_size_finding(plan, images))
     at_once = machine_plan(plan, images, machine, jobs=jobs)
-    cost = estimated(plan, images, machine, jobs=at_once.num_cells_at_once)
+    cost = cost_of_run(plan, images, jobs=at_once.num_cells_at_once)
     return Examination((*findings, *at_once.findings, *_shortages(cost, machine)), images, cost)
 
 
 def _benchmark(plan: Plan) -> Finding:
     benchmark = plan.one.benchmark
     parts = f"{len(benchmark.backbones)} backbones x {len(benchmark.strategies)} strategies on {benchmark.dataset}"
-    unknown = [backbone.name for backbone in plan.backbones if not (backbone.num_macs and backbone.num_parameters)]
+    unknown = [backbone.name for backbone in plan.backbones if not backbone.num_parameters]
     if unknown:
-        advice = "add num_parameters and num_macs to their files: without them the cost below leaves them out"
+        advice = "add num_parameters to their files: without it memory and disk below leave their weights out"
         return warning("benchmark", f"{parts}; sizes are not known of {', '.join(unknown)}", advice)
     return ready("benchmark", f"{parts}, weights {benchmark.weights}, search {benchmark.search}")
 

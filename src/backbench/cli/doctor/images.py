@@ -29,14 +29,12 @@ class Images:
 
     `sides` is int `(n,)`, the deciding side of each photograph: of all that are prepared, else of up to `MOST_HEADERS`
     whose headers were read. `depth_bits` is as prepare found it, None where it has not run.
-    `digest` is None where prepare has not run. `num_bytes` is the size of the files that prepare will read, 0 where it
-    need not. `left_out` are classes that are too rare, and folders of litter.
+    `digest` is None where prepare has not run. `left_out` are classes that are too rare, and folders of litter.
     """
 
     counts: Mapping[str, int]
     num_classes: int
     digest: str | None
-    num_bytes: int
     stored_pixels: int
     sides: np.ndarray
     depth_bits: int | None
@@ -92,7 +90,7 @@ def _prepared(config: DatasetConfig, wanted_pixels: int) -> Images | None:
         return None
     counts = {split: sum(described["counts"].get(split, {}).values()) for split in SPLITS}
     found = (described["image_size_pixels"], sides, depth_bits_of(described), tuple(described.get("rare_classes", ())))
-    return Images(counts, len(described["classes"]), described["digest"], 0, *found)
+    return Images(counts, len(described["classes"]), described["digest"], *found)
 
 
 def _source(folder: Path) -> tuple[Path, str]:
@@ -118,13 +116,12 @@ def _counted(folder: Path, config: DatasetConfig, wanted_pixels: int) -> Images:
         raise
     split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
     counts = {split: list(split_of.values()).count(split) for split in SPLITS}
-    num_bytes = sum(candidate.file.stat().st_size for candidate in tree.candidates if candidate.file.is_file())
     drawn = [candidate for candidate in tree.candidates if candidate.path in split_of]
     headers = look_at_headers(drawn[:: 1 + len(drawn) // MOST_HEADERS], config)
     sides = np.array(deciding_sides(headers, config.resize), dtype=int)
     left_out = (*kept.rare, *litter(tree.left_out))
     found = (stored_side(config, wanted_pixels, sides), sides, config.depth_bits, left_out)
-    return Images(counts, len(kept.classes), None, num_bytes, *found)
+    return Images(counts, len(kept.classes), None, *found)
 
 
 def data_dvc_finding(config: DatasetConfig) -> Finding:

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-from backbench.cli.doctor.cost import Cost, StageCost
+from backbench.cli.doctor.cost import Cost
 from backbench.cli.doctor.examination import Examination
 from backbench.cli.doctor.finding import Finding, Verdict
 from backbench.cli.doctor.images import Images
@@ -12,7 +12,6 @@ from backbench.runtime.units import duration, size
 STYLES = {Verdict.READY: "green", Verdict.WARNING: "yellow", Verdict.MISSING: "bold red"}
 WHAT_WIDTH = 18
 INDENT = " " * 8
-UNCERTAINTY = "within a factor of 3"
 
 
 def print_examination(examination: Examination, console: Console) -> None:
@@ -43,25 +42,19 @@ def cost_lines(cost: Cost, images: Images) -> list[str]:
         f"  {images.num_images:,} images: {images}",
     ]
     lines += [
-        f"  {name:<10}{duration(stage.seconds):>11}  {_of_processes(stage)}" for name, stage in cost.stages.items()
+        f"  {name:<10}{duration(stage.seconds):>11}  {stage.num_measured} of {stage.num_processes} measured here"
+        for name, stage in cost.stages.items()
+        if stage.num_measured
     ]
     lines += [
-        f"  time      about {duration(cost.wall_seconds)}, {cost.jobs} cells at once; {_how_sure(cost)}",
+        f"  time      {_time(cost)}",
         f"  disk      at most {size(cost.disk_bytes)}, DVC's copies included",
         f"  memory    about {size(cost.memory_bytes)} at the peak, of all processes at once",
     ]
     return lines
 
 
-def _of_processes(stage: StageCost) -> str:
-    processes = f"{stage.num_processes} {'process' if stage.num_processes == 1 else 'processes'}"
-    if not stage.num_measured:
-        return f"{processes}, estimated"
-    return f"{processes}, {'all' if stage.num_measured == stage.num_processes else stage.num_measured} measured before"
-
-
-def _how_sure(cost: Cost) -> str:
-    stages = cost.stages.values()
-    if all(stage.num_measured == stage.num_processes for stage in stages):
-        return "as long as the run before took here"
-    return f"{UNCERTAINTY}, no trial stopped early"
+def _time(cost: Cost) -> str:
+    if cost.wall_seconds is None:
+        return f"not measured here yet: `make repro` measures it, and `dvc repro {cost.unmeasured[0]}` a first part"
+    return f"at least {duration(cost.wall_seconds)}, {cost.jobs} cells at once: what computing took here before"

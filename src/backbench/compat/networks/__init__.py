@@ -1,0 +1,1 @@
+"""What decides a number: private parts of Keras, of its backends and of KerasHub."""
