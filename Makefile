@@ -9,10 +9,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor weights repro report test test-all faults check ui dashboard plots bench times pretrain transfer lock FORCE
+.PHONY: help doctor weights repro report test test-system test-all faults check ui dashboard plots bench times pretrain transfer lock FORCE
 
 help: ## say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 .venv/ready: FORCE
 	@python=$$(sh pipelines/find_python.sh $(PYTHON)) && PYTHONPATH=src "$$python" pipelines/install.py $(GPU)
@@ -30,22 +30,26 @@ repro: .venv/ready ## run the benchmark of conf/benchmark.yaml, JOBS cells at on
 report: .venv/ready ## write report/index.html and what MLflow lacks, from results that are there
 	@python -m backbench.cli.run_benchmark --report
 
-# In the order of their files, so that the long ones do not come last.
-test: .venv/ready ## run the tests, a process per core, of up to four
-	python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# A process per core, of up to four. How long each test took is kept in work/tests.
+PYTEST := python -m pytest --numprocesses logical --maxprocesses 4 --durations 15
+test: .venv/ready ## run the tests
+	$(PYTEST) --dist worksteal --junitxml work/tests/test.xml
+
+test-system: .venv/ready ## run the tests that start engines, browsers, whole benchmarks and other backends
+	$(PYTEST) --dist loadgroup --no-loadscope-reorder -m "system and not every_backbone" --junitxml work/tests/system.xml
 
 # In parts, a process each: what TensorFlow keeps of every model that it ever ran would not fit into memory.
 PARTS ?= 12
-test-all: .venv/ready ## run the tests, and the contract over every backbone; an hour or two
+test-all: .venv/ready ## run all tests, and the contract over every backbone; an hour or two
 	rm -rf work/contract
 	for part in $$(seq $(PARTS)); do \
 	  python -m pytest -m "" --part $$part/$(PARTS) --junitxml work/contract/$$part.xml || exit; \
 	done
-	python -m tests.backbones.contract_table work/contract/*.xml docs/backbones.md
+	python -m tests.support.contract_table work/contract/*.xml docs/backbones.md
 
 faults: .venv/ready ## break what a run leans on, and write the table of docs/reliability.md
 	@mkdir -p work/faults
-	python -m pytest tests/faults --junitxml work/faults/tests.xml
+	python -m pytest tests/faults -m system --junitxml work/faults/tests.xml
 	python -m tests.faults.table work/faults/*.xml docs/reliability.md
 
 check: .venv/ready ## lint, types and the order of the rooms: what CI runs

@@ -1,5 +1,6 @@
 """What holds for every test, and how tests are shared out between processes."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -9,7 +10,11 @@ import pytest
 
 from tests.support.configs import PROJECT
 
-pytest_plugins = ["tests.engines.fixtures"]
+pytest_plugins = ["tests.support.engines.fixtures"]
+
+# What `make test` leaves to `make test-system`.
+SYSTEM_FOLDERS = ("bench", "engines", "faults", "pretraining")
+SYSTEM_MARKERS = ("browser", "mlflow_server", "postgresql", "slurm")
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", help="run one part of the tests, such as 2/12: a backbone's tests stay together")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _mark_system(items)
     if hasattr(config, "workerinput"):
         _keep_together(items)
     asked = config.getoption("--part")
@@ -30,10 +37,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _keep_part(config, items, asked)
 
 
-def _keep_together(items: list[pytest.Item]) -> None:
-    """Say what one of pytest-xdist's processes runs alone: the tests of a file, and all that share the one SLURM."""
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later garbage collection: each fit asks for one."""
+    gc.collect()
+    gc.freeze()
+
+
+def _mark_system(items: list[pytest.Item]) -> None:
+    """Mark what starts an engine, a browser or a whole benchmark; a file or a backbone may mark itself, too."""
     for item in items:
-        group = "slurm" if item.get_closest_marker("slurm") else item.path.relative_to(PROJECT).as_posix()
+        lies_in = item.path.relative_to(PROJECT / "tests").parts[0]
+        if lies_in in SYSTEM_FOLDERS or any(map(item.get_closest_marker, SYSTEM_MARKERS)):
+            item.add_marker(pytest.mark.system)
+
+
+def _keep_together(items: list[pytest.Item]) -> None:
+    """Say what one process runs alone under `--dist loadgroup`: all that share the one SLURM, else a file's tests.
+
+    Of the contract of backbones, it is a backbone's tests: they share its graph.
+    """
+    for item in items:
+        file = item.path.relative_to(PROJECT).as_posix()
+        group = "slurm" if item.get_closest_marker("slurm") else f"{file} {_backbone_of(item)}"
         item.add_marker(pytest.mark.xdist_group(group))
 
 

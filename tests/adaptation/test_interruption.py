@@ -16,11 +16,10 @@ from backbench.adaptation.strategies import TrainablePart
 from backbench.adaptation.training import Fitter
 from backbench.backbones.determinism import make_deterministic
 from backbench.results.records import EpochRecord
-from tests.adaptation.test_strategies import BACKBONE, cut_tiny
-from tests.adaptation.test_training import same
 from tests.support.configs import PROJECT, strategy_config
+from tests.support.fits import same
 from tests.support.limited_memory import limit_memory
-from tests.support.tiny import blobs
+from tests.support.tiny import BACKBONE, blobs, cut_tiny
 
 SCHEDULE = Schedule(epochs=3, batch_size=8, warmup_fraction=0.1, early_stopping_patience=3)
 TRAIN, VAL = blobs(20, (4, 4, 4), num_views=2, seed=0), blobs(15, (4, 4, 4), seed=1)
@@ -140,6 +139,7 @@ def leave_at_a_signal(folder: str) -> None:
         fitter.fit(CANDIDATE, fitter.model.get_weights(), TRAIN, VAL, should_stop=in_the_second, pause=pause)
 
 
+@pytest.mark.system
 def test_a_process_told_to_end_saves_its_fit_and_another_ends_it_in_the_same_bytes(
     straight: Fit, tmp_path: Path
 ) -> None:

@@ -4,35 +4,11 @@ import pytest
 
 from backbench.adaptation.schedule import Hyperparameters, loss_and_accuracy
 from backbench.adaptation.strategies import TrainablePart
-from backbench.config.backbone_config import BackboneConfig
 from backbench.features.activations import Activations
-from backbench.features.freezing import CutModel, cut, resolve_boundary
+from backbench.features.freezing import CutModel, cut
 from backbench.runtime.errors import DivergedError
 from tests.support.configs import strategy_config
-from tests.support.tiny import CONSTRUCTOR, FEATURE_DIM, PREPROCESSOR, TinyNet, blobs
-
-BACKBONE = BackboneConfig(
-    name="tiny",
-    family="tiny",
-    constructor=CONSTRUCTOR,
-    preprocessor=PREPROCESSOR,
-    input_size_pixels=16,
-    min_size_pixels=8,
-    feature_dim=FEATURE_DIM,
-    last_stage_boundary="stage_out",
-)
-FINE_TUNING = strategy_config(
-    "fine_tuning",
-    epochs=3,
-    batch_size=8,
-    linear_probe_warmup={"epochs": 5, "learning_rates": [0.01, 0.1], "weight_decay": 0.0},
-)
-
-
-def cut_tiny() -> CutModel:
-    keras.utils.set_random_seed(3)
-    model = TinyNet(weights=None, include_top=False, pooling="avg", input_shape=(16, 16, 3))
-    return cut(model, resolve_boundary(model, BACKBONE, *FINE_TUNING.boundaries))
+from tests.support.tiny import BACKBONE, FEATURE_DIM, FINE_TUNING, blobs, cut_tiny
 
 
 @pytest.fixture(scope="module")

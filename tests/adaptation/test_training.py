@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from backbench.adaptation.heads import build_head, standardise
-from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule, loss_and_accuracy
+from backbench.adaptation.schedule import Hyperparameters, Schedule, loss_and_accuracy
 from backbench.adaptation.training import Fitter
 from backbench.config.config import HeadConfig
 from backbench.features.activations import Activations, outputs
+from tests.support.fits import same
 from tests.support.tiny import blobs
 
 SCHEDULE = Schedule(epochs=4, batch_size=16, warmup_fraction=0.1, early_stopping_patience=4)
@@ -27,12 +28,6 @@ def initial() -> list[np.ndarray]:
     head = build_head(8, 3, HeadConfig(hidden_units=16, dropout=0.5), seed=0)
     standardise(head, TRAIN)
     return head.get_weights()
-
-
-def same(first: Fit, second: Fit) -> bool:
-    return first.history == second.history and all(
-        np.array_equal(a, b) for a, b in zip(first.weights, second.weights, strict=True)
-    )
 
 
 def test_a_fit_does_not_depend_on_what_was_fitted_before(fitter: Fitter, initial: list[np.ndarray]) -> None:

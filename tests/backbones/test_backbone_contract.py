@@ -1,7 +1,8 @@
 """The contract of every backbone in conf/backbone, on random weights at its smallest input.
 
-A spread of families runs with the rest; `make test-all` runs every one. A backbone that is only a YAML passes here
-without a line of code; what is published of it is a row of tests/support/published_costs.py.
+`make test` has one of each kind of builder, `make test-system` a spread of families, `make test-all` every one. A
+backbone that is only a YAML passes here without a line of code; what is published of it is a row of
+tests/support/published_costs.py.
 """
 
 import gc
@@ -9,7 +10,6 @@ import importlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -25,21 +25,20 @@ from backbench.compat.networks.keras_graph import nested_layers
 from backbench.config.backbone_config import BackboneConfig
 from backbench.features.activations import Activations
 from backbench.features.freezing import cut, resolve_boundary
-from tests.backbones.contract_table import BEGIN, END, read_results, with_table
-from tests.features.test_recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 from tests.support.configs import PROJECT, backbone_config, strategy_config
+from tests.support.contract_table import BEGIN, END, read_results, with_table
 from tests.support.model_cost import num_macs, num_parameters
 from tests.support.published_costs import PUBLISHED, Classifier, Published
+from tests.support.recomposition import LARGEST_RELATIVE_ERROR, worst_relative_error
 
 CATALOGUE = sorted(path.stem for path in (PROJECT / "conf/backbone").glob("*.yaml"))
+# Of keras.applications, of this project, of KerasHub, and thinned.
+BUILDERS = {"mobilenet_v3_small", "efficientnet_lite0", "deit_tiny", "mobilenet_v2_slim"}
 SPREAD = {
     "clip_vit_b32",
-    "deit_tiny",
     "densenet121",
     "dinov2_small",
     "dinov3_small",
-    "efficientnet_lite0",
-    "mobilenet_v3_small",
     "resnet18",
     "resnet50_slim",
     "resnext50_32x4d",
@@ -75,23 +74,26 @@ class Built:
     config: BackboneConfig
     model: keras.Model
 
-    @cached_property
     def full_size(self) -> keras.Model:
-        """The backbone at the input of its configuration, with other weights."""
-        keras.utils.set_random_seed(1)
-        return build_graph(backbone_config(self.config.name))
+        """The backbone at the input of its configuration."""
+        config = backbone_config(self.config.name)
+        return self.model if self.config == config else build_graph(config)
 
     def another(self) -> keras.Model:
         """A backbone at the same smallest input, with other weights."""
-        if self.config == backbone_config(self.config.name):
-            return self.full_size
         keras.utils.set_random_seed(1)
         return build_graph(self.config)
 
 
+def marks_of(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    if name in BUILDERS:
+        return ()
+    return (pytest.mark.system if name in SPREAD else pytest.mark.every_backbone,)
+
+
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=() if name in SPREAD else pytest.mark.every_backbone) for name in CATALOGUE],
+    params=[pytest.param(name, marks=marks_of(name)) for name in CATALOGUE],
 )
 def built(request: pytest.FixtureRequest) -> Iterator[Built]:
     config = backbone_config(request.param)
@@ -183,7 +185,7 @@ def test_saved_weights_give_equal_features_in_another_model(built: Built, tmp_pa
 
 
 def test_costs_are_those_of_the_catalogue_and_those_published(built: Built) -> None:
-    config, model = backbone_config(built.config.name), built.full_size
+    config, model = backbone_config(built.config.name), built.full_size()
     assert num_parameters(model) == config.num_parameters
     assert num_macs(model) == config.num_macs
     if config.has_own_width:
@@ -223,7 +225,7 @@ def test_every_row_is_of_a_backbone() -> None:
     full = {name for name in CATALOGUE if backbone_config(name).has_own_width}
     assert set(PUBLISHED) == full
     assert all(isinstance(row, Published) for row in PUBLISHED.values())
-    assert set(CATALOGUE) >= SPREAD
+    assert set(CATALOGUE) >= BUILDERS | SPREAD
 
 
 REPORT = """<testsuites><testsuite>

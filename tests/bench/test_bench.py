@@ -14,8 +14,7 @@ from bench.start import make_start, shrink_residual_branches
 from bench.studies import BACKBONES, FEATURE_EXTRACTION, FINE_TUNING, Study, study_of, tiny_study
 from bench.workers import Arm, arms_of, make_arm
 
-from tests.adaptation.test_strategies import BACKBONE
-from tests.support.tiny import TinyNet
+from tests.support.tiny import BACKBONE, TinyNet
 
 # KerasTuner 1.4.8 names threads in the way of Python 3.9.
 pytestmark = [

@@ -1,6 +1,7 @@
 """What `make repro` does around DVC's stages: which cell gets which GPU, and the report that a clone lacks."""
 
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,13 +70,20 @@ def test_all_that_a_stage_says_of_its_failure_is_the_reason() -> None:
 
 def test_an_interruption_begins_no_further_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
+    is_shut, shut = threading.Event(), ThreadPoolExecutor.shutdown
 
     def run_stages(*stages: str, **options: object) -> None:
         seen.append(stages[0])
         if stages[0] == "baseline":
             raise KeyboardInterrupt
-        time.sleep(0.5)  # what has begun ends by the same signal
+        is_shut.wait()  # what has begun ends by the same signal
 
+    def shutdown(pool: ThreadPoolExecutor, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        shut(pool, wait=False, cancel_futures=cancel_futures)
+        is_shut.set()
+        shut(pool, wait=wait)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", shutdown)
     monkeypatch.setattr(run_benchmark, "run_stages", run_stages)
     with pytest.raises(KeyboardInterrupt):
         run_benchmark.run_cells(CELLS, MachinePlan(1, (), (), ()))

@@ -11,13 +11,8 @@ from backbench.comparison.conclusions import answer, class_warning, rule
 from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.resampling import Resampled, image_counts
 from backbench.comparison.uncertainty import selection_optimism
-from tests.support.finished_benchmark import make_uneven_benchmark
+from tests.support.finished_benchmark import LOCAL, make_uneven_benchmark
 from tests.support.rows import finished, leaderboard
-
-LOCAL = (
-    "finds the class <local> in only 1.7 % of its 100 test images, less often than chance would "
-    "(balanced accuracy 0.668)"
-)
 
 
 def test_the_answer_names_what_does_not_differ_and_no_more_than_three() -> None:

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from backbench.backbones.graph import imported
 from backbench.config.config import TrackingConfig, cell_config, resolved, to_typed
 from backbench.runtime.errors import ConfigError
-from tests.support.configs import PROJECT, strategy_config
+from tests.support.configs import PROJECT, backbone_config, strategy_config
 
 CONF = PROJECT / "conf"
 GROUPS = ("dataset", "weights", "backbone", "strategy", "search", "tracking")
@@ -29,7 +29,7 @@ def test_every_shipped_configuration_composes_and_is_typed(group: str, choice: s
 
 @pytest.mark.parametrize("path", sorted((CONF / "backbone").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_backbone_names_functions_that_exist(path: Path) -> None:
-    config = cell_config(composed(f"backbone={path.stem}")).backbone
+    config = backbone_config(path.stem)
     assert callable(imported(config.constructor))
     assert callable(imported(config.preprocessor))
 

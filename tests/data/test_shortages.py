@@ -5,8 +5,8 @@ import pytest
 from backbench.data.scan import Examined
 from backbench.data.shortages import shortages
 from backbench.data.split import assign_splits
-from tests.data.test_split import CLASSES, FOLDER, files_of
 from tests.support.image_folders import config_for
+from tests.support.split_files import CLASSES, FOLDER, files_of
 
 CONF = "conf/dataset/tiny.yaml"
 

@@ -1,19 +1,11 @@
 """Splits are stratified, disjoint, seeded, and honour what the folder says."""
 
 from collections import Counter
-from pathlib import Path
 
 from backbench.data.scan import Examined
 from backbench.data.split import RARE_CLASS, assign_splits, without_rare_classes
 from tests.support.image_folders import config_for
-
-CLASSES = ("cat", "dog")
-FOLDER = Path("data")
-
-
-def files_of(num_per_class: int, split: str = "", classes: tuple[str, ...] = CLASSES) -> list[Examined]:
-    paths = [(f"{split}/{name}/{number}", name) for name in classes for number in range(num_per_class)]
-    return [Examined(path, name, split, f"digest of {path}", path, 16, 16, "used") for path, name in paths]
+from tests.support.split_files import CLASSES, FOLDER, files_of
 
 
 def counts(files: list[Examined], own_splits: tuple[str, ...] = (), **changes: object) -> dict[str, set[int]]:

@@ -14,15 +14,15 @@ import pytest
 from mlflow.tracking import MlflowClient
 from submitit.slurm.slurm import SlurmInfoWatcher
 
-from tests.engines.components import lacking, program
-from tests.engines.engine_folder import end_abandoned, processes_of
-from tests.engines.mlflow_server import MlflowServer, running_mlflow_server
-from tests.engines.postgresql import PASSWORD, Postgresql
-from tests.engines.slurm import Slurm
+from tests.support.engines.components import lacking, program
+from tests.support.engines.engine_folder import end_abandoned, processes_of
+from tests.support.engines.mlflow_server import MlflowServer, running_mlflow_server
+from tests.support.engines.postgresql import PASSWORD, Postgresql
+from tests.support.engines.slurm import Slurm
 
 ABANDONED = """
 import time
-from tests.engines.engine_folder import engine_folder
+from tests.support.engines.engine_folder import engine_folder
 with engine_folder() as folder:
     folder.start("server", "sleep", "600")
     print(folder.path, flush=True)

@@ -6,9 +6,9 @@ from typing import Protocol
 
 import pytest
 
-from tests.pipelines.conftest import prepared, workplace
+from tests.support.workplace import finished, finished_cells, prepared, workplace
 
-__all__ = ["prepared", "workplace"]
+__all__ = ["finished", "finished_cells", "prepared", "workplace"]
 
 
 class Tried(Protocol):

@@ -14,9 +14,9 @@ from backbench.stages.embed import embed
 from backbench.stages.entry import refusing
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from tests.engines.components import lacking
 from tests.faults.conftest import Tried, differing
-from tests.pipelines.test_cell import Stage, cell_config_for, run
+from tests.support.engines.components import lacking
+from tests.support.tiny_cell import Stage, cell_config_for, run
 
 STRATEGY, SEEDS = "feature_extraction", [0, 1]
 FILE_SYSTEM_BYTES = 64 << 20

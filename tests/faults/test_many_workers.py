@@ -17,9 +17,9 @@ from optuna.trial import TrialState
 from backbench.config.config import WorkersConfig
 from backbench.results.records import TrialRecord
 from backbench.search.shared_study import OWNER, RECORD, SharedStudy
-from tests.engines.postgresql import PASSWORD, Postgresql
 from tests.faults.conftest import Tried, differing
 from tests.support.configs import PROJECT
+from tests.support.engines.postgresql import PASSWORD, Postgresql
 from tests.support.toy_study import coordinated, coordination_of, many_trials, opened, searched
 
 NUM_WORKERS, NUM_TRIALS, NUM_KILLED = 8, 200, 2

@@ -10,9 +10,9 @@ from backbench.results.records import CellRecord
 from backbench.results.result_files import read_cell
 from backbench.tracking.background_tracker import BackgroundTracker
 from backbench.tracking.runs import finished_cell
-from tests.engines.engine_folder import wait_until
-from tests.engines.mlflow_server import MlflowServer
 from tests.faults.conftest import Tried, differing
+from tests.support.engines.engine_folder import wait_until
+from tests.support.engines.mlflow_server import MlflowServer
 from tests.support.finished_benchmark import cells, make_finished_benchmark
 from tests.support.mlflow_store import begun, runs_of, table_of
 

@@ -20,14 +20,15 @@ from backbench.config.config import CellConfig, WorkersConfig, cell_config
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import STATE, Cell
 from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
+from backbench.search.study_storage import StudyError
 from backbench.stages.cell import CellInputs
 from backbench.stages.cell_study import CellStudy
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
-from tests.adaptation.test_strategies import BACKBONE
-from tests.engines.slurm import Slurm
 from tests.faults.conftest import Tried, differing
 from tests.support.configs import PROJECT
+from tests.support.engines.slurm import Slurm
+from tests.support.tiny import BACKBONE
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
 CELL = Cell("tiny", "fine_tuning")
@@ -103,8 +104,12 @@ def num_finished(study: SharedStudy) -> int:
 def joined(config: CellConfig, stage: subprocess.Popen[bytes], log: Path) -> SharedStudy:
     """Look at the study as soon as the stage has made it."""
     once(lambda: bool(list(STATE.rglob("study.json"))) and bool(list(STATE.rglob("study.journal"))), stage, log)
-    time.sleep(1)
-    return CellStudy(CellInputs.of(config), WorkersConfig(name="onlooker")).open(creating=False)
+    while True:
+        try:
+            return CellStudy(CellInputs.of(config), WorkersConfig(name="onlooker")).open(creating=False)
+        except StudyError:
+            assert stage.poll() is None, log.read_text(encoding="utf-8")
+            time.sleep(0.2)
 
 
 def undisturbed(config: CellConfig) -> dict[str, str]:

@@ -15,11 +15,11 @@ import pytest
 
 from backbench.config.config import TrackingConfig
 from backbench.runtime.digests import file_sha256
-from tests.engines.components import lacking, program
 from tests.faults.conftest import Tried, differing
-from tests.pipelines.conftest import coloured_squares
 from tests.support.configs import PROJECT
+from tests.support.engines.components import lacking, program
 from tests.support.finished_benchmark import fresh_store
+from tests.support.workplace import coloured_squares
 
 # Letters that Turkish has its own rules for, and that a locale of bytes cannot spell.
 CLASSES = {"class0": "İğne", "class1": "ışık", "class2": "TITLE"}
@@ -58,8 +58,8 @@ def run_cell() -> dict[str, str]:
     from backbench.stages.prepare import prepare
     from backbench.stages.sweep import sweep
     from backbench.stages.train import train
-    from tests.pipelines.test_cell import cell_config_for
     from tests.support.mlflow_store import table_of
+    from tests.support.tiny_cell import cell_config_for
 
     tracking = TrackingConfig(uri=f"sqlite:///{Path.cwd()}/mlflow.db", experiment="tests")
     config = replace(cell_config_for("feature_extraction", seeds=[0]), tracking=tracking)

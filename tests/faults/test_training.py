@@ -9,14 +9,14 @@ import pytest
 from backbench.adaptation.strategies import TrainablePart
 from backbench.config.config import CellConfig, RangeConfig, SearchConfig
 from backbench.results.records import COMPLETE, PRUNED, TrialRecord
-from backbench.results.result_files import read_best, read_trials
+from backbench.results.result_files import read_best, read_cell, read_trials
 from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from tests.faults.conftest import Tried, differing
-from tests.pipelines.test_cell import Killed, Stage, cell_config_for, dying_once_at, forget, run
 from tests.support.limited_memory import limit_memory
+from tests.support.tiny_cell import Killed, Stage, cell_config_for, dying_once_at, forget, run
 
 CELL = Cell("tiny", "fine_tuning")
 
@@ -42,6 +42,8 @@ def test_where_memory_runs_out_the_study_goes_on_in_halves(
     halved = swept(config)
     assert {trial.accumulation_steps for trial in whole} == {1}
     assert {trial.accumulation_steps for trial in halved} == {2}, "it is on record"
+    train(config)
+    assert read_cell(CELL).trials == halved
     # Dropout draws anew for each half, so losses are others; test_out_of_memory.py compares them without it.
     how = "a tiny cell on a backend that takes half a batch; counted are trials and epochs"
     tried("memory runs out in training", how=how, times=len(halved), lost=differing(ways(whole), ways(halved)))

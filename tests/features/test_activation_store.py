@@ -13,7 +13,6 @@ from backbench.features.activation_store import StorePlan, StoreWriter, state_fo
 from backbench.results.compute import NOTHING
 from backbench.results.store_record import BoundaryRecord, StoreRecord, read_store
 from backbench.runtime.errors import ActivationError, ArtifactError
-from tests.data.test_array_file import saved
 from tests.support.clock import stopped
 
 PLAN = StorePlan({"wide": (4, 4, 8), "narrow": (8,)}, {"train": (2, 10), "val": (1, 5)}, "float16")
@@ -130,7 +129,7 @@ def test_what_half_precision_cannot_hold_is_refused(tmp_path: Path, value: float
 def test_state_of_other_inputs_is_neither_used_nor_kept(tmp_path: Path) -> None:
     first = state_for(tmp_path, "a")
     first.mkdir()
-    saved(first / "x.npy", np.zeros(3))
+    np.save(first / "x.npy", np.zeros(3))
     assert state_for(tmp_path, "a") == first
     assert first.is_dir()
     assert state_for(tmp_path, "b") != first

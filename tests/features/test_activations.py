@@ -20,8 +20,8 @@ from backbench.features.activations import (
     outputs,
 )
 from backbench.runtime.errors import ArtifactError
-from tests.adaptation.test_strategies import BACKBONE, cut_tiny
 from tests.support.contracts import ActivationSourceContract
+from tests.support.tiny import BACKBONE, cut_tiny
 
 NUM_EXAMPLES, NUM_VIEWS = 9, 3
 LABELS = np.arange(NUM_EXAMPLES, dtype="int32") % 3

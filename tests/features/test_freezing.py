@@ -34,7 +34,11 @@ def test_prefix_and_suffix_recompose(boundary: str) -> None:
     np.testing.assert_allclose(recomposed, model.predict_on_batch(images), atol=1e-5)
 
 
-@pytest.fixture(scope="module", params=STAGE_4)
+LARGE = {"resnet50_slim", "inception_v3_slim", "efficientnet_b0_slim"}
+SHIPPED = [pytest.param(name, marks=[pytest.mark.system] if name in LARGE else []) for name in STAGE_4]
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
 def shipped(request: pytest.FixtureRequest) -> tuple[BackboneConfig, keras.Model]:
     config = backbone_config(request.param)
     return config, build_graph(config)

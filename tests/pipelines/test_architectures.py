@@ -14,13 +14,8 @@ from safetensors.numpy import save_file
 from backbench.backbones.graph import build_graph
 from backbench.backbones.timm_weights import timm_places
 from backbench.config.backbone_config import BackboneConfig, PretrainedConfig, WeightsConfig
-from backbench.results.result_files import read_cell
 from backbench.runtime.digests import file_sha256
-from backbench.runtime.paths import Cell
-from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
-from tests.pipelines.test_cell import cell_config_for
+from tests.support.tiny_cell import cell_config_for, run_cell
 
 HUB = "backbench.backbones.hub.image_backbone"
 SCALING = "keras.applications.mobilenet_v2.preprocess_input"
@@ -149,7 +144,7 @@ ARCHITECTURES = {
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("strategy", ["feature_extraction", "fine_tuning"])
+@pytest.mark.parametrize("strategy", [pytest.param("feature_extraction", marks=pytest.mark.system), "fine_tuning"])
 def test_a_cell_runs_from_a_published_file(name: str, strategy: str, workplace: Path) -> None:
     architecture = ARCHITECTURES[name]
     path = workplace / architecture.file
@@ -162,13 +157,13 @@ def test_a_cell_runs_from_a_published_file(name: str, strategy: str, workplace: 
         licence="CC0-1.0",
         trained_on="nothing",
     )
+    config = cell_config_for(strategy, seeds=[0])
     config = replace(
-        cell_config_for(strategy, seeds=[0]),
+        config,
+        search=replace(config.search, num_trials=2, startup_trials=2),
         weights=WeightsConfig(seed=0, name="published", path=f"{workplace}/{{file}}"),
         backbone=replace(architecture.config, pretrained=pretrained),
     )
-    for stage in (embed, sweep, train):
-        stage(config)
-    record = read_cell(Cell(architecture.config.name, strategy))
+    record = run_cell(config)
     assert len(record.trials) == config.search.num_trials
     assert record.metrics.mean["test_accuracy"] > 0.4  # three classes

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,17 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.backbones.graph import build_graph, preprocess
+from backbench.backbones.graph import preprocess
 from backbench.backbones.weights import load_backbone, save_weights
-from backbench.config.backbone_config import BackboneConfig, WeightsConfig
-from backbench.config.config import CellConfig
-from backbench.results.result_files import read_cell
-from backbench.runtime.digests import file_sha256
+from backbench.config.backbone_config import WeightsConfig
 from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
-from tests.adaptation.test_strategies import BACKBONE
-from tests.pipelines.conftest import prepared  # noqa: F401 - a fixture
-from tests.pipelines.test_cell import STRATEGIES, cell_config_for
-from tests.support.configs import PROJECT, backbone_config
+from tests.support.backend_cells import NUM_THREADS, SMALLEST, WEIGHTS, built_small, cell_from_file
+from tests.support.configs import PROJECT
+from tests.support.tiny import BACKBONE
+from tests.support.tiny_cell import STRATEGIES
+
+pytestmark = pytest.mark.system
 
 BACKENDS = [
     "jax",
@@ -40,29 +37,14 @@ BACKENDS = [
         ),
     ),
 ]
-WEIGHTS = "tiny.weights.h5"
 SPREAD = ["mobilenet_v3_small", "deit_tiny", "resnext50_32x4d"]
-# The smaller ones: each is traced and compiled once more per backend.
-SMALLEST = sorted(
-    path.stem
-    for path in (PROJECT / "conf/backbone").glob("*.yaml")
-    if (backbone_config(path.stem).num_parameters or 0) < 30e6 and backbone_config(path.stem).has_own_width
-)
 # What JAX compiles here runs a few times; `make test-all` has it compiled as it is elsewhere.
 COMPILED_QUICKLY = "--xla_backend_optimization_level=0"
 # Keras 3.15 says so itself: "not available with the torch backend at this time due to an outstanding bug".
 REFUSED = {"torch": {"nasnet_mobile"}}
 LARGEST_RELATIVE_ERROR = 1e-3
-NUM_THREADS = 3
 
 Recorder = Callable[[str, object], None]
-
-
-def built_small(name: str) -> tuple[BackboneConfig, keras.Model]:
-    config = backbone_config(name)
-    small = replace(config, input_size_pixels=config.min_size_pixels)
-    keras.utils.set_random_seed(0)
-    return small, build_graph(small)
 
 
 def run_on(backend: str, *actions: str, folder: Path, **variables: str) -> dict[str, Any]:
@@ -109,7 +91,7 @@ class Elsewhere:
 @pytest.fixture(scope="module", params=BACKENDS)
 def elsewhere(
     request: pytest.FixtureRequest,
-    prepared: Path,  # noqa: F811
+    prepared: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Elsewhere:
     folder = tmp_path_factory.mktemp(request.param) / "work place"
@@ -139,20 +121,6 @@ def test_features_of_every_smaller_backbone_are_those_of_tensorflow(
     expected = features_on_tensorflow(SMALLEST, backend, tmp_path / "features")
     run_on(backend, "features", folder=tmp_path)
     check_features(expected, backend, tmp_path / "features", record_property)
-
-
-def cell_from_file(strategy: str) -> CellConfig:
-    weights = WeightsConfig(seed=0, name="file", path=WEIGHTS, sha256={"tiny": file_sha256(Path(WEIGHTS))})
-    return replace(cell_config_for(strategy, seeds=[0, 1]), weights=weights)
-
-
-def run_cell(strategy: str) -> dict[str, Any]:
-    """Run the three stages in the working folder; return what can be compared between backends."""
-    config = cell_from_file(strategy)
-    for stage in (embed, sweep, train):
-        stage(config)
-    record = read_cell(Cell("tiny", strategy))
-    return {"num_trials": len(record.trials), "test_accuracy": record.metrics.mean["test_accuracy"]}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

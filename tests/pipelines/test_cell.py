@@ -1,7 +1,6 @@
 """One cell from images to test metrics, on a tiny backbone: embed, sweep and train as the stages run them."""
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,7 @@ import pytest
 
 from backbench.adaptation.schedule import Hyperparameters
 from backbench.adaptation.strategies import TrainablePart
-from backbench.config.backbone_config import WeightsConfig
-from backbench.config.config import BenchmarkConfig, CellConfig, PrunerConfig, RangeConfig, SearchConfig, TrackingConfig
+from backbench.config.config import NO_AUGMENTATION, CellConfig, PrunerConfig, RangeConfig
 from backbench.evaluation.predictions import read_predictions
 from backbench.results.result_files import read_best, read_cell, read_trials, write_best
 from backbench.runtime import paths
@@ -24,91 +22,15 @@ from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
-from tests.adaptation.test_strategies import BACKBONE
 from tests.support.configs import strategy_config
-from tests.support.image_folders import config_for
-from tests.support.limited_memory import limit_memory
+from tests.support.tiny_cell import STRATEGIES, Killed, Stage, cell_config_for, dying_once_at, forget, run, run_cell
 
-STRATEGIES = {
-    "feature_extraction": strategy_config("feature_extraction", epochs=4, views=2),
-    "fine_tuning": strategy_config(
-        "fine_tuning",
-        epochs=3,
-        views=2,
-        linear_probe_warmup={"epochs": 3, "learning_rates": [0.01], "weight_decay": 0.0},
-    ),
-}
-
-
-Stage = Callable[[CellConfig], str]
-
-
-class Killed(BaseException):
-    """What stands for SIGKILL."""
-
-
-def cell_config_for(strategy: str, *, seeds: list[int]) -> CellConfig:
-    return CellConfig(
-        benchmark=BenchmarkConfig(
-            dataset="tiny",
-            weights="random",
-            backbones=["tiny"],
-            strategies=[strategy],
-            search="few",
-            seeds=seeds,
-            threads=0,
-            precision="float32",
-            xla=False,
-        ),
-        dataset=config_for(Path("data")),
-        weights=WeightsConfig(name="random", seed=0),
-        backbone=BACKBONE,
-        strategy=STRATEGIES[strategy],
-        search=SearchConfig(
-            name="few",
-            sampler="quasi_random",
-            num_trials=3,
-            startup_trials=3,
-            trials_per_batch=2,
-            trials_per_round=1,
-            seed=0,
-        ),
-        tracking=TrackingConfig(uri="sqlite:///mlflow.db", experiment="tests"),
-    )
-
-
-def run(strategy: str, *, seeds: list[int]) -> dict[str, str]:
-    """Run the three stages; return the digest of every file that DVC would hash."""
-    config = cell_config_for(strategy, seeds=seeds)
-    for stage in (embed, sweep, train):
-        last_line = stage(config)
-        assert last_line.startswith(f"tiny-{strategy}: ")
-    cell = Cell("tiny", strategy)
-    stored = [path for path in cell.activations.rglob("*") if path.is_file()]
-    files = [*stored, *cell.results.iterdir(), *cell.models.iterdir(), cell.predictions]
-    return {path.as_posix(): file_sha256(path) for path in sorted(files)}
-
-
-def forget() -> None:
-    """Take away what finished trials and seeds left, or they would be taken up."""
-    shutil.rmtree(paths.STATE)
-
-
-def dying_once_at(call: int) -> Callable[..., object]:
-    """Replace a fit by one that dies in its n-th call of this process, and works from then on."""
-    fit, calls = TrainablePart.fit, iter(range(1000))
-
-    def dying(self: TrainablePart, *arguments: Any, **options: Any) -> object:
-        if next(calls) == call:
-            raise Killed
-        return fit(self, *arguments, **options)
-
-    return dying
+Finished = Callable[[str], dict[str, str]]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_seed_zero_twice_is_the_same_and_seed_one_differs(strategy: str, workplace: Path) -> None:
-    first = run(strategy, seeds=[0, 1])
+def test_seed_zero_twice_is_the_same_and_seed_one_differs(strategy: str, finished: Finished) -> None:
+    first = finished(strategy)
     forget()
     again = run(strategy, seeds=[0, 1])
     assert first == again
@@ -126,13 +48,13 @@ def test_seed_zero_twice_is_the_same_and_seed_one_differs(strategy: str, workpla
     ("strategy", "kills"),
     [
         ("feature_extraction", [(sweep, 0), (sweep, 1), (train, 0)]),
-        ("fine_tuning", [(sweep, 0), (sweep, 2), (train, 0), (train, 1)]),
+        ("fine_tuning", [(sweep, 2), (train, 1)]),
     ],
 )
 def test_a_cell_killed_in_the_middle_ends_in_the_same_bytes(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, kills: list[tuple[Stage, int]]
+    finished: Finished, monkeypatch: pytest.MonkeyPatch, strategy: str, kills: list[tuple[Stage, int]]
 ) -> None:
-    straight = run(strategy, seeds=[0, 1])
+    straight = finished(strategy)
     forget()
     config = cell_config_for(strategy, seeds=[0, 1])
     for stage, call in kills:
@@ -143,23 +65,21 @@ def test_a_cell_killed_in_the_middle_ends_in_the_same_bytes(
     assert run(strategy, seeds=[0, 1]) == straight
 
 
-def test_the_sweep_never_reads_the_test_split(workplace: Path) -> None:
-    config = cell_config_for("feature_extraction", seeds=[0])
-    embed(config)
-    sweep(config)
+def test_the_sweep_never_reads_the_test_split(finished: Finished) -> None:
     cell = Cell("tiny", "feature_extraction")
-    before = {path.name: file_sha256(path) for path in cell.results.iterdir()}
+    before = finished(cell.strategy)
     labels = np.load(paths.DATASET / "labels-test.npy")
     np.save(paths.DATASET / "labels-test.npy", (labels + 1) % 3)
     values = np.load(cell.activations / "output/test.npy")
     np.save(cell.activations / "output/test.npy", np.zeros_like(values))
     forget()
-    sweep(config)
-    assert {path.name: file_sha256(path) for path in cell.results.iterdir()} == before
+    sweep(cell_config_for(cell.strategy, seeds=[0, 1]))
+    for path in (cell.trials, cell.trial_history, cell.best):
+        assert file_sha256(path) == before[path.as_posix()]
 
 
-def test_every_test_image_is_predicted_once_per_seed(workplace: Path) -> None:
-    run("feature_extraction", seeds=[0, 1])
+def test_every_test_image_is_predicted_once_per_seed(finished: Finished) -> None:
+    finished("feature_extraction")
     cell = Cell("tiny", "feature_extraction")
     predictions = read_predictions(cell.predictions, made_by="train")
     labels = np.load(paths.DATASET / "labels-test.npy")
@@ -189,14 +109,20 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_cell_runs_whatever_its_strategy_stores_and_chooses_from(name: str, workplace: Path) -> None:
     strategy = VARIANTS[name]
-    config = replace(cell_config_for(strategy.name, seeds=[0, 1]), strategy=strategy)
-    for stage in (embed, sweep, train):
-        stage(config)
+    config = cell_config_for(strategy.name, seeds=[0, 1])
+    augmented = replace(config.dataset, augmentation=replace(NO_AUGMENTATION, shift=0.1, brightness=0.1))
+    config = replace(config, dataset=augmented, strategy=strategy)
+    embed(config)
+    digests = results_of(config)
     record = read_cell(Cell("tiny", strategy.name))
     assert record.best.num_trials == len(record.trials) == config.search.num_trials
     assert record.metrics.boundary == record.best.choice.boundary
     tried = {trial.boundary for trial in record.trials}
     assert len(tried) > 1 if name == "boundaries_to_choose_from" else len(tried) == 1
+    if name in ("nothing_stored", "views_on_the_fly"):
+        assert record.metrics.mean["test_accuracy"] > 0.4
+        forget()
+        assert results_of(config) == digests, "what is computed on the way is computed alike"
 
 
 def test_where_nothing_is_stored_the_choice_is_that_of_what_is(workplace: Path) -> None:
@@ -211,17 +137,15 @@ def test_where_nothing_is_stored_the_choice_is_that_of_what_is(workplace: Path) 
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_mixed_precision_computes_in_half_and_ends_near_single(workplace: Path) -> None:
-    losses = []
-    for precision in ("float32", "mixed_bfloat16"):
-        config = cell_config_for("fine_tuning", seeds=[0])
-        config = replace(config, benchmark=replace(config.benchmark, precision=precision))
-        for stage in (embed, sweep, train):
-            stage(config)
-        losses.append([trial.val_loss for trial in read_trials(Cell("tiny", "fine_tuning"))])
-        assert keras.config.dtype_policy().name == "float32"
-    assert losses[0] != losses[1]
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+def test_mixed_precision_computes_in_half_and_ends_near_single(finished: Finished) -> None:
+    finished("fine_tuning")
+    single = [trial.val_loss for trial in read_trials(Cell("tiny", "fine_tuning"))]
+    config = cell_config_for("fine_tuning", seeds=[0])
+    run_cell(replace(config, benchmark=replace(config.benchmark, precision="mixed_bfloat16")))
+    half = [trial.val_loss for trial in read_trials(Cell("tiny", "fine_tuning"))]
+    assert keras.config.dtype_policy().name == "float32"
+    assert half != single
+    assert half == pytest.approx(single, rel=0.05)
 
 
 def test_where_every_trial_or_a_final_model_diverges_the_stage_says_so_in_one_line(workplace: Path) -> None:
@@ -238,20 +162,6 @@ def test_where_every_trial_or_a_final_model_diverges_the_stage_says_so_in_one_li
     with pytest.raises(DivergedError, match="seed 0, found that it diverged: .* conf/strategy/feature_extraction.yaml"):
         train(config)
     assert not cell.metrics.exists()
-
-
-def test_where_memory_runs_out_the_study_goes_on_in_more_parts_and_records_it(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    strategy = replace(STRATEGIES["fine_tuning"], linear_probe_warmup=None)
-    config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
-    embed(config)
-    limit_memory(monkeypatch, "train_on_batch", strategy.batch_size // 2)
-    sweep(config)
-    train(config)
-    record = read_cell(Cell("tiny", "fine_tuning"))
-    assert [trial.accumulation_steps for trial in record.trials] == [2, 2, 2]
-    assert {trial.state for trial in record.trials} == {"COMPLETE"}
 
 
 def test_a_cell_that_cannot_fit_into_memory_is_refused_before_its_first_trial(
@@ -293,18 +203,22 @@ def results_of(config: CellConfig) -> dict[str, str]:
     return {path.as_posix(): file_sha256(path) for path in sorted(files)}
 
 
-def test_a_longer_search_trains_what_is_new_and_ends_as_one_from_scratch(workplace: Path, fitted: list[int]) -> None:
-    embed(searching(4))
-    results_of(searching(4))
-    assert fitted == [1] * (4 + 2)
+def test_more_trials_and_seeds_train_what_is_new_and_end_as_all_from_scratch(
+    workplace: Path, fitted: list[int]
+) -> None:
+    embed(searching(2))
+    results_of(searching(2))
+    assert fitted == [1] * (2 + 2)
     fitted.clear()
-    longer = results_of(searching(8))
-    num_seeds = len(fitted) - 4
-    assert num_seeds in (0, 2), "the same choice is not trained again"
+    results_of(searching(4))
+    assert len(fitted) - 2 in (0, 2), "the same choice is not trained again"
+    fitted.clear()
+    longer = results_of(searching(4, seeds=[0, 1, 2]))
+    assert fitted == [1], "one more seed"
     forget()
     fitted.clear()
-    assert results_of(searching(8)) == longer
-    assert fitted == [1] * (8 + 2)
+    assert results_of(searching(4, seeds=[0, 1, 2])) == longer
+    assert fitted == [1] * (4 + 3)
 
 
 def test_heads_that_train_as_one_network_are_known_together_or_not_at_all(workplace: Path, fitted: list[int]) -> None:
@@ -314,46 +228,28 @@ def test_heads_that_train_as_one_network_are_known_together_or_not_at_all(workpl
     assert fitted == [4, 2, 8, 3]
 
 
-def test_one_more_seed_costs_one_seed_and_ends_as_all_from_scratch(workplace: Path, fitted: list[int]) -> None:
-    embed(searching(2))
-    results_of(searching(2, seeds=[0, 1]))
-    fitted.clear()
-    longer = results_of(searching(2, seeds=[0, 1, 2]))
-    assert fitted == [1]
-    forget()
-    assert results_of(searching(2, seeds=[0, 1, 2])) == longer
-
-
-def test_models_whose_bytes_are_not_those_that_were_kept_are_trained_again(workplace: Path, fitted: list[int]) -> None:
-    embed(searching(2))
-    first = results_of(searching(2))
-    fitted.clear()
+def test_models_whose_bytes_are_not_those_that_were_kept_are_trained_again(
+    finished: Finished, fitted: list[int]
+) -> None:
+    first = finished("fine_tuning")
     (kept,) = paths.STATE.rglob("seed-1.weights.h5")
     # In place, as a program might that thinks the models its own: they share the blocks of the disk.
     with kept.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         file.write(b"x")
-    assert results_of(searching(2)) == first
+    found = results_of(cell_config_for("fine_tuning", seeds=[0, 1]))
+    assert found == {path: first[path] for path in found}
     assert fitted == [1]
 
 
-@pytest.mark.parametrize("change", ["code", "weights", "pruner", "schedule"])
-def test_what_decides_a_trial_computes_all_again(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, fitted: list[int], change: str
+def test_other_code_computes_every_trial_again(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch, fitted: list[int]
 ) -> None:
-    config = searching(2)
-    embed(config)
-    results_of(config)
-    fitted.clear()
-    if change == "code":
-        monkeypatch.setattr("backbench.stages.cell.code_fingerprint", lambda *modules: "other code")
-    elif change == "weights":
-        config = replace(config, weights=replace(config.weights, seed=1))
-        embed(config)
-    elif change == "pruner":
-        assert config.search.pruner is not None
-        config = replace(config, search=replace(config.search, pruner=replace(config.search.pruner, percentile=40.0)))
-    else:
-        config = replace(config, strategy=replace(config.strategy, epochs=2))
+    """Whatever else decides a trial: test_state_keys.py, and of the pruner test_finished_trials.py."""
+    finished("feature_extraction")
+    config = cell_config_for("feature_extraction", seeds=[0, 1])
     sweep(config)
-    assert fitted == [1, 1]
+    assert fitted == []
+    monkeypatch.setattr("backbench.stages.cell.code_fingerprint", lambda *modules: "other code")
+    sweep(config)
+    assert sum(fitted) == config.search.num_trials

@@ -19,8 +19,8 @@ from backbench.stages.embed import embed
 from backbench.stages.sweep import sweep
 from backbench.stages.train import train
 from backbench.tracking.background_tracker import BackgroundTracker
-from tests.pipelines.test_cell import Killed, cell_config_for, run
 from tests.support.clock import Clock, stopped
+from tests.support.tiny_cell import Killed, cell_config_for, run
 
 CELL = Cell("tiny", "fine_tuning")
 FIT_SECONDS, ROWS_SECONDS, MLFLOW_SECONDS = 100.0, 10.0, 1e6
@@ -74,12 +74,18 @@ def cost() -> MeasuredCost:
     return measured_cost(CELL)
 
 
-def test_a_cell_took_the_same_whether_it_was_killed_or_not_and_mlflow_adds_nothing(costly: Costly) -> None:
+def test_a_cell_took_the_same_in_one_run_or_several_killed_or_not_and_mlflow_adds_nothing(costly: Costly) -> None:
     run("fine_tuning", seeds=[0, 1])
     straight, num_appended = cost(), costly.calls.count("append")
     assert num_appended > 2
     assert straight.embed_seconds == num_appended * ROWS_SECONDS
     assert (straight.search_seconds, straight.training_seconds) == (3 * FIT_SECONDS, 2 * FIT_SECONDS)
+
+    more = cell_config_for("fine_tuning", seeds=[0, 1, 2])
+    for stage in (sweep, train):
+        stage(more)
+    assert costly.calls.count("fit") == 3 + 2 + 1, "one more seed"
+    assert (cost().search_seconds, cost().training_seconds) == (3 * FIT_SECONDS, 3 * FIT_SECONDS), "what is taken up"
 
     for folder in (paths.STATE, paths.COMPUTE, CELL.activations):
         shutil.rmtree(folder)
@@ -91,13 +97,3 @@ def test_a_cell_took_the_same_whether_it_was_killed_or_not_and_mlflow_adds_nothi
             stage(config)
         stage(config)
     assert cost() == replace(straight, peak_memory_bytes=cost().peak_memory_bytes)
-
-
-def test_what_is_taken_up_counts_as_it_took_then(costly: Costly) -> None:
-    run("fine_tuning", seeds=[0])
-    num_calls = costly.calls.count("fit")
-    config = cell_config_for("fine_tuning", seeds=[0, 1])
-    for stage in (sweep, train):
-        stage(config)
-    assert costly.calls.count("fit") == num_calls + 1, "one more seed"
-    assert (cost().search_seconds, cost().training_seconds) == (3 * FIT_SECONDS, 2 * FIT_SECONDS)

@@ -8,15 +8,11 @@ import pytest
 
 from backbench.config.config import CellConfig, to_typed
 from backbench.config.value_types import LARGEST, LARGEST_SEED, SMALLEST
-from backbench.results.result_files import read_cell
 from backbench.runtime.paths import Cell
 from backbench.stages.baseline import baseline
 from backbench.stages.compare import compare
 from backbench.stages.dashboard import dashboard
-from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
-from tests.pipelines.test_cell import cell_config_for
+from tests.support.tiny_cell import cell_config_for, run_cell
 
 SHORT = {"strategy": {"epochs": 1, "views": 1}, "search": {"num_trials": 2}}
 LONG_TRIALS = {"num_trials": 3, "startup_trials": 1, "trials_per_round": 1}
@@ -103,21 +99,17 @@ def at_edge(strategy: str, changes: dict[str, dict[str, Any]]) -> CellConfig:
 def test_a_cell_at_the_edge_of_its_ranges_runs(edge: str, workplace: Path) -> None:
     strategy = edge.split("-")[0]
     config = at_edge(strategy, EDGES[edge])
-    for stage in (embed, sweep, train):
-        stage(config)
-    record = read_cell(Cell("tiny", strategy))
+    record = run_cell(config)
     assert len(record.trials) == config.search.num_trials
     assert len(record.seeds) == len(config.benchmark.seeds)
 
 
 def test_a_fixed_learning_rate_comes_through_to_report_and_dashboard(workplace: Path) -> None:
     config = at_edge("feature_extraction", {"strategy": FIXED})
-    for stage in (embed, sweep, train):
-        stage(config)
+    record = run_cell(config)
     baseline()
     assert compare(config.benchmark, config.tracking).startswith("open report/index.html")
     dashboard([Cell("tiny", "feature_extraction")])
-    record = read_cell(Cell("tiny", "feature_extraction"))
     assert {(trial.learning_rate, trial.weight_decay) for trial in record.trials} == {(0.003, 0.0)}
     assert record.best.learning_rate_at_edge == "none"
     assert "edge" not in (Path("results/leaderboard.csv").read_text().splitlines()[1])

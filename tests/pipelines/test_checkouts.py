@@ -15,6 +15,8 @@ from omegaconf import OmegaConf
 from tests.support.configs import PROJECT
 from tests.support.image_folders import make_folder, picture, save
 
+pytestmark = pytest.mark.system
+
 PREPARE = "src/backbench/stages/prepare.py"
 SIZE = "conf/dataset/folder.yaml:image_size_pixels"
 

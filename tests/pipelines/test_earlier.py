@@ -5,7 +5,7 @@ from pathlib import Path
 
 from backbench.cli.doctor.cost import EarlierRun, earlier_run
 from backbench.cli.doctor.images import look_at_images
-from tests.pipelines.test_cell import cell_config_for, run
+from tests.support.tiny_cell import cell_config_for, run
 
 
 def test_a_cell_that_ran_is_known_again(workplace: Path) -> None:

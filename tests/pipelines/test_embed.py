@@ -19,7 +19,6 @@ from backbench.features import activation_store
 from backbench.features.activation_store import StoredActivations, StorePlan, StoreWriter
 from backbench.features.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
 from backbench.features.freezing import cut
-from backbench.results.result_files import read_cell
 from backbench.runtime import paths
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ActivationError, BoundaryError, MemoryLimitError
@@ -27,13 +26,11 @@ from backbench.runtime.paths import Cell
 from backbench.stages import embed as stage
 from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
 from backbench.stages.training_inputs import TrainingInputs
-from tests.adaptation.test_strategies import BACKBONE
-from tests.pipelines.test_cell import Killed, cell_config_for
 from tests.support.configs import PROJECT
 from tests.support.limited_memory import full, limit_memory
+from tests.support.tiny import BACKBONE
+from tests.support.tiny_cell import Killed, cell_config_for
 
 # Two of them are the same layer.
 SEVERAL = ["last_stage", "output", "stage_out", "input"]
@@ -279,21 +276,6 @@ def test_on_the_fly_every_view_is_new_and_val_and_test_are_stored(workplace: Pat
     assert isinstance(inputs.activations("test"), StoredActivations)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"views": "on_the_fly"}, {"activation_limit_gigabytes": 0.0}], ids=["views", "limit"]
-)
-def test_a_cell_without_stored_training_activations_ends_the_same_twice(
-    workplace: Path, changes: dict[str, object]
-) -> None:
-    config, ends = configured(**changes), []
-    for _ in range(2):
-        for run in (embed, sweep, train):
-            run(config)
-        ends.append([path.read_bytes() for path in sorted(CELL.results.iterdir())])
-    assert ends[0] == ends[1]
-    assert read_cell(CELL).metrics.mean["test_accuracy"] > 0.4
-
-
 def test_what_half_precision_cannot_hold_is_one_line(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.support.tiny.preprocess_input", lambda images: images * 1e6)
     with pytest.raises(ActivationError, match="set activation_dtype: float32"):
@@ -309,6 +291,7 @@ def test_the_backbone_is_loaded_once(workplace: Path, monkeypatch: pytest.Monkey
     assert len(loads) == 1
 
 
+@pytest.mark.system
 def test_memory_is_flat_whatever_the_number_of_images() -> None:
     """Against 100 images, 2,000 of 160 pixels a side: a map of their pixels would take 154 MB more."""
     command = [sys.executable, str(PROJECT / "bench/memory.py"), "--images", "100", "2000", "--pixels", "160"]

@@ -1,6 +1,7 @@
 """The exported model is the one that was measured, and needs its own folder only."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +21,10 @@ from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text
 from backbench.runtime.errors import DatasetError, WeightsError
 from backbench.runtime.paths import Cell
-from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
-from tests.pipelines.test_cell import STRATEGIES, cell_config_for, run
 from tests.support.configs import strategy_config
 from tests.support.image_folders import deep_png
+from tests.support.tiny_cell import STRATEGIES, cell_config_for, run_cell
 
 RESIZES: tuple[Resize, ...] = ("crop", "pad", "squash")
 # Activations of `fine_tuning` are stored as float16, whose rounding is 2^-11 of a value.
@@ -47,9 +45,9 @@ def moved_away(cell: Cell, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_its_probabilities_are_the_predictions_that_were_measured(
-    strategy: str, workplace: Path, tmp_path: Path
+    strategy: str, finished: Callable[[str], object], tmp_path: Path
 ) -> None:
-    run(strategy, seeds=[0, 1])
+    finished(strategy)
     cell = Cell("tiny", strategy)
     predictions = read_predictions(cell.predictions, made_by="train")
     images = np.array(np.load(paths.DATASET / "images-test.npy"))
@@ -70,8 +68,7 @@ def test_where_nothing_is_frozen_what_trained_is_the_whole_model(workplace: Path
     cell = Cell("tiny", "fine_tuning")
     stale = cell.models / FROZEN
     write_text(stale, "of another boundary")
-    for stage in (embed, sweep, train):
-        stage(config)
+    run_cell(config)
     assert not stale.exists()
     predictions = read_predictions(cell.predictions, made_by="train")
     images = np.array(np.load(paths.DATASET / "images-test.npy"))
@@ -84,8 +81,7 @@ def prepared_by(**changes: object) -> Path:
     config = cell_config_for("feature_extraction", seeds=[0])
     config = replace(config, dataset=replace(config.dataset, **changes))
     prepare(config.dataset)
-    for stage in (embed, sweep, train):
-        stage(config)
+    run_cell(config)
     return Cell("tiny", "feature_extraction").models
 
 
@@ -120,10 +116,13 @@ def test_deep_images_are_scaled_by_the_data_sets_depth(workplace: Path) -> None:
         model.probabilities(deep.astype(np.int32))
 
 
-@pytest.mark.parametrize("name", [FROZEN, seed_file(0)])
-def test_weights_that_are_not_the_described_ones_are_refused(name: str, workplace: Path) -> None:
-    run("fine_tuning", seeds=[0])
+@pytest.mark.parametrize("is_frozen", [True, False], ids=["frozen", "trained"])
+def test_weights_that_are_not_the_described_ones_are_refused(
+    is_frozen: bool, finished: Callable[[str], object]
+) -> None:
+    finished("fine_tuning")
     folder = Cell("tiny", "fine_tuning").models
+    name = FROZEN if is_frozen else seed_file(read_description(folder, made_by="train").seed)
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
     (folder / name).write_bytes(content)

@@ -17,7 +17,7 @@ from backbench.runtime.hardware import Gpu
 from backbench.stages import speed as speed_module
 from backbench.stages.measure import Measurement, measure
 from backbench.stages.speed import measured
-from tests.adaptation.test_strategies import BACKBONE
+from tests.support.tiny import BACKBONE
 
 OTHER = replace(BACKBONE, name="other", family="else")
 BENCHMARK = BenchmarkConfig(

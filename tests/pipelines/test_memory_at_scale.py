@@ -25,10 +25,11 @@ from backbench.evaluation import baseline, transferability
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions, read_predictions, write_predictions
 from backbench.runtime.errors import MemoryLimitError
-from tests.adaptation.test_strategies import BACKBONE
 from tests.support.configs import strategy_config
 from tests.support.rows import finished
-from tests.support.tiny import blobs
+from tests.support.tiny import BACKBONE, blobs
+
+pytestmark = pytest.mark.system
 
 NUM_IMAGES, NUM_CELLS, NUM_SEEDS, NUM_CLASSES = 100_000, 50, 3, 100
 FEATURE_DIM, NUM_VIEWS = 2048, 4

@@ -13,6 +13,8 @@ from PIL import Image
 
 from tests.support.configs import PROJECT
 
+pytestmark = pytest.mark.system
+
 BENCHMARK = """
 dataset: folder
 weights: formula

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,20 +137,18 @@ def test_a_file_that_became_shorter_is_fetched_from_its_beginning(tmp_path: Path
 
 
 def test_a_slow_server_is_waited_for(tmp_path: Path) -> None:
-    slow = Answer(content=CONTENT, block_bytes=30_000, pause_seconds=0.1)
+    slow, patient = Answer(content=CONTENT, block_bytes=10_000, pause_seconds=0.1), replace(QUICK, stalled_seconds=2.0)
     with serving(slow) as server:
         started = time.monotonic()
-        assert fetched(server, tmp_path).read_bytes() == CONTENT
-        assert time.monotonic() - started > 2 * QUICK.stalled_seconds
+        assert fetched(server, tmp_path, limits=patient).read_bytes() == CONTENT
+        assert time.monotonic() - started > patient.stalled_seconds
         assert len(server.seen) == 1
 
 
 def test_a_stalled_server_is_given_up_with_one_line(tmp_path: Path) -> None:
     with serving(Answer(content=CONTENT, stall_after=100_000), Answer(content=CONTENT, stall_after=0)) as server:
-        started = time.monotonic()
         with pytest.raises(DownloadError, match="the last one: stalled for 0.4 s; what came is kept") as caught:
             fetched(server, tmp_path)
-        assert time.monotonic() - started < 5
         server.answers = [Answer(content=CONTENT)]
         assert "\n" not in str(caught.value)
         assert fetched(server, tmp_path).read_bytes() == CONTENT

@@ -85,7 +85,7 @@ def test_a_process_that_a_signal_kills_shows_where_and_leaves_its_log(tmp_path: 
 @pytest.mark.parametrize(
     ("script", "log", "said"),
     [
-        ("embed", "logs/embed-resnet50_slim-feature_extraction", "oneDNN"),
+        pytest.param("embed", "logs/embed-resnet50_slim-feature_extraction", "oneDNN", marks=pytest.mark.system),
         ("worker", "workers/resnet50_slim-feature_extraction/worker-0", ""),
     ],
 )

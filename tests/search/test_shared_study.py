@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +17,12 @@ from backbench.config.config import SearchConfig, WorkersConfig
 from backbench.results.compute import NOTHING
 from backbench.results.records import TrialRecord
 from backbench.runtime.errors import ConfigError, MemoryLimitError
+from backbench.search import owners
 from backbench.search.search import Proposal
-from backbench.search.shared_study import SharedStudy
+from backbench.search.shared_study import SIGN, SharedStudy
 from backbench.search.study_storage import StudyError
 from backbench.search.worker import ShouldStop
+from tests.support.clock import Clock
 from tests.support.toy_study import (
     QUASI_RANDOM,
     SEARCHES,
@@ -65,8 +68,10 @@ def dying_at(positions: set[int]) -> Callable[[Sequence[Proposal], ShouldStop], 
     return objective
 
 
-@pytest.mark.parametrize("name", SEARCHES)
-@pytest.mark.parametrize("storage", FILES)
+@pytest.mark.parametrize(
+    ("storage", "name"),
+    [*(("journal", name) for name in SEARCHES), *(("sqlite", name) for name in ("tpe_in_batches", "pruned_in_rounds"))],
+)
 def test_a_killed_study_ends_as_an_uninterrupted_one(tmp_path: Path, name: str, storage: str) -> None:
     search, batch_size = SEARCHES[name]
     straight = searched(tmp_path / "straight", search, batch_size=batch_size, storage=storage)
@@ -140,8 +145,15 @@ def by_threads(
     return records
 
 
-@pytest.mark.parametrize("name", ["quasi_random", "tpe_in_batches", "pruned_in_rounds"])
-@pytest.mark.parametrize("storage", FILES)
+@pytest.mark.parametrize(
+    ("storage", "name"),
+    [
+        ("journal", "quasi_random"),
+        ("journal", "tpe_in_batches"),
+        ("journal", "pruned_in_rounds"),
+        ("sqlite", "tpe_in_batches"),
+    ],
+)
 def test_the_answer_is_the_same_for_one_two_and_four_workers(tmp_path: Path, name: str, storage: str) -> None:
     search, batch_size = SEARCHES[name]
     alone = searched(tmp_path / "alone", search, batch_size=batch_size)
@@ -170,22 +182,38 @@ def test_what_a_silent_worker_had_is_run_again_and_what_it_tells_late_is_dropped
     assert study.records() == records
 
 
-def test_a_worker_that_says_that_it_lives_is_waited_for(tmp_path: Path) -> None:
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that silence is measured by; it stands still unless a test lets time pass."""
+    clock = Clock()
+    monkeypatch.setattr(owners, "time", SimpleNamespace(monotonic=clock))
+    return clock
+
+
+def test_a_worker_that_says_that_it_lives_is_waited_for(tmp_path: Path, silence: Clock) -> None:
     study = opened(tmp_path, ONE, creating=True)
-    coordination = coordination_of(study, lost_after_seconds=0.5)
+    coordination = coordination_of(study, lost_after_seconds=10)
     other = seen_from_afar(opened(tmp_path, ONE, creating=False))
+    was_long = threading.Event()
 
     def slow(proposals: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
-        time.sleep(1.5)
+        was_long.wait()
         return run_batch(proposals, should_stop)
 
     search = replace(QUASI_RANDOM, num_trials=1)
-    thread = threading.Thread(target=worker_of(other, search, slow).run_next)
+    thread = threading.Thread(target=worker_of(other, search, slow).run_next, daemon=True)
+    signs: set[object] = set()
 
     def wait(num_finished: int) -> None:
         if thread.ident is None:
             thread.start()
-        time.sleep(0.1)
+        heard = {trial.user_attrs[SIGN] for trial in study.trials(TrialState.RUNNING) if SIGN in trial.user_attrs}
+        if heard - signs:
+            signs.update(heard)
+            silence.passes(9)
+        if len(signs) == 3:
+            was_long.set()
+        time.sleep(0.01)
 
     records = coordinated(coordination, search, wait)
     thread.join()
@@ -377,23 +405,34 @@ def test_a_worker_waits_for_what_another_may_lose(tmp_path: Path) -> None:
 
 
 def test_workers_stay_when_the_storage_was_away_for_longer_than_a_coordinator_may_be_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: Clock
 ) -> None:
     search = replace(QUASI_RANDOM, num_trials=1)
     coordination = coordination_of(opened(tmp_path, ONE, creating=True))
     study = seen_from_afar(opened(tmp_path, ONE, creating=False))
-    read, away_at = study.storage.get_study_user_attrs, time.monotonic() + 0.5
-    back_at = away_at + 1.5
+    read, is_away = study.storage.get_study_user_attrs, threading.Event()
+    answers: list[bool] = []
 
-    def away_for_a_while(study_id: int) -> dict[str, Any]:
-        if away_at < time.monotonic() < back_at:
+    def read_where_it_answers(study_id: int) -> dict[str, Any]:
+        answers.append(not is_away.is_set())
+        if is_away.is_set():
             raise StorageInternalError("connection refused")
         return read(study_id)
 
-    monkeypatch.setattr(study.storage, "get_study_user_attrs", away_for_a_while)
-    thread = threading.Thread(target=lambda: worker_of(study, search).run_all(lost_after_seconds=1.0))
+    def after_several(answer: bool) -> None:
+        before = answers.count(answer)
+        while answers.count(answer) < before + 3:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(study.storage, "get_study_user_attrs", read_where_it_answers)
+    thread = threading.Thread(target=lambda: worker_of(study, search).run_all(lost_after_seconds=60), daemon=True)
     thread.start()
-    time.sleep(back_at + 0.5 - time.monotonic())
+    after_several(True)
+    is_away.set()
+    after_several(False)
+    silence.passes(100)
+    is_away.clear()
+    after_several(True)
 
     def wait(num_finished: int) -> None:
         assert thread.is_alive(), "it left"

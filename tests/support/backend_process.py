@@ -24,7 +24,8 @@ class WithoutTensorFlow:
 def cells() -> dict[str, Any]:
     """Run embed, sweep and train of a tiny cell per strategy, from `tiny.weights.h5`."""
     from backbench.backbones.determinism import limit_threads
-    from tests.pipelines.test_backends import NUM_THREADS, STRATEGIES, run_cell
+    from tests.support.backend_cells import NUM_THREADS, run_cell
+    from tests.support.tiny_cell import STRATEGIES
 
     limit_threads(NUM_THREADS)
     found = {strategy: run_cell(strategy) for strategy in STRATEGIES}
@@ -60,7 +61,7 @@ def features() -> dict[str, Any]:
     if os.environ["KERAS_BACKEND"] != "torch":
         sys.meta_path.insert(0, WithoutTensorFlow())
     from backbench.backbones.graph import preprocess
-    from tests.pipelines.test_backends import SMALLEST, built_small
+    from tests.support.backend_cells import SMALLEST, built_small
 
     folder = Path("features")
     for name in SMALLEST:

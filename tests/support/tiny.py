@@ -3,11 +3,30 @@
 import keras
 import numpy as np
 
+from backbench.config.backbone_config import BackboneConfig
 from backbench.features.activations import Activations
+from backbench.features.freezing import CutModel, cut, resolve_boundary
+from tests.support.configs import strategy_config
 
 FEATURE_DIM = 8
 CONSTRUCTOR = "tests.support.tiny.TinyNet"
 PREPROCESSOR = "tests.support.tiny.preprocess_input"
+BACKBONE = BackboneConfig(
+    name="tiny",
+    family="tiny",
+    constructor=CONSTRUCTOR,
+    preprocessor=PREPROCESSOR,
+    input_size_pixels=16,
+    min_size_pixels=8,
+    feature_dim=FEATURE_DIM,
+    last_stage_boundary="stage_out",
+)
+FINE_TUNING = strategy_config(
+    "fine_tuning",
+    epochs=3,
+    batch_size=8,
+    linear_probe_warmup={"epochs": 5, "learning_rates": [0.01, 0.1], "weight_decay": 0.0},
+)
 
 
 def TinyNet(  # noqa: N802 - it stands where a Keras constructor stands
@@ -28,6 +47,12 @@ def TinyNet(  # noqa: N802 - it stands where a Keras constructor stands
     x = layers.Conv2D(FEATURE_DIM, 1, name="last")(x)
     x = layers.BatchNormalization(name="last_norm", momentum=0.5)(x)
     return keras.Model(images, layers.GlobalAveragePooling2D(name="pool")(x), name="tiny")
+
+
+def cut_tiny() -> CutModel:
+    keras.utils.set_random_seed(3)
+    model = TinyNet(weights=None, include_top=False, pooling="avg", input_shape=(16, 16, 3))
+    return cut(model, resolve_boundary(model, BACKBONE, *FINE_TUNING.boundaries))
 
 
 def preprocess_input(images: np.ndarray) -> np.ndarray:

@@ -15,8 +15,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from backbench.config.config import TrackingConfig
-from tests.engines.mlflow_server import MlflowServer, running_mlflow_server
 from tests.support.chromium import chromium
+from tests.support.engines.mlflow_server import MlflowServer, running_mlflow_server
 from tests.support.finished_benchmark import cells
 from tests.support.mlflow_store import make_benchmark_without_a_store, publish
 

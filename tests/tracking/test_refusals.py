@@ -13,8 +13,8 @@ from backbench.runtime.errors import StoreAwayError, TrackingError
 from backbench.tracking.background_tracker import BackgroundTracker
 from backbench.tracking.refusals import is_lacking, is_withheld, may_pass
 from backbench.tracking.runs import CellRun
-from tests.engines.mlflow_proxy import PAGE, Refusal, in_front_of, json_refusal
-from tests.engines.mlflow_server import MlflowServer
+from tests.support.engines.mlflow_proxy import PAGE, Refusal, in_front_of, json_refusal
+from tests.support.engines.mlflow_server import MlflowServer
 from tests.support.finished_benchmark import cells
 from tests.support.mlflow_store import make_benchmark_without_a_store, publish, runs_of
 

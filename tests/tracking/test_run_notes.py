@@ -10,9 +10,9 @@ from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.ranking import rank, read_leaderboard
 from backbench.tracking.run_notes import cell_note, cell_tags, model_card, overview, recalls, run_notes
 from backbench.tracking.runs import MAX_NOTE_CHARACTERS, NOTE
-from tests.comparison.test_conclusions import LOCAL
 from tests.support.finished_benchmark import (
     CLASSES,
+    LOCAL,
     cells,
     make_finished_benchmark,
     make_uneven_benchmark,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.engines.engine_folder import EngineFolder, end_processes, engine_folder, free_port, wait_until
+from tests.support.engines.engine_folder import EngineFolder, end_processes, engine_folder, free_port, wait_until
 
 # On an empty database the server makes its tables first; a busy machine or a slow disk needs a minute for that.
 STARTS_IN_SECONDS = 240.0

@@ -1,6 +1,6 @@
 """Write the table of docs/backbones.md from what `make test-all` found.
 
-python -m tests.backbones.contract_table work/contract.xml docs/backbones.md
+python -m tests.support.contract_table work/contract.xml docs/backbones.md
 
 Of several reports, a later one overrules an earlier one.
 """

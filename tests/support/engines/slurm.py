@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.engines.components import program, root
-from tests.engines.engine_folder import EngineFolder, engine_folder, free_port, wait_until
-from tests.engines.slurm_configuration import GPUS_PER_NODE, NODES, SACCT, Place, gres_conf, slurm_conf
+from tests.support.engines.components import program, root
+from tests.support.engines.engine_folder import EngineFolder, engine_folder, free_port, wait_until
+from tests.support.engines.slurm_configuration import GPUS_PER_NODE, NODES, SACCT, Place, gres_conf, slurm_conf
 
 PACKAGES = "slurm-wlm munge"
 STARTS_IN_SECONDS = 60.0

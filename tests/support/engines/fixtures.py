@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engines.mlflow_server import MlflowServer, running_mlflow_server
-from tests.engines.postgresql import Postgresql, running_postgresql
-from tests.engines.slurm import Slurm, running_slurm
+from tests.support.engines.mlflow_server import MlflowServer, running_mlflow_server
+from tests.support.engines.postgresql import Postgresql, running_postgresql
+from tests.support.engines.slurm import Slurm, running_slurm
 
 
 @pytest.fixture(scope="session")

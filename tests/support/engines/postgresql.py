@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.engines.components import postgresql_programs
-from tests.engines.engine_folder import EngineFolder, engine_folder, free_port, wait_until
+from tests.support.engines.components import postgresql_programs
+from tests.support.engines.engine_folder import EngineFolder, engine_folder, free_port, wait_until
 
 USER = "backbench"
 PASSWORD = "not-for-logs"
