@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench.data.dataset import DESCRIPTION, open_dataset
+from backbench.data.arrays.dataset import DESCRIPTION, open_dataset
 from backbench.runtime import paths
 from backbench.stages.prepare import prepare
 from bench.studies import Study

@@ -22,11 +22,12 @@ from rich.table import Table
 
 from backbench.adaptation.schedule import Batch, Hyperparameters, made_ahead, training_batches
 from backbench.adaptation.strategies import TrainablePart, schedule_of
+from backbench.adaptation.training_inputs import TrainingInputs
+from backbench.cli.entry import quiet_libraries, refusing
 from backbench.config.config import CellConfig, cell_config
-from backbench.data.file_formats import read_yaml
+from backbench.data.arrays.file_formats import read_yaml
 from backbench.features.activations import ActivationSource
-from backbench.stages.entry import CONF, quiet_libraries, refusing
-from backbench.stages.training_inputs import TrainingInputs
+from backbench.runtime.installation import CONF
 
 REPEATS = 9
 NUM_STEPS = 40

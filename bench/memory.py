@@ -18,20 +18,15 @@ from rich.console import Console
 from rich.table import Table
 
 from backbench.config.backbone_config import BackboneConfig, FormulaWeights, WeightsConfig
-from backbench.config.config import (
-    NO_AUGMENTATION,
-    BenchmarkConfig,
-    CellConfig,
-    DatasetConfig,
-    SearchConfig,
-    StrategyConfig,
-    TrackingConfig,
-    to_typed,
-)
+from backbench.config.config import BenchmarkConfig, CellConfig, to_typed
 from backbench.config.config_files import read_named_yaml
-from backbench.data.array_file import GrowingArrayFile
-from backbench.data.dataset import DESCRIPTION, images_file, labels_file
-from backbench.data.file_formats import write_array, write_json
+from backbench.config.dataset_config import NO_AUGMENTATION, DatasetConfig
+from backbench.config.running_config import TrackingConfig
+from backbench.config.search_config import SearchConfig
+from backbench.config.strategy_config import StrategyConfig
+from backbench.data.arrays.array_file import GrowingArrayFile
+from backbench.data.arrays.dataset import DESCRIPTION, images_file, labels_file
+from backbench.data.arrays.file_formats import write_array, write_json
 from backbench.runtime import paths
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -148,7 +143,7 @@ def train_cell(config: CellConfig) -> None:
     """Train on random rows of what is stored."""
     import keras
 
-    from backbench.stages.training_inputs import TrainingInputs
+    from backbench.adaptation.training_inputs import TrainingInputs
 
     inputs = TrainingInputs.of(config)
     train, model = inputs.activations("train"), inputs.trainable_part().model

@@ -10,11 +10,11 @@ from typing import Any
 
 import mlflow.tracking  # noqa: F401 - the sweep imports it when it begins; imports are not counted in any arm
 
-from backbench.data.file_formats import read_csv
+from backbench.data.arrays.file_formats import read_csv
 from backbench.runtime import paths
 from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
+from backbench.stages.sweep.sweep import sweep
 from bench.rows import Measurement
 from bench.start import config_from_start
 from bench.studies import Study

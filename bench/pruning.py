@@ -12,14 +12,16 @@ from rich.console import Console
 from rich.table import Table
 
 from backbench.adaptation.interruption import Pause
-from backbench.config.config import OUTPUT, SearchConfig, WorkersConfig
+from backbench.adaptation.training_inputs import TrainingInputs
+from backbench.cli.entry import quiet_libraries, refusing
+from backbench.config.running_config import WorkersConfig
+from backbench.config.search_config import SearchConfig
+from backbench.config.strategy_config import OUTPUT
 from backbench.results.records import PRUNED, TrialRecord
 from backbench.runtime import paths
 from backbench.search.search import Pruning, Space, best_of, proposals, rounds
-from backbench.stages.cell_study import CellStudy
-from backbench.stages.cell_trials import CellTrials
-from backbench.stages.entry import quiet_libraries, refusing
-from backbench.stages.training_inputs import TrainingInputs
+from backbench.stages.sweep.cell_study import CellStudy
+from backbench.stages.sweep.cell_trials import CellTrials
 from bench.input_pipeline import cell_configs
 
 

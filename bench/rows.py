@@ -9,7 +9,7 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from backbench.data.file_formats import read_csv, write_csv
+from backbench.data.arrays.file_formats import read_csv, write_csv
 from backbench.runtime.environment import look_around
 
 PACKAGES = ("keras", "tensorflow", "keras-tuner", "numpy")

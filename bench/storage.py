@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.support.toy_study import coordinated, coordination_of, many_trials, opened
 
-from backbench.config.config import Storage, WorkersConfig
+from backbench.config.running_config import Storage, WorkersConfig
 from backbench.search.study_storage import STUDIES
 
 PROJECT = Path(__file__).parents[1]

@@ -5,18 +5,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
-from backbench.config.config import (
-    NO_AUGMENTATION,
-    BenchmarkConfig,
-    CellConfig,
-    DatasetConfig,
-    PrunerConfig,
-    SearchConfig,
-    StrategyConfig,
-    TrackingConfig,
-    to_typed,
-)
+from backbench.config.config import BenchmarkConfig, CellConfig, to_typed
 from backbench.config.config_files import read_named_yaml
+from backbench.config.dataset_config import NO_AUGMENTATION, DatasetConfig
+from backbench.config.running_config import TrackingConfig
+from backbench.config.search_config import PrunerConfig, SearchConfig
+from backbench.config.strategy_config import StrategyConfig
 from backbench.results.fingerprints import fingerprint
 
 CONF = Path(__file__).parents[1] / "conf"

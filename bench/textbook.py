@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from backbench.adaptation.schedule import learning_rate_at, shuffled_batches
-from backbench.config.config import OUTPUT
+from backbench.config.strategy_config import OUTPUT
 from backbench.features.activations import EVALUATION_BATCH_SIZE
 from bench.images import Images, load_images
 from bench.learning_rates import learning_rates

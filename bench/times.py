@@ -54,7 +54,7 @@ def seconds_to_start(stage: str) -> float:
     """Start a process that imports what a stage imports, and see how long it takes to end."""
     modules = [
         "hydra",
-        "backbench.stages.entry",
+        "backbench.cli.entry",
         f"backbench.stages.{stage}",
         *["mlflow.tracking"] * (stage in WITH_MLFLOW),
     ]

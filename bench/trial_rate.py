@@ -11,9 +11,11 @@ from collections.abc import Callable
 
 from hydra import compose, initialize_config_dir
 
-from backbench.config.config import CellConfig, WorkersConfig, cell_config
+from backbench.cli.entry import quiet_libraries
+from backbench.config.config import CellConfig, cell_config
+from backbench.config.running_config import WorkersConfig
+from backbench.runtime.installation import CONF
 from backbench.search.worker import Worker
-from backbench.stages.entry import CONF, quiet_libraries
 
 TIMES_TO_ONE = 60.0
 
@@ -34,16 +36,16 @@ def no_own_worker(is_asked_to_leave: Callable[[], bool]) -> Worker:
 
 def trials_per_minute(config: CellConfig, workers: WorkersConfig, given: list[str]) -> float:
     """Run a study by so many workers, and return the rate of its trials after every worker's first."""
-    from backbench.stages.cell import CellInputs
-    from backbench.stages.cell_study import CellStudy
-    from backbench.stages.crew import crew
+    from backbench.results.cell_inputs import CellInputs
+    from backbench.stages.sweep.cell_study import CellStudy
+    from backbench.stages.sweep.worker_pool import worker_pool
 
     inputs = CellInputs.of(config)
     cell = CellStudy(inputs, workers)
     study = cell.open(creating=True)
     coordination = cell.coordination(study)
     finished: list[float] = []
-    with crew(inputs.cell, workers, given, no_own_worker) as wait:
+    with worker_pool(inputs.cell, workers, given, no_own_worker) as wait:
         coordination.run(
             config.search,
             prunes=cell.prunes,

@@ -3,8 +3,8 @@
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
+from backbench.cli.entry import run_stage
 from backbench.stages.baseline import baseline
-from backbench.stages.entry import run_stage
 
 
 def stage(composed: DictConfig) -> str:

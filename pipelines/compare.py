@@ -5,10 +5,11 @@ from pathlib import Path
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
-from backbench.config.config import BenchmarkConfig, TrackingConfig, to_typed
-from backbench.data.file_formats import read_json
+from backbench.cli.entry import run_stage
+from backbench.config.config import BenchmarkConfig, to_typed
+from backbench.config.running_config import TrackingConfig
+from backbench.data.arrays.file_formats import read_json
 from backbench.stages.compare import compare
-from backbench.stages.entry import run_stage
 
 
 def stage(composed: DictConfig) -> str:

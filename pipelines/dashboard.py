@@ -3,10 +3,10 @@
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
+from backbench.cli.entry import run_stage
 from backbench.comparison.leaderboard import cells_of
 from backbench.config.config import BenchmarkConfig, to_typed
 from backbench.stages.dashboard import dashboard
-from backbench.stages.entry import run_stage
 
 
 def stage(composed: DictConfig) -> str:

@@ -3,16 +3,16 @@
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
+from backbench.cli.entry import run_stage
 from backbench.config import catalog
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig, to_typed
-from backbench.stages.entry import run_stage
-from backbench.stages.measure import Measurement, measure
+from backbench.stages.measure.measure import Measurement, measure
 
 
 def measured(backbone: BackboneConfig, benchmark: BenchmarkConfig) -> Measurement:
     # Imported here, so that where all is measured already TensorFlow is not imported.
-    from backbench.stages.speed import measured as measured_now
+    from backbench.stages.measure.speed import measured as measured_now
 
     return measured_now(backbone, benchmark)
 

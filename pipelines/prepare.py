@@ -3,8 +3,8 @@
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
+from backbench.cli.entry import run_stage
 from backbench.config.config import cell_config
-from backbench.stages.entry import run_stage
 from backbench.stages.prepare import prepare
 
 

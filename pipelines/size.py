@@ -3,9 +3,10 @@
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
+from backbench.cli.entry import run_stage
 from backbench.config import catalog
-from backbench.config.config import BenchmarkConfig, DatasetConfig, to_typed
-from backbench.stages.entry import run_stage
+from backbench.config.config import BenchmarkConfig, to_typed
+from backbench.config.dataset_config import DatasetConfig
 from backbench.stages.size import size
 
 

@@ -4,8 +4,9 @@ import checkout  # noqa: F401
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from backbench.config.config import WorkersConfig, cell_config, to_typed
-from backbench.stages.entry import run_stage
+from backbench.cli.entry import run_stage
+from backbench.config.config import cell_config, to_typed
+from backbench.config.running_config import WorkersConfig
 
 
 def overrides_of_workers() -> list[str]:
@@ -18,7 +19,7 @@ def stage(composed: DictConfig) -> str:
     config = cell_config(composed)
     workers = to_typed(composed.workers, WorkersConfig, where="conf/workers")
     # Imported here, so that a mistake in the configuration is told before anything is imported.
-    from backbench.stages.sweep import sweep
+    from backbench.stages.sweep.sweep import sweep
 
     return sweep(config, workers, overrides_of_workers())
 

@@ -3,14 +3,14 @@
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
+from backbench.cli.entry import run_stage
 from backbench.config.config import cell_config
-from backbench.stages.entry import run_stage
 
 
 def stage(composed: DictConfig) -> str:
     # Imported here, so that a mistake in the configuration is told before TensorFlow is imported.
     config = cell_config(composed)
-    from backbench.stages.train import train
+    from backbench.stages.train.train import train
 
     return train(config)
 

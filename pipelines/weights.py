@@ -5,8 +5,9 @@ from pathlib import Path
 import checkout  # noqa: F401
 from omegaconf import DictConfig
 
+from backbench.cli.entry import run_stage
 from backbench.config.config import BenchmarkConfig, to_typed
-from backbench.stages.entry import CONF, run_stage
+from backbench.runtime.installation import CONF
 from backbench.stages.weights import fetch_weights
 
 

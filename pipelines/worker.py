@@ -6,11 +6,12 @@ import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 
-from backbench.config.config import WorkersConfig, cell_config, to_typed
+from backbench.cli.entry import check_names, quiet_libraries, refusing
+from backbench.config.config import cell_config, to_typed
+from backbench.config.running_config import WorkersConfig
 from backbench.runtime import paths
 from backbench.runtime.hardware import own_gpu
 from backbench.runtime.library_output import kept_in
-from backbench.stages.entry import check_names, quiet_libraries, refusing
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="worker_entry")
@@ -25,7 +26,7 @@ def main(config: DictConfig) -> None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         with kept_in(paths.worker_log(cell.cell, int(config.worker))):
             # Imported here, so that TensorFlow sees one GPU.
-            from backbench.stages.work import work
+            from backbench.stages.sweep.work import work
 
             print(work(cell, workers, number=int(config.worker)), flush=True)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backbench.backbones.determinism import limit_threads
 from backbench.backbones.graph import build_graph
-from backbench.data.file_formats import read_csv, write_csv
+from backbench.data.arrays.file_formats import read_csv, write_csv
 from backbench.runtime.locks import only_writer
 from pretraining.formula import mixture
 from pretraining.transfer.data import features_of, named_backbone, named_data

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from backbench.data.file_formats import write_csv
+from backbench.data.arrays.file_formats import write_csv
 from backbench.results.fingerprints import fingerprint
 from backbench.runtime.atomic_files import write_text
 from pretraining.config import PretrainConfig

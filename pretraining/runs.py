@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.tracking.connection import Connection
 from backbench.tracking.runs import flattened
 from pretraining.source_training import Outcome, SourceRecord

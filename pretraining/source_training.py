@@ -18,8 +18,8 @@ from backbench.backbones.determinism import make_deterministic
 from backbench.backbones.graph import build_graph, preprocess
 from backbench.backbones.weights import save_weights
 from backbench.config.backbone_config import BackboneConfig
-from backbench.data.augment import resized
-from backbench.data.file_formats import write_arrays
+from backbench.data.arrays.augment import resized
+from backbench.data.arrays.file_formats import write_arrays
 from backbench.features.activations import EVALUATION_BATCH_SIZE, outputs
 from backbench.results.fingerprints import fingerprint
 from backbench.runtime.atomic_files import replacing

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench.data.file_formats import write_array
+from backbench.data.arrays.file_formats import write_array
 from backbench.results.fingerprints import fingerprint
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.installation import deciding_versions

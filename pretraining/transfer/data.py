@@ -10,13 +10,13 @@ import numpy as np
 
 from backbench.backbones.graph import preprocess
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import DatasetConfig
 from backbench.config.config_files import read_named
-from backbench.data.augment import resized
-from backbench.data.file_formats import read_array, write_array
-from backbench.data.pixels import PixelRule
-from backbench.data.scan import examine, walk, without_duplicates
-from backbench.data.store import content_digest
+from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.augment import resized
+from backbench.data.arrays.file_formats import read_array, write_array
+from backbench.data.ingest.pixels import PixelRule
+from backbench.data.ingest.scan import examine, walk, without_duplicates
+from backbench.data.ingest.store import content_digest
 from backbench.features.activations import outputs
 from backbench.results.fingerprints import fingerprint
 from backbench.runtime.errors import ConfigError, DatasetError

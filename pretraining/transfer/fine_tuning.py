@@ -16,8 +16,9 @@ from backbench.adaptation.schedule import Hyperparameters, loss_and_accuracy
 from backbench.adaptation.strategies import TrainablePart
 from backbench.backbones.graph import preprocess
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import INPUT, AugmentationConfig, HeadConfig, RangeConfig, StrategyConfig
-from backbench.data.augment import augmented, resized
+from backbench.config.dataset_config import AugmentationConfig
+from backbench.config.strategy_config import INPUT, HeadConfig, RangeConfig, StrategyConfig
+from backbench.data.arrays.augment import augmented, resized
 from backbench.features.activations import Activations
 from backbench.features.freezing import cut, resolve_boundary
 from pretraining.config import FineTuningConfig, TransferConfig

@@ -7,7 +7,7 @@ import keras
 
 from backbench.backbones.weights import load_backbone
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
-from backbench.data.file_formats import read_csv, write_csv
+from backbench.data.arrays.file_formats import read_csv, write_csv
 from backbench.runtime import paths
 from backbench.runtime.errors import ConfigError
 from backbench.runtime.locks import file_lock

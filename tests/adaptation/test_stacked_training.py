@@ -7,7 +7,7 @@ from backbench.adaptation.heads import build_head, standardise
 from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule
 from backbench.adaptation.stacked_training import StackedFitter
 from backbench.adaptation.training import Fitter
-from backbench.config.config import HeadConfig
+from backbench.config.strategy_config import HeadConfig
 from tests.support.tiny import blobs
 
 SCHEDULE = Schedule(epochs=6, batch_size=16, warmup_fraction=0.1, early_stopping_patience=2)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from backbench.adaptation.heads import build_head, standardise
 from backbench.adaptation.schedule import Hyperparameters, Schedule, loss_and_accuracy
 from backbench.adaptation.training import Fitter
-from backbench.config.config import HeadConfig
+from backbench.config.strategy_config import HeadConfig
 from backbench.features.activations import Activations, outputs
 from tests.support.fits import same
 from tests.support.tiny import blobs

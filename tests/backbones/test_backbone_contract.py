@@ -18,7 +18,7 @@ import pytest
 
 from backbench.adaptation.schedule import Hyperparameters
 from backbench.adaptation.strategies import TrainablePart
-from backbench.backbones.articulation import articulations
+from backbench.backbones.cut_points import cut_points
 from backbench.backbones.graph import build_graph, imported, preprocess
 from backbench.backbones.weights import save_weights
 from backbench.compat.networks.keras_graph import nested_layers
@@ -134,7 +134,7 @@ def scaled_by_the_family(config: BackboneConfig, images: np.ndarray) -> np.ndarr
 
 def test_it_recomposes_wherever_it_is_cut(built: Built, record_property: Callable[[str, object], None]) -> None:
     worst = worst_relative_error(built.model)
-    record_property("places", len(articulations(built.model)))
+    record_property("places", len(cut_points(built.model)))
     record_property("error", worst)
     assert worst <= LARGEST_RELATIVE_ERROR
 

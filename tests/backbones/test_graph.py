@@ -10,7 +10,7 @@ from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import to_typed
 from backbench.runtime.errors import ConfigError
 from tests.support.configs import PROJECT, backbone_config
-from tests.support.graphs import articulation_points
+from tests.support.graphs import cut_point_names
 
 
 @pytest.mark.parametrize(("filters", "scaled"), [(64, 16), (24, 8), (4, 8), (1280, 320), (100, 24)])
@@ -61,4 +61,4 @@ def test_the_backbone_of_the_readme_needs_no_code() -> None:
     config = to_typed(OmegaConf.create(example.group(1)), BackboneConfig, where="README.md")
     assert not (PROJECT / f"conf/backbone/{config.name}.yaml").exists()
     model = build_graph(replace(config, input_size_pixels=config.min_size_pixels))
-    assert config.last_stage_boundary in articulation_points(model)
+    assert config.last_stage_boundary in cut_point_names(model)

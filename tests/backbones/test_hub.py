@@ -9,7 +9,7 @@ import keras_hub
 import numpy as np
 import pytest
 
-from backbench.backbones.articulation import articulations
+from backbench.backbones.cut_points import cut_points
 from backbench.backbones.hub import image_backbone
 from backbench.runtime.errors import ConfigError
 
@@ -103,7 +103,7 @@ def test_the_graph_computes_what_kerashub_computes_and_can_be_cut_in_between(nam
     np.testing.assert_allclose(np.asarray(graph(images)), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
     assert np.abs(expected[0] - expected[1]).max() > 1e-3 * np.abs(expected).max()
     assert graph.count_params() == reference.count_params()
-    assert place in [point.name for point in articulations(graph)]
+    assert place in [point.name for point in cut_points(graph)]
 
 
 def test_the_vision_tower_is_taken_out_of_the_whole_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from backbench.cli.doctor.cost import cell_bytes
 from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.machine import Machine, MachinePlan, machine_plan, plan_for_this_machine
 from backbench.cli.doctor.plan import Plan, cell_of, read_plan
-from backbench.config.config import WorkersConfig
+from backbench.config.running_config import WorkersConfig
 from backbench.runtime import paths
 from backbench.runtime.hardware import Gpu
 from tests.support.benchmark_cells import IMAGES, leave_earlier_run, one_cell

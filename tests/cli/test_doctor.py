@@ -22,8 +22,8 @@ from backbench.cli.doctor.images import look_at_images
 from backbench.cli.doctor.machine import Machine
 from backbench.cli.doctor.plan import BENCHMARK, Plan, cell_of, read_plan
 from backbench.config.backbone_config import WeightsConfig
-from backbench.config.config import TrackingConfig
-from backbench.data.file_formats import write_json
+from backbench.config.running_config import TrackingConfig
+from backbench.data.arrays.file_formats import write_json
 from backbench.results.records import MetricsRecord
 from backbench.results.result_files import read_best, write_metrics
 from backbench.runtime import installation, paths

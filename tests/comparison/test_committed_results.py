@@ -14,8 +14,8 @@ from backbench.comparison.leaderboard import Leaderboard, Row
 from backbench.comparison.resampling import Resampled
 from backbench.comparison.spread import Interval
 from backbench.comparison.uncertainty import PairedComparison
-from backbench.data.file_formats import write_json
-from backbench.data.sizes import Enlarged
+from backbench.data.arrays.file_formats import write_json
+from backbench.data.arrays.sizes import Enlarged
 from backbench.results.records import PIXELS
 from backbench.results.result_files import (
     read_cell,

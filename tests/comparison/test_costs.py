@@ -7,7 +7,7 @@ import pytest
 
 from backbench.comparison.leaderboard import MeasuredCost
 from backbench.comparison.ranking import measured_cost
-from backbench.data.file_formats import write_json
+from backbench.data.arrays.file_formats import write_json
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text
 from backbench.runtime.paths import Cell

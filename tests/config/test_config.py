@@ -6,7 +6,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from backbench.backbones.graph import imported
-from backbench.config.config import TrackingConfig, cell_config, resolved, to_typed
+from backbench.config.config import cell_config, resolved, to_typed
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime.errors import ConfigError
 from tests.support.configs import PROJECT, backbone_config, strategy_config
 

@@ -13,9 +13,11 @@ from omegaconf import OmegaConf
 from pretraining.config import PretrainConfig, TransferConfig
 
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
-from backbench.config.config import BenchmarkConfig, CellConfig, StrategyConfig, TrackingConfig, WorkersConfig, to_typed
+from backbench.config.config import BenchmarkConfig, CellConfig, to_typed
 from backbench.config.dataset_config import DatasetConfig
+from backbench.config.running_config import TrackingConfig, WorkersConfig
 from backbench.config.search_config import SearchConfig
+from backbench.config.strategy_config import StrategyConfig
 from backbench.runtime.errors import ConfigError
 from tests.support.configs import PROJECT
 

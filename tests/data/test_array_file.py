@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench.data import array_file
-from backbench.data.array_file import ArrayFile, GrowingArrayFile
+from backbench.data.arrays import array_file
+from backbench.data.arrays.array_file import ArrayFile, GrowingArrayFile
 from backbench.runtime.errors import ArtifactError
 
 

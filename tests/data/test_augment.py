@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backbench.config.config import NO_AUGMENTATION, AugmentationConfig
-from backbench.data import augment
-from backbench.data.augment import resized
+from backbench.config.dataset_config import NO_AUGMENTATION, AugmentationConfig
+from backbench.data.arrays import augment
+from backbench.data.arrays.augment import resized
 
 MILD = AugmentationConfig(
     shift=0.06, rotate_degrees=8.0, scale=0.08, horizontal_flip=True, brightness=0.1, contrast=0.1

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbench.data.decode import Decoded, bounded, decode, rgb
-from backbench.data.pixels import PixelRule
+from backbench.data.ingest.decode import Decoded, bounded, decode, rgb
+from backbench.data.ingest.pixels import PixelRule
 from tests.support.image_folders import config_for, picture, png, save
 
 CONFIG = config_for(Path("data"))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbench.data.decode import Decoded, decode
-from backbench.data.deep import common_depth, read_whole, scaled
-from backbench.data.pixels import PixelRule
+from backbench.data.ingest.decode import Decoded, decode
+from backbench.data.ingest.deep import common_depth, read_whole, scaled
+from backbench.data.ingest.pixels import PixelRule
 from backbench.runtime.errors import DatasetError
 from tests.support.image_folders import config_for, deep_png, png
 

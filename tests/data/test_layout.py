@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from backbench.data.layout import find_layout
-from backbench.data.listing import list_folder
-from backbench.data.top_folders import split_word
+from backbench.data.ingest.layout import find_layout
+from backbench.data.ingest.listing import list_folder
+from backbench.data.ingest.top_folders import split_word
 from tests.support.image_folders import config_for
 
 DATA = Path("data")

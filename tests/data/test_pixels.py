@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from backbench.config.dataset_config import AugmentationConfig, Resize
-from backbench.data.augment import augmented
-from backbench.data.pixels import GREY, PixelRule, is_nearly_constant
+from backbench.data.arrays.augment import augmented
+from backbench.data.ingest.pixels import GREY, PixelRule, is_nearly_constant
 from tests.support.image_folders import picture
 
 LEFT, MIDDLE, RIGHT = (255, 0, 0), (0, 255, 0), (0, 0, 255)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backbench.config.dataset_config import Resize
-from backbench.data.sizes import deciding_side, enlarged
+from backbench.data.arrays.sizes import deciding_side, enlarged
 
 
 @pytest.mark.parametrize(("resize", "side"), [("crop", 300), ("pad", 400), ("squash", 300)])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbench.config.config import DatasetConfig
-from backbench.data.dataset import MANIFEST, SPLITS, open_dataset
-from backbench.data.decode import Decoded, decode
-from backbench.data.file_formats import write_json
-from backbench.data.pixels import PixelRule
-from backbench.data.store import MANIFEST_COLUMNS, prepare_dataset
+from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.dataset import MANIFEST, SPLITS, open_dataset
+from backbench.data.arrays.file_formats import write_json
+from backbench.data.ingest.decode import Decoded, decode
+from backbench.data.ingest.pixels import PixelRule
+from backbench.data.ingest.store import MANIFEST_COLUMNS, prepare_dataset
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ArtifactError, DatasetError
 from tests.support.image_folders import config_for, make_folder, picture, save
@@ -290,7 +290,7 @@ def test_only_deep_images_are_decoded_twice(tmp_path: Path, monkeypatch: pytest.
         looked.append(path.relative_to(folder).as_posix())
         return decode(path, config, rule)
 
-    monkeypatch.setattr("backbench.data.scan.decode", counted)
+    monkeypatch.setattr("backbench.data.ingest.scan.decode", counted)
     described = prepare_dataset(config_for(folder), tmp_path / "dataset")
     assert described["depth"]["num_images"] == 10
     deep = {f"{label}/{number}.png" for label in ("cat", "dog") for number in range(5)}

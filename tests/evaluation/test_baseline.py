@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from backbench.config.config import DatasetConfig
-from backbench.data.augment import resized
-from backbench.data.dataset import open_dataset
-from backbench.data.file_formats import write_array
-from backbench.data.store import prepare_dataset
+from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.augment import resized
+from backbench.data.arrays.dataset import open_dataset
+from backbench.data.arrays.file_formats import write_array
+from backbench.data.ingest.store import prepare_dataset
 from backbench.evaluation import baseline
 from backbench.results.result_files import read_metrics
 from backbench.runtime import paths

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from backbench.cli.entry import refusing
 from backbench.config.config import CellConfig
 from backbench.runtime.digests import file_sha256
 from backbench.stages.embed import embed
-from backbench.stages.entry import refusing
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
+from backbench.stages.sweep.sweep import sweep
+from backbench.stages.train.train import train
 from tests.faults.conftest import Tried, differing
 from tests.support.engines.components import lacking
 from tests.support.tiny_cell import Stage, cell_config_for, run

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from backbench.config.config import WorkersConfig
+from backbench.config.running_config import WorkersConfig
 from backbench.results.records import TrialRecord
 from backbench.search.shared_study import OWNER, RECORD, SharedStudy
 from tests.faults.conftest import Tried, differing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.results.records import CellRecord
 from backbench.results.result_files import read_cell
 from backbench.tracking.background_tracker import BackgroundTracker

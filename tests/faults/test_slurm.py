@@ -16,15 +16,16 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from backbench.config.config import CellConfig, WorkersConfig, cell_config
+from backbench.config.config import CellConfig, cell_config
+from backbench.config.running_config import WorkersConfig
+from backbench.results.cell_inputs import CellInputs
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import STATE, Cell
 from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
 from backbench.search.study_storage import StudyError
-from backbench.stages.cell import CellInputs
-from backbench.stages.cell_study import CellStudy
 from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
+from backbench.stages.sweep.cell_study import CellStudy
+from backbench.stages.sweep.sweep import sweep
 from tests.faults.conftest import Tried, differing
 from tests.support.configs import PROJECT
 from tests.support.engines.slurm import Slurm

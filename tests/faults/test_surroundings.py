@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime.digests import file_sha256
 from tests.faults.conftest import Tried, differing
 from tests.support.configs import PROJECT
@@ -56,8 +56,8 @@ def run_cell() -> dict[str, str]:
     """Run a tiny cell from images to test metrics here; return digests of what it leaves, MLflow's tables too."""
     from backbench.stages.embed import embed
     from backbench.stages.prepare import prepare
-    from backbench.stages.sweep import sweep
-    from backbench.stages.train import train
+    from backbench.stages.sweep.sweep import sweep
+    from backbench.stages.train.train import train
     from tests.support.mlflow_store import table_of
     from tests.support.tiny_cell import cell_config_for
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from backbench.adaptation.strategies import TrainablePart
-from backbench.config.config import CellConfig, RangeConfig, SearchConfig
+from backbench.config.config import CellConfig
+from backbench.config.search_config import SearchConfig
+from backbench.config.strategy_config import RangeConfig
 from backbench.results.records import COMPLETE, PRUNED, TrialRecord
 from backbench.results.result_files import read_best, read_cell, read_trials
 from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
+from backbench.stages.sweep.sweep import sweep
+from backbench.stages.train.train import train
 from tests.faults.conftest import Tried, differing
 from tests.support.limited_memory import limit_memory
 from tests.support.tiny_cell import Killed, Stage, cell_config_for, dying_once_at, forget, run

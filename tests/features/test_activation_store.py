@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench.data import array_file
-from backbench.data.file_formats import write_json
+from backbench.data.arrays import array_file
+from backbench.data.arrays.file_formats import write_json
 from backbench.features import activation_store
 from backbench.features.activation_store import StorePlan, StoreWriter, state_for
 from backbench.results.compute import NOTHING

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from backbench.config.config import NO_AUGMENTATION
+from backbench.config.dataset_config import NO_AUGMENTATION
 from backbench.features.activation_store import StoredActivations, read_activations
 from backbench.features.activations import (
     EVALUATION_BATCH_SIZE,

@@ -12,7 +12,10 @@ import pytest
 
 from backbench.adaptation.schedule import Hyperparameters
 from backbench.adaptation.strategies import TrainablePart
-from backbench.config.config import NO_AUGMENTATION, CellConfig, PrunerConfig, RangeConfig
+from backbench.config.config import CellConfig
+from backbench.config.dataset_config import NO_AUGMENTATION
+from backbench.config.search_config import PrunerConfig
+from backbench.config.strategy_config import RangeConfig
 from backbench.evaluation.predictions import read_predictions
 from backbench.results.result_files import read_best, read_cell, read_trials, write_best
 from backbench.runtime import paths
@@ -20,8 +23,8 @@ from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ArtifactError, DivergedError, MemoryLimitError
 from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
+from backbench.stages.sweep.sweep import sweep
+from backbench.stages.train.train import train
 from tests.support.configs import strategy_config
 from tests.support.tiny_cell import STRATEGIES, Killed, Stage, cell_config_for, dying_once_at, forget, run, run_cell
 
@@ -169,7 +172,7 @@ def test_a_cell_that_cannot_fit_into_memory_is_refused_before_its_first_trial(
 ) -> None:
     config = cell_config_for("fine_tuning", seeds=[0])
     embed(config)
-    monkeypatch.setattr("backbench.stages.training_inputs.available_bytes", lambda: 1000)
+    monkeypatch.setattr("backbench.adaptation.training_inputs.available_bytes", lambda: 1000)
     with pytest.raises(MemoryLimitError, match="accumulation_steps in conf/strategy/fine_tuning.yaml"):
         sweep(config)
     assert not Cell("tiny", "fine_tuning").results.exists()
@@ -250,6 +253,6 @@ def test_other_code_computes_every_trial_again(
     config = cell_config_for("feature_extraction", seeds=[0, 1])
     sweep(config)
     assert fitted == []
-    monkeypatch.setattr("backbench.stages.cell.code_fingerprint", lambda *modules: "other code")
+    monkeypatch.setattr("backbench.results.cell_inputs.code_fingerprint", lambda *modules: "other code")
     sweep(config)
     assert sum(fitted) == config.search.num_trials

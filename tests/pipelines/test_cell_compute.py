@@ -16,8 +16,8 @@ from backbench.features.activation_store import StoreWriter
 from backbench.runtime import paths
 from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
+from backbench.stages.sweep.sweep import sweep
+from backbench.stages.train.train import train
 from backbench.tracking.background_tracker import BackgroundTracker
 from tests.support.clock import Clock, stopped
 from tests.support.tiny_cell import Killed, cell_config_for, run

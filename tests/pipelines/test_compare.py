@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config.config import BenchmarkConfig, TrackingConfig
+from backbench.config.config import BenchmarkConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime.errors import ArtifactError, StoreAwayError
 from backbench.runtime.paths import ALL_EPOCHS, ALL_TRIALS, CONFUSION, LEADERBOARD, REPORT, SCORES, SUMMARY
 from backbench.stages.compare import compare

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from backbench.data.listing import PASSED_OVER
-from backbench.data.scan import walk
+from backbench.data.ingest.listing import PASSED_OVER
+from backbench.data.ingest.scan import walk
 from tests.support.configs import PROJECT
 from tests.support.image_folders import config_for, make_folder, picture, save
 
 CODE = (
     "src/backbench/config/config.py",
-    "src/backbench/data/scan.py",
+    "src/backbench/data/ingest/scan.py",
     "src/backbench/report/page.css",
     "pipelines/embed.py",
 )

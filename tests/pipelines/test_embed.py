@@ -10,11 +10,13 @@ import keras
 import numpy as np
 import pytest
 
+from backbench.adaptation.training_inputs import TrainingInputs
 from backbench.backbones.weights import load_backbone, save_weights
 from backbench.config.backbone_config import WeightsConfig
-from backbench.config.config import NO_AUGMENTATION, CellConfig
-from backbench.data.dataset import SPLITS
-from backbench.data.file_formats import write_json
+from backbench.config.config import CellConfig
+from backbench.config.dataset_config import NO_AUGMENTATION
+from backbench.data.arrays.dataset import SPLITS
+from backbench.data.arrays.file_formats import write_json
 from backbench.features import activation_store
 from backbench.features.activation_store import StoredActivations, StorePlan, StoreWriter
 from backbench.features.activations import UNLIMITED_VIEWS, ComputedActivations, outputs
@@ -26,7 +28,6 @@ from backbench.runtime.paths import Cell
 from backbench.stages import embed as stage
 from backbench.stages.embed import embed
 from backbench.stages.prepare import prepare
-from backbench.stages.training_inputs import TrainingInputs
 from tests.support.configs import PROJECT
 from tests.support.limited_memory import full, limit_memory
 from tests.support.tiny import BACKBONE

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from backbench.config.dataset_config import Resize
-from backbench.data.deep import scaled
-from backbench.data.file_formats import write_json
-from backbench.data.pixels import PixelRule
+from backbench.data.arrays.file_formats import write_json
+from backbench.data.ingest.deep import scaled
+from backbench.data.ingest.pixels import PixelRule
 from backbench.evaluation.predictions import read_predictions
 from backbench.export.exported_model import ExportedModel
-from backbench.export.model_folder import DESCRIPTION, FROZEN, read_description, seed_file
+from backbench.results.model_folder import DESCRIPTION, FROZEN, read_description, seed_file
 from backbench.results.result_files import read_cell
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text

@@ -14,9 +14,9 @@ from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig
 from backbench.runtime import paths
 from backbench.runtime.hardware import Gpu
-from backbench.stages import speed as speed_module
-from backbench.stages.measure import Measurement, measure
-from backbench.stages.speed import measured
+from backbench.stages.measure import speed as speed_module
+from backbench.stages.measure.measure import Measurement, measure
+from backbench.stages.measure.speed import measured
 from tests.support.tiny import BACKBONE
 
 OTHER = replace(BACKBONE, name="other", family="else")
@@ -101,6 +101,6 @@ def test_a_gpu_that_computes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_all_is_measured_no_library_that_computes_is_imported() -> None:
-    code = "import sys, backbench.stages.measure; print({'tensorflow', 'keras', 'optuna'} & set(sys.modules))"
+    code = "import sys, backbench.stages.measure.measure; print({'tensorflow', 'keras', 'optuna'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
     assert shown.strip() == "set()"

@@ -10,8 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from backbench.config.config import DatasetConfig, to_typed
-from backbench.data.dataset import SPLITS, open_dataset
+from backbench.config.config import to_typed
+from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.dataset import SPLITS, open_dataset
 from backbench.runtime import paths
 from backbench.runtime.errors import ArtifactError, DatasetError
 from backbench.stages.prepare import prepare

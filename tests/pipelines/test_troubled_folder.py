@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.data import scan
-from backbench.data.dataset import MANIFEST, open_dataset
+from backbench.data.arrays.dataset import MANIFEST, open_dataset
+from backbench.data.ingest import scan
 from backbench.runtime import paths
 from backbench.runtime.errors import DatasetError
 from backbench.stages.prepare import prepare

@@ -18,7 +18,7 @@ from pretraining.unit_scale import has_batch_norm, scale_to_unit
 
 from backbench.backbones.graph import build_graph
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ConfigError
 from backbench.runtime.source_code import imported_modules

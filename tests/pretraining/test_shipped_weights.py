@@ -11,7 +11,7 @@ from pretraining.transfer.tables import tables, with_tables
 
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import to_typed
-from backbench.data.file_formats import read_csv
+from backbench.data.arrays.file_formats import read_csv
 from tests.support.configs import PROJECT, backbone_config
 
 SHIPPED = PROJECT / "assets/weights/formula"

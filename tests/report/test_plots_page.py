@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.tables import TABLES
-from backbench.data.file_formats import write_yaml
+from backbench.data.arrays.file_formats import write_yaml
 from backbench.report.vega import VEGA_LITE, plots_page_template
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text

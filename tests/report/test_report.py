@@ -14,7 +14,7 @@ from backbench.comparison.conclusions import answer
 from backbench.comparison.leaderboard import Leaderboard, value_at
 from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.strategy_effects import transferability
-from backbench.data.file_formats import read_json, write_json
+from backbench.data.arrays.file_formats import read_json, write_json
 from backbench.evaluation.predictions import Predictions
 from backbench.report.cell_charts import (
     MAX_CHOSEN_CLASSES,

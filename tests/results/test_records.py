@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.data.file_formats import write_yaml
+from backbench.data.arrays.file_formats import write_yaml
 from backbench.results.records import SeedRecord, over_seeds, results_digest
 from backbench.results.result_files import read_best, read_cell, read_metrics, write_metrics
 from backbench.runtime import paths

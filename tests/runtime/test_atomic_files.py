@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backbench.data.file_formats import (
+from backbench.data.arrays.file_formats import (
     read_array,
     read_csv,
     read_json,

@@ -11,7 +11,7 @@ from tests.support.configs import PROJECT
 NOISE = """
 import logging, os, subprocess, sys, warnings
 from pathlib import Path
-from backbench.stages.entry import refusing, run_stage
+from backbench.cli.entry import refusing, run_stage
 from backbench.runtime.errors import BackbenchError
 from backbench.runtime.library_output import kept_in
 

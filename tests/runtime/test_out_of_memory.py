@@ -15,7 +15,7 @@ from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule
 from backbench.adaptation.strategies import TrainablePart
 from backbench.adaptation.training import Fitter
 from backbench.backbones.latency import Repetitions, speed_of
-from backbench.config.config import HeadConfig
+from backbench.config.strategy_config import HeadConfig
 from backbench.features.activations import ComputedActivations, PreparedImages, outputs, predicted
 from backbench.runtime.errors import MemoryLimitError
 from backbench.runtime.out_of_memory import is_out_of_memory

@@ -10,10 +10,10 @@ from backbench.runtime.source_code import PACKAGE, code_fingerprint, imported_mo
 
 STARTS = {
     "embed": "stages/embed.py",
-    "sweep": "stages/sweep.py",
-    "train": "stages/train.py",
-    "trials": "stages/cell_trials.py",
-    "seeds": "stages/final_model.py",
+    "sweep": "stages/sweep/sweep.py",
+    "train": "stages/train/train.py",
+    "trials": "stages/sweep/cell_trials.py",
+    "seeds": "stages/train/final_model.py",
 }
 SOURCES = {
     "__init__.py": "",
@@ -111,4 +111,4 @@ def test_a_statement_changes_the_keys_of_all_that_run_it(key_of: Callable[..., d
     assert changed_by("evaluation/metrics.py") == {"train", "seeds"}
     assert changed_by("adaptation/schedule.py") == {"sweep", "train", "trials", "seeds"}
     assert changed_by("backbones/graph.py") == set(STARTS)
-    assert changed_by("data/augment.py") == set(STARTS)
+    assert changed_by("data/arrays/augment.py") == set(STARTS)

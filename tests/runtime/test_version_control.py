@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backbench.cli.doctor.bookkeeping import bookkeeping_findings
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime.environment import commit
 
 

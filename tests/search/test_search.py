@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config.config import PrunerConfig, RangeConfig, SearchConfig
+from backbench.config.search_config import PrunerConfig, SearchConfig
+from backbench.config.strategy_config import RangeConfig
 from backbench.runtime.errors import DivergedError
 from backbench.search.search import (
     Proposal,

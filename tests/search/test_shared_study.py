@@ -13,11 +13,12 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from backbench.config.config import SearchConfig, WorkersConfig
+from backbench.config.running_config import WorkersConfig
+from backbench.config.search_config import SearchConfig
 from backbench.results.compute import NOTHING
 from backbench.results.records import TrialRecord
 from backbench.runtime.errors import ConfigError, MemoryLimitError
-from backbench.search import owners
+from backbench.search import liveness as owners
 from backbench.search.search import Proposal
 from backbench.search.shared_study import SIGN, SharedStudy
 from backbench.search.study_storage import StudyError

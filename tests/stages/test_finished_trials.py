@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config.config import SearchConfig, WorkersConfig
+from backbench.config.running_config import WorkersConfig
+from backbench.config.search_config import SearchConfig
 from backbench.results.records import TrialRecord
 from backbench.search.search import Proposal
 from backbench.search.worker import ShouldStop
-from backbench.stages.finished_trials import FinishedTrials
+from backbench.stages.sweep.finished_trials import FinishedTrials
 from tests.support.toy_study import SEARCHES, coordination_of, opened, prunes, run_batch, worker_of
 
 

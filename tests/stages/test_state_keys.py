@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from backbench.config.backbone_config import WeightsConfig
-from backbench.config.config import BenchmarkConfig, CellConfig, RangeConfig, SearchConfig, TrackingConfig
-from backbench.data.dataset import Dataset
+from backbench.config.config import BenchmarkConfig, CellConfig
+from backbench.config.running_config import TrackingConfig
+from backbench.config.search_config import SearchConfig
+from backbench.config.strategy_config import RangeConfig
+from backbench.data.arrays.dataset import Dataset
+from backbench.results import cell_inputs as cell
+from backbench.results.cell_inputs import CellInputs
 from backbench.results.fingerprints import fingerprint
 from backbench.results.store_record import BoundaryRecord, StoreRecord
 from backbench.runtime import source_code
 from backbench.runtime.paths import Cell
-from backbench.stages import cell
-from backbench.stages.cell import CellInputs
 from tests.support.configs import backbone_config, strategy_config
 from tests.support.image_folders import config_for
 
@@ -100,16 +103,16 @@ DECIDE_NO_FIT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("what", DECIDE_A_FIT)
 def test_what_decides_a_fit_names_its_folders(what: str) -> None:
     changed, here = inputs(**DECIDE_A_FIT[what]), inputs()
-    assert changed.fits_name("cell_trials") != here.fits_name("cell_trials")
-    assert changed.fits_name("final_model") != here.fits_name("final_model")
+    assert changed.fits_name("sweep/cell_trials") != here.fits_name("sweep/cell_trials")
+    assert changed.fits_name("train/final_model") != here.fits_name("train/final_model")
     assert changed.state_folder("sweep") != here.state_folder("sweep")
 
 
 @pytest.mark.parametrize("what", DECIDE_NO_FIT)
 def test_what_only_proposes_or_says_where_does_not(what: str) -> None:
     changed, here = inputs(**DECIDE_NO_FIT[what]), inputs()
-    assert changed.fits_name("cell_trials") == here.fits_name("cell_trials")
-    assert changed.fits_name("final_model") == here.fits_name("final_model")
+    assert changed.fits_name("sweep/cell_trials") == here.fits_name("sweep/cell_trials")
+    assert changed.fits_name("train/final_model") == here.fits_name("train/final_model")
 
 
 @pytest.mark.parametrize(
@@ -124,14 +127,14 @@ def test_what_only_proposes_or_says_where_does_not(what: str) -> None:
 def test_code_versions_backend_and_machine_decide_a_fit(
     monkeypatch: pytest.MonkeyPatch, place: str, other: Callable[..., Any]
 ) -> None:
-    here = inputs().fits_name("cell_trials")
+    here = inputs().fits_name("sweep/cell_trials")
     monkeypatch.setattr(cell, place, other)
-    assert inputs().fits_name("cell_trials") != here
+    assert inputs().fits_name("sweep/cell_trials") != here
 
 
 def test_a_constructor_of_this_package_is_code_of_its_cells() -> None:
     named = backbone_config("resnext50_32x4d")
-    module = source_code.PACKAGE / "stages/cell_trials.py"
+    module = source_code.PACKAGE / "stages/sweep/cell_trials.py"
     assert cell.code_of(module, named) != cell.code_of(module, backbone_config("resnet50_slim"))
 
 

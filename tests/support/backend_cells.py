@@ -13,8 +13,8 @@ from backbench.results.result_files import read_cell
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
+from backbench.stages.sweep.sweep import sweep
+from backbench.stages.train.train import train
 from tests.support.configs import PROJECT, backbone_config
 from tests.support.tiny_cell import cell_config_for
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.plan import read_plan
-from backbench.config.config import CellConfig, StrategyConfig, resolved
+from backbench.config.config import CellConfig, resolved
+from backbench.config.strategy_config import StrategyConfig
 from backbench.results.fingerprints import fingerprint
 from backbench.results.records import BestRecord, Choice
 from backbench.results.result_files import write_best

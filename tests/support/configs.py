@@ -5,7 +5,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import StrategyConfig, to_typed
+from backbench.config.config import to_typed
+from backbench.config.strategy_config import StrategyConfig
 
 PROJECT = Path(__file__).parents[2]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from backbench.comparison.leaderboard import Leaderboard, MeasuredCost
-from backbench.config.config import TrackingConfig
-from backbench.data.file_formats import write_array, write_csv, write_json
-from backbench.data.store import MANIFEST_COLUMNS
+from backbench.config.running_config import TrackingConfig
+from backbench.data.arrays.file_formats import write_array, write_csv, write_json
+from backbench.data.ingest.store import MANIFEST_COLUMNS
 from backbench.evaluation.metrics import classification_metrics, evaluate
 from backbench.evaluation.predictions import Predictions, write_predictions
-from backbench.export.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
+from backbench.results.model_folder import FROZEN, ModelDescription, digests_of, seed_file, write_description
 from backbench.results.records import (
     BestRecord,
     Choice,

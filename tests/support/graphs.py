@@ -2,8 +2,8 @@
 
 import keras
 
-from backbench.backbones.articulation import articulations
+from backbench.backbones.cut_points import cut_points
 
 
-def articulation_points(model: keras.Model) -> list[str]:
-    return [point.name for point in articulations(model)]
+def cut_point_names(model: keras.Model) -> list[str]:
+    return [point.name for point in cut_points(model)]

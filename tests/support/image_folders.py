@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from backbench.config.config import NO_AUGMENTATION, DatasetConfig
+from backbench.config.dataset_config import NO_AUGMENTATION, DatasetConfig
 
 SIDE_PIXELS = 16
 

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.ranking import read_leaderboard
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.results.records import CellRecord
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text

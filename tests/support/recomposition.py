@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from backbench.backbones.articulation import articulations
-from backbench.config.config import OUTPUT
+from backbench.backbones.cut_points import cut_points
+from backbench.config.strategy_config import OUTPUT
 from backbench.features.freezing import cut, tapped_prefix
 
 LARGEST_RELATIVE_ERROR = 1e-5
@@ -12,7 +12,7 @@ LARGEST_RELATIVE_ERROR = 1e-5
 
 def places_to_try(model: keras.Model) -> list[str]:
     """The first, the middle and the last place, the last of every stage, and three drawn ones; in order."""
-    points = articulations(model)
+    points = cut_points(model)
     names = [point.name for point in points]
     drawn = np.random.default_rng(0).choice(names, size=min(3, len(names)), replace=False)
     stages = {point.stage: point.name for point in points}

@@ -7,15 +7,17 @@ from typing import Any
 
 from backbench.adaptation.strategies import TrainablePart
 from backbench.config.backbone_config import WeightsConfig
-from backbench.config.config import BenchmarkConfig, CellConfig, SearchConfig, TrackingConfig
+from backbench.config.config import BenchmarkConfig, CellConfig
+from backbench.config.running_config import TrackingConfig
+from backbench.config.search_config import SearchConfig
 from backbench.results.records import CellRecord
 from backbench.results.result_files import read_cell
 from backbench.runtime import paths
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import Cell
 from backbench.stages.embed import embed
-from backbench.stages.sweep import sweep
-from backbench.stages.train import train
+from backbench.stages.sweep.sweep import sweep
+from backbench.stages.train.train import train
 from tests.support.configs import strategy_config
 from tests.support.image_folders import config_for
 from tests.support.tiny import BACKBONE

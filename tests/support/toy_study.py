@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backbench.config.config import PrunerConfig, RangeConfig, SearchConfig, WorkersConfig
+from backbench.config.running_config import WorkersConfig
+from backbench.config.search_config import PrunerConfig, SearchConfig
+from backbench.config.strategy_config import RangeConfig
 from backbench.results.records import EpochRecord, TrialRecord
 from backbench.search.coordination import Coordination
 from backbench.search.search import Proposal, Space

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.stages.prepare import prepare
 from backbench.tracking.connection import Connection
 from tests.support.image_folders import config_for, save

@@ -10,7 +10,7 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.results.records import CellRecord
 from backbench.results.result_files import read_cell
 from backbench.runtime.errors import StoreAwayError, TrackingError

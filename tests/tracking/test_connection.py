@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime.errors import StoreAwayError, TrackingError
 from backbench.tracking.store_address import unreachable_artifacts
 from tests.support.mlflow_store import client, config, opened

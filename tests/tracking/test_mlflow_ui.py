@@ -14,7 +14,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from tests.support.chromium import chromium
 from tests.support.engines.mlflow_server import MlflowServer, running_mlflow_server
 from tests.support.finished_benchmark import cells

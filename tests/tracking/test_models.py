@@ -33,6 +33,6 @@ OTHERS = (
 
 def test_what_searches_compares_or_records_is_not_among_them() -> None:
     names = {file.as_posix() for file in needed_modules()}
-    assert {"export/exported_model.py", "backbones/hub.py", "backbones/resnext.py", "data/pixels.py"} <= names
+    assert {"export/exported_model.py", "backbones/hub.py", "backbones/resnext.py", "data/ingest/pixels.py"} <= names
     assert not names & set(OTHERS)
     assert all((PACKAGE / name).is_file() for name in (*names, *OTHERS))

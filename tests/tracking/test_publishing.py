@@ -14,7 +14,7 @@ import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text
 from backbench.runtime.digests import file_sha256

@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import OperationalError
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime.errors import StoreAwayError, TrackingError
 from backbench.tracking.background_tracker import BackgroundTracker
 from backbench.tracking.refusals import is_lacking, is_withheld, may_pass

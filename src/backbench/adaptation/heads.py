@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from backbench.config.config import HeadConfig
+from backbench.config.strategy_config import HeadConfig
 from backbench.features.activations import ActivationSource, in_order, kept_views
 
 STANDARDISE = "standardise"

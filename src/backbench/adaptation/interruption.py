@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from backbench.data.file_formats import write_arrays
+from backbench.data.arrays.file_formats import write_arrays
 
 # What a scheduler sends before it takes a machine away; submitit asks SLURM for SIGUSR2.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)

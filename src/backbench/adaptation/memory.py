@@ -4,8 +4,9 @@ import math
 
 import keras
 
+from backbench.backbones.determinism import computes_on_gpu
 from backbench.compat.networks.keras_graph import traced_calls
-from backbench.config.config import StrategyConfig
+from backbench.config.strategy_config import StrategyConfig
 from backbench.runtime.errors import MemoryLimitError
 from backbench.runtime.hardware import free_memory_bytes, gpus
 
@@ -42,15 +43,6 @@ def available_bytes() -> int | None:
     if computes_on_gpu():
         return min((gpu.memory_bytes for gpu in gpus() if gpu.memory_bytes is not None), default=None)
     return free_memory_bytes()
-
-
-def computes_on_gpu() -> bool:
-    """Say whether the backend sees a GPU."""
-    try:
-        # Keras has no such list for PyTorch.
-        return keras.backend.backend() != "torch" and bool(keras.distribution.list_devices("gpu"))
-    except RuntimeError:  # what JAX raises where there is none
-        return False
 
 
 def require_memory(model: keras.Model, strategy: StrategyConfig, available: int | None) -> None:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from backbench.adaptation.heads import STANDARDISE
-from backbench.config.config import HeadConfig
+from backbench.config.strategy_config import HeadConfig
 
 
 class StackedDense(keras.layers.Layer):  # type: ignore[misc] # Keras carries no types

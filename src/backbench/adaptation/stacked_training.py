@@ -23,7 +23,7 @@ from backbench.adaptation.stacked_heads import StackedDropout, build_stack, slic
 from backbench.adaptation.training import NO_DECAY, compile_model
 from backbench.compat.networks.keras_optimizers import ADAMW, decay_variable
 from backbench.compat.networks.keras_random import reseed
-from backbench.config.config import HeadConfig
+from backbench.config.strategy_config import HeadConfig
 from backbench.features.activations import ActivationSource, outputs
 
 

@@ -15,7 +15,7 @@ from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule, Weight
 from backbench.adaptation.stacked_training import StackedFitter
 from backbench.adaptation.training import Fitter
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import StrategyConfig
+from backbench.config.strategy_config import StrategyConfig
 from backbench.features.activations import Activations, ActivationSource, kept_views, outputs
 from backbench.features.freezing import freeze_batch_norm
 from backbench.results.records import EpochRecord

@@ -84,3 +84,12 @@ def computing_in(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def computes_on_gpu() -> bool:
+    """Say whether the backend sees a GPU."""
+    try:
+        # Keras has no such list for PyTorch.
+        return keras.backend.backend() != "torch" and bool(keras.distribution.list_devices("gpu"))
+    except RuntimeError:  # what JAX raises where there is none
+        return False

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.catalog import licences, weights_bytes, weights_kinds
-from backbench.data.file_formats import csv_text
+from backbench.data.arrays.file_formats import csv_text
 from backbench.runtime.console import print_table
 from backbench.runtime.units import UNKNOWN, short_count
 

@@ -4,9 +4,9 @@ import os
 import sys
 from urllib.parse import urlsplit
 
+from backbench.cli.entry import quiet_libraries, refusing
 from backbench.runtime.errors import TrackingError
 from backbench.runtime.web_address import public_url, without_secrets
-from backbench.stages.entry import quiet_libraries, refusing
 from backbench.tracking.store_address import folder_refusal, sqlite_file, store_uri
 
 DEFAULT = "sqlite:///mlflow.db"

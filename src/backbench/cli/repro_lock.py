@@ -19,7 +19,7 @@ from typing import NoReturn
 from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.file_systems import NO_LOCKS
 from backbench.runtime.known_files import known_json
-from backbench.search.owners import is_gone, owner_name
+from backbench.search.liveness import is_gone, owner_name
 
 LOCK = Path("work/repro.lock")
 PROCESSES = Path("/proc")

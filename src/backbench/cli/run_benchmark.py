@@ -17,7 +17,7 @@ from typing import IO
 from backbench.cli.doctor.machine import MachinePlan, plan_for_this_machine
 from backbench.cli.doctor.plan import Plan, cell_of, read_plan
 from backbench.cli.dvc_stages import FAILED, is_up_to_date
-from backbench.data.file_formats import write_json
+from backbench.data.arrays.file_formats import write_json
 from backbench.results.compute import STAGES
 from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError, tell

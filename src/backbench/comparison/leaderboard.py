@@ -8,7 +8,7 @@ from backbench.comparison.class_recalls import ClassRecalls
 from backbench.comparison.resampling import Resampled
 from backbench.comparison.spread import Interval
 from backbench.comparison.uncertainty import PairedComparison
-from backbench.data.sizes import Enlarged
+from backbench.data.arrays.sizes import Enlarged
 from backbench.evaluation.predictions import Predictions
 from backbench.results.records import PIXELS, CellRecord, MetricsRecord
 from backbench.runtime.paths import Cell

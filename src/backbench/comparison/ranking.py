@@ -12,9 +12,9 @@ from backbench.comparison.class_recalls import ClassRecalls, class_recalls
 from backbench.comparison.leaderboard import ACCURACY, Finished, Leaderboard, MeasuredCost, Row
 from backbench.comparison.resampling import Resampled, resample
 from backbench.comparison.uncertainty import compare_with, interval, may_be_best
-from backbench.data.dataset import DESCRIPTION, MADE_BY, sides_of
-from backbench.data.file_formats import read_json
-from backbench.data.sizes import enlarged
+from backbench.data.arrays.dataset import DESCRIPTION, MADE_BY, sides_of
+from backbench.data.arrays.file_formats import read_json
+from backbench.data.arrays.sizes import enlarged
 from backbench.evaluation.predictions import Predictions, read_predictions
 from backbench.results.compute import EMBED, STAGES, SWEEP, TRAIN, read_compute
 from backbench.results.result_files import read_cell, read_metrics

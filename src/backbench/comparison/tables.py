@@ -15,7 +15,7 @@ from backbench.comparison.conclusions import RULE, class_warning
 from backbench.comparison.leaderboard import ACCURACY, Leaderboard, value_at
 from backbench.comparison.strategy_effects import rounded, strategy_effects, transferability
 from backbench.comparison.uncertainty import selection_optimism
-from backbench.data.file_formats import write_csv
+from backbench.data.arrays.file_formats import write_csv
 from backbench.results.result_files import EPOCH_COLUMNS, TRIAL_COLUMNS, trial_row
 from backbench.runtime import paths
 

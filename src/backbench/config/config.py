@@ -16,56 +16,16 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
-from backbench.config.dataset_config import NO_AUGMENTATION, AugmentationConfig, DatasetConfig
-from backbench.config.running_config import Storage, TrackingConfig, WorkersConfig
-from backbench.config.search_config import QUASI_RANDOM, TPE, PrunerConfig, SearchConfig
+from backbench.config.dataset_config import DatasetConfig
+from backbench.config.running_config import TrackingConfig
+from backbench.config.search_config import SearchConfig
 from backbench.config.strategy_config import (
-    INPUT,
-    LAST_STAGE,
-    ON_THE_FLY,
-    OUTPUT,
-    UNFREEZE,
-    HeadConfig,
-    LinearProbeWarmupConfig,
-    RangeConfig,
     StrategyConfig,
-    Views,
 )
 from backbench.config.value_types import COMBINATION, STRICT, CountOrNone, EachOnce, Name, Seed, spelled
 from backbench.runtime.errors import BackbenchError, ConfigError
 from backbench.runtime.paths import Cell
 from backbench.runtime.web_address import public_url
-
-__all__ = [
-    "INPUT",
-    "LAST_STAGE",
-    "NO_AUGMENTATION",
-    "ON_THE_FLY",
-    "OUTPUT",
-    "QUASI_RANDOM",
-    "TPE",
-    "UNFREEZE",
-    "AugmentationConfig",
-    "BackboneConfig",
-    "BenchmarkConfig",
-    "CellConfig",
-    "DatasetConfig",
-    "HeadConfig",
-    "LinearProbeWarmupConfig",
-    "PrunerConfig",
-    "RangeConfig",
-    "SearchConfig",
-    "Storage",
-    "StrategyConfig",
-    "TrackingConfig",
-    "Views",
-    "WeightsConfig",
-    "WorkersConfig",
-    "cell_config",
-    "gathered",
-    "resolved",
-    "to_typed",
-]
 
 Typed = TypeVar("Typed")
 BENCHMARK = "conf/benchmark.yaml"

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from backbench.data.augment import resized
+from backbench.data.arrays.augment import resized
 
 SIDE_PIXELS = 32
 NUM_VALUES = 3 * SIDE_PIXELS**2

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from backbench.data.file_formats import whole_file
+from backbench.data.arrays.file_formats import whole_file
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.errors import ArtifactError
 

@@ -10,13 +10,15 @@ from backbench.adaptation.heads import above_boundary, build_head
 from backbench.backbones.determinism import computing_in
 from backbench.backbones.weights import fill, unfilled_backbone
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import NO_AUGMENTATION, StrategyConfig, to_typed
-from backbench.data.deep import scaled
-from backbench.data.pixels import PixelRule
+from backbench.config.config import to_typed
+from backbench.config.dataset_config import NO_AUGMENTATION
+from backbench.config.strategy_config import StrategyConfig
+from backbench.data.ingest.deep import scaled
+from backbench.data.ingest.pixels import PixelRule
 from backbench.evaluation.metrics import probabilities_of
-from backbench.export.model_folder import DESCRIPTION, FROZEN, read_description, seed_file, verify_weights
 from backbench.features.activations import ComputedActivations, PreparedImages, outputs
 from backbench.features.freezing import cut, resolve_boundary
+from backbench.results.model_folder import DESCRIPTION, FROZEN, read_description, seed_file, verify_weights
 from backbench.runtime.errors import DatasetError
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from backbench.config.config import CellConfig
-from backbench.data.array_file import ArrayFile, GrowingArrayFile
-from backbench.data.dataset import images_file
-from backbench.data.file_formats import write_json
+from backbench.data.arrays.array_file import ArrayFile, GrowingArrayFile
+from backbench.data.arrays.dataset import images_file
+from backbench.data.arrays.file_formats import write_json
 from backbench.features.activations import PreparedImages
 from backbench.results.compute import NOTHING, Compute, Stopwatch, compute_of
 from backbench.results.fingerprints import fingerprint

@@ -13,9 +13,9 @@ import numpy as np
 
 from backbench.backbones.graph import preprocess
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import AugmentationConfig
-from backbench.data.array_file import ArrayFile
-from backbench.data.augment import augmented, resized
+from backbench.config.dataset_config import AugmentationConfig
+from backbench.data.arrays.array_file import ArrayFile
+from backbench.data.arrays.augment import augmented, resized
 from backbench.runtime.out_of_memory import halved
 
 EVALUATION_BATCH_SIZE = 128

@@ -1,6 +1,6 @@
 """Say where the freeze boundary lies, and cut a model there into a frozen prefix and a trained suffix.
 
-A functional model can be cut at every articulation point: a place where the whole graph passes through
+A functional model can be cut at every cut point: a place where the whole graph passes through
 one tensor, so that suffix(prefix(x)) equals model(x).
 """
 
@@ -10,10 +10,10 @@ from fractions import Fraction
 
 import keras
 
-from backbench.backbones.articulation import Articulation, articulations
+from backbench.backbones.cut_points import CutPoint, cut_points
 from backbench.compat.networks.keras_graph import nested_layers
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import INPUT, LAST_STAGE, OUTPUT, UNFREEZE
+from backbench.config.strategy_config import INPUT, LAST_STAGE, OUTPUT, UNFREEZE
 from backbench.runtime.errors import BoundaryError
 
 
@@ -45,7 +45,7 @@ def resolve_boundary(model: keras.Model, backbone: BackboneConfig, boundary: str
     name = backbone.last_stage_boundary if boundary == LAST_STAGE else boundary
     if name in (OUTPUT, INPUT):
         return name
-    points = articulations(model)
+    points = cut_points(model)
     if name.startswith(UNFREEZE):
         return _at_share(model, points, name)
     return _stages(points).get(name) or _point(model, points, name).name
@@ -63,7 +63,7 @@ def cut(model: keras.Model, boundary: str) -> CutModel:
         return CutModel(prefix=model, suffix=None)
     if boundary == INPUT:
         return CutModel(prefix=None, suffix=model)
-    tensor = _point(model, articulations(model), boundary).tensor
+    tensor = _point(model, cut_points(model), boundary).tensor
     return CutModel(keras.Model(model.inputs[0], tensor), keras.Model(tensor, model.outputs[0]))
 
 
@@ -81,25 +81,25 @@ def tapped_prefix(model: keras.Model, boundaries: Sequence[str]) -> keras.Model:
     Raises:
         BoundaryError: there is no such layer, or more than one tensor passes beside it.
     """
-    points = articulations(model)
+    points = cut_points(model)
     ends = {OUTPUT: model.outputs[0], INPUT: model.inputs[0]}
     taps = [ends[name] if name in ends else _point(model, points, name).tensor for name in boundaries]
     return keras.Model(model.inputs[0], taps)
 
 
-def _point(model: keras.Model, points: Sequence[Articulation], name: str) -> Articulation:
+def _point(model: keras.Model, points: Sequence[CutPoint], name: str) -> CutPoint:
     for point in points:
         if point.name == name:
             return point
     raise _impossible(model, points, name)
 
 
-def _stages(points: Sequence[Articulation]) -> dict[str, str]:
+def _stages(points: Sequence[CutPoint]) -> dict[str, str]:
     """Map each stage to the last place in it, from the input to the output."""
     return {f"stage_{point.stage}": point.name for point in points if point.stage is not None}
 
 
-def _at_share(model: keras.Model, points: Sequence[Articulation], boundary: str) -> str:
+def _at_share(model: keras.Model, points: Sequence[CutPoint], boundary: str) -> str:
     """Return the place which leaves the share of layers with a kernel above it nearest to the one asked for."""
     try:
         share = Fraction(boundary.removeprefix(UNFREEZE))
@@ -113,7 +113,7 @@ def _at_share(model: keras.Model, points: Sequence[Articulation], boundary: str)
     return min(candidates, key=lambda name: abs(candidates[name] - share))
 
 
-def _impossible(model: keras.Model, points: Sequence[Articulation], found: str) -> BoundaryError:
+def _impossible(model: keras.Model, points: Sequence[CutPoint], found: str) -> BoundaryError:
     stages = ", ".join(_stages(points)) or "none here"
     return BoundaryError(
         f"expected a freeze boundary of {model.name} that one tensor passes through, found {found!r}; "

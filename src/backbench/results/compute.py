@@ -20,7 +20,7 @@ from time import monotonic
 
 from pydantic import TypeAdapter
 
-from backbench.data.file_formats import write_json
+from backbench.data.arrays.file_formats import write_json
 from backbench.results.store_record import DESCRIPTION
 from backbench.runtime import paths
 from backbench.runtime.digests import file_sha256

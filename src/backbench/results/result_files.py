@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from backbench.data.file_formats import read_csv, read_json, read_yaml, write_csv, write_json, write_yaml
+from backbench.data.arrays.file_formats import read_csv, read_json, read_yaml, write_csv, write_json, write_yaml
 from backbench.results.reading import record_of
 from backbench.results.records import (
     BestRecord,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbench.data.file_formats import read_json
+from backbench.data.arrays.file_formats import read_json
 from backbench.results.reading import record_of
 
 DESCRIPTION = "boundary.json"

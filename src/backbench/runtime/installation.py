@@ -17,6 +17,7 @@ from packaging.version import Version
 from backbench.runtime.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+CONF = str(CHECKOUT / "conf")
 # Beside the backend: what computes, draws, resizes, searches, and builds graphs.
 DECIDING_PACKAGES = ("keras", "keras-hub", "matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "scipy")
 BACKENDS = ("tensorflow", "jax", "torch", "openvino")  # named as their packages are

@@ -13,9 +13,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from backbench.compat.optuna_trials import stored_id
-from backbench.config.config import SearchConfig
+from backbench.config.search_config import SearchConfig
 from backbench.results.records import TrialRecord
-from backbench.search.owners import SignsOfLife, is_gone
+from backbench.search.liveness import Heartbeats, is_gone
 from backbench.search.search import BOUNDARY, Proposal, Space, batches, proposals, rounds
 from backbench.search.shared_study import (
     BATCH,
@@ -60,7 +60,7 @@ class Coordination:
         self._study, self._space = study, space
         self._heartbeat_seconds, self._said = heartbeat_seconds, -math.inf
         self._num_said = 0
-        self._signs = SignsOfLife(lost_after_seconds)
+        self._signs = Heartbeats(lost_after_seconds)
         # What went wrong before is over: it counts neither as an error nor as a loss.
         ended_before = study.trials(TrialState.RUNNING, TrialState.FAIL)
         self._earlier = {stored_id(trial) for trial in ended_before}

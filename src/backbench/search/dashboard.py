@@ -11,7 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from backbench.config.config import RangeConfig
+from backbench.config.strategy_config import RangeConfig
 from backbench.results.records import BestRecord, TrialRecord
 from backbench.runtime.paths import Cell
 from backbench.search.search import BOUNDARY, Space, finished_trial

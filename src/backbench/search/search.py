@@ -17,7 +17,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
-from backbench.config.config import QUASI_RANDOM, TPE, PrunerConfig, RangeConfig, SearchConfig
+from backbench.config.search_config import QUASI_RANDOM, TPE, PrunerConfig, SearchConfig
+from backbench.config.strategy_config import RangeConfig
 from backbench.results.records import COMPLETE, Edge, EpochRecord, TrialRecord
 from backbench.runtime.errors import DivergedError
 

@@ -17,17 +17,17 @@ from optuna.trial import FrozenTrial, TrialState
 from backbench.compat.optuna_trials import stored_id
 from backbench.results.compute import NOTHING, Compute, compute_of
 from backbench.results.records import TrialRecord, trial_of
-from backbench.search.owners import owner_name
+from backbench.search.liveness import owner_name
 from backbench.search.search import BOUNDARY, Proposal
 from backbench.search.study_storage import StudyError, StudyStorage
 
 # What is kept on a trial; BATCH is the position of the first of its batch, SIZE how many are of it.
-POSITION, BATCH, SIZE, OWNER, SIGN = "position", "batch", "size of the batch", "owner", "sign of life"
+POSITION, BATCH, SIZE, OWNER, SIGN = "position", "batch", "size of the batch", "owner", "heartbeat"
 RECORD, REASON = "record", "reason"
 # What its batch took to compute: on the first trial, as OWNER and SIGN are.
 COMPUTE = "compute"
 # What is kept on the study.
-PHASE, COORDINATOR = "phase", "coordinator's sign of life"
+PHASE, COORDINATOR = "phase", "coordinator's heartbeat"
 OPEN, STOPPED = "open", "stopped"
 # What a storage raises where a study is no more: it has ended, and others were faster.
 GONE = (KeyError, FileNotFoundError)

@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from backbench.config.config import WorkersConfig
+from backbench.config.running_config import WorkersConfig
 from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError, ConfigError
 from backbench.runtime.locks import file_lock

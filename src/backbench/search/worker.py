@@ -10,11 +10,11 @@ from optuna.exceptions import OptunaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from backbench.adaptation.interruption import Interrupted
-from backbench.config.config import SearchConfig
+from backbench.config.search_config import SearchConfig
 from backbench.results.compute import Stopwatch
 from backbench.results.records import EpochRecord, TrialRecord
 from backbench.runtime.errors import BackbenchError
-from backbench.search.owners import SignsOfLife
+from backbench.search.liveness import Heartbeats
 from backbench.search.search import Proposal, Pruning, Space, rounds
 from backbench.search.shared_study import STOPPED, Claim, SharedStudy
 
@@ -92,7 +92,7 @@ class Worker:
             Interrupted: this worker was asked to leave.
         """
         num_run, pause = 0, SHORTEST_PAUSE_SECONDS
-        coordinator = SignsOfLife(lost_after_seconds)
+        coordinator = Heartbeats(lost_after_seconds)
         while self._study.phase() != STOPPED:
             if is_asked_to_leave():
                 raise Interrupted("between two batches")
@@ -123,7 +123,7 @@ def _giving_signs(study: SharedStudy, claim: Claim, seconds: float) -> Iterator[
                 # The storage is away, or claim or study are no more: whoever tells what was found will know.
                 continue
 
-    thread = threading.Thread(target=give_signs, name="signs of life", daemon=True)
+    thread = threading.Thread(target=give_signs, name="heartbeats", daemon=True)
     thread.start()
     try:
         yield

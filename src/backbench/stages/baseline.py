@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from backbench.data.dataset import Dataset, open_dataset
+from backbench.data.arrays.dataset import Dataset, open_dataset
 from backbench.evaluation.baseline import (
     INVERSE_REGULARISATIONS,
     MOST_IMAGES,

@@ -11,9 +11,10 @@ from backbench.comparison.conclusions import answer
 from backbench.comparison.leaderboard import Leaderboard, cells_of
 from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.tables import scores, summary, write_tables
-from backbench.config.config import BenchmarkConfig, TrackingConfig
-from backbench.data.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
-from backbench.data.file_formats import read_array, read_csv, read_json, write_json
+from backbench.config.config import BenchmarkConfig
+from backbench.config.running_config import TrackingConfig
+from backbench.data.arrays.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
+from backbench.data.arrays.file_formats import read_array, read_csv, read_json, write_json
 from backbench.report.data_card import DataCard
 from backbench.report.page import render_page
 from backbench.report.terminal import print_leaderboard

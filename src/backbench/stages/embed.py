@@ -12,9 +12,10 @@ import numpy as np
 from backbench.backbones.determinism import computing_in, make_deterministic
 from backbench.backbones.weight_files import file_sha256_of
 from backbench.backbones.weights import load_backbone, weights_digest
-from backbench.config.config import INPUT, ON_THE_FLY, CellConfig
-from backbench.data.dataset import SPLITS, Dataset, open_dataset
-from backbench.data.sizes import enlarged
+from backbench.config.config import CellConfig
+from backbench.config.strategy_config import INPUT, ON_THE_FLY
+from backbench.data.arrays.dataset import SPLITS, Dataset, open_dataset
+from backbench.data.arrays.sizes import enlarged
 from backbench.features.activation_store import (
     GIGABYTE,
     StorePlan,
@@ -25,6 +26,7 @@ from backbench.features.activation_store import (
 )
 from backbench.features.activations import padded_indices, predicted
 from backbench.features.freezing import cut, resolve_boundary, tapped_prefix
+from backbench.results.cell_inputs import code_of
 from backbench.results.compute import EMBED, Stopwatch, write_compute
 from backbench.results.store_record import BoundaryRecord, StoreRecord
 from backbench.runtime import paths
@@ -32,7 +34,6 @@ from backbench.runtime.console import progress_bar
 from backbench.runtime.installation import backend, deciding_versions
 from backbench.runtime.paths import Cell
 from backbench.runtime.units import size
-from backbench.stages.cell import code_of
 
 # The largest one is taken that computes at most this share of rows only to fill the last batches.
 BATCH_SIZES = (128, 64, 32)

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from backbench.config.config import DatasetConfig
-from backbench.data.dataset import MANIFEST
-from backbench.data.deep import Depth
-from backbench.data.file_formats import read_json
-from backbench.data.scan import tracked_folder
-from backbench.data.store import NEARLY_CONSTANT, prepare_dataset
-from backbench.data.top_folders import listed
+from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.dataset import MANIFEST
+from backbench.data.arrays.file_formats import read_json
+from backbench.data.ingest.deep import Depth
+from backbench.data.ingest.scan import tracked_folder
+from backbench.data.ingest.store import NEARLY_CONSTANT, prepare_dataset
+from backbench.data.ingest.top_folders import listed
 from backbench.runtime import paths
 
 

@@ -6,8 +6,8 @@ It stands alone so that `prepare` runs again where that side changes, and not wh
 from collections.abc import Sequence
 
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import DatasetConfig
-from backbench.data.file_formats import write_json
+from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.file_formats import write_json
 from backbench.runtime import paths
 
 

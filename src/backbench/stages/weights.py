@@ -14,7 +14,7 @@ from backbench.backbones.weight_files import WeightFile, unpinned, verify, weigh
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.config.config import BenchmarkConfig, gathered
 from backbench.config.config_files import read_named
-from backbench.data.file_formats import write_yaml
+from backbench.data.arrays.file_formats import write_yaml
 from backbench.runtime.console import transfer_bar
 from backbench.runtime.digests import algorithm_of, file_sha256
 from backbench.runtime.download import Limits, UnpinnedError, fetch

@@ -11,7 +11,7 @@ from threading import Event, Thread
 from time import monotonic
 from types import TracebackType
 
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.results.records import SeedRecord, TrialRecord
 from backbench.runtime.errors import StoreAwayError
 from backbench.tracking.cell_writer import CellWriter

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbench.compat.mlflow_stores import artifact_sizes, create_store
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import TrackingError
 from backbench.runtime.web_address import without_secrets

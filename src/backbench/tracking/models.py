@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backbench.export.model_folder import DESCRIPTION, ModelDescription, read_description, verify_weights
+from backbench.results.model_folder import DESCRIPTION, ModelDescription, read_description, verify_weights
 from backbench.results.records import CellRecord, results_digest
 from backbench.runtime.installation import installed
 from backbench.runtime.source_code import PACKAGE, imported_modules

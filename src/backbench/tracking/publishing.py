@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from backbench.config.config import TrackingConfig
-from backbench.data.dataset import MADE_BY, images_file
-from backbench.data.file_formats import read_array
-from backbench.export import model_folder
+from backbench.config.running_config import TrackingConfig
+from backbench.data.arrays.dataset import MADE_BY, images_file
+from backbench.data.arrays.file_formats import read_array
+from backbench.results import model_folder
 from backbench.results.fingerprints import fingerprint
 from backbench.results.records import CellRecord, results_digest
 from backbench.runtime import paths

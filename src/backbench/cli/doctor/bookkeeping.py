@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from backbench.cli.doctor.finding import Finding, missing, ready, warning
-from backbench.config.config import TrackingConfig
+from backbench.config.running_config import TrackingConfig
 from backbench.runtime.environment import GitError, git
 from backbench.runtime.installation import installed
 from backbench.runtime.web_address import without_secrets

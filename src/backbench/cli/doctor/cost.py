@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.plan import Plan, cell_of
-from backbench.config.config import INPUT, LAST_STAGE, ON_THE_FLY, OUTPUT, CellConfig, StrategyConfig, resolved
+from backbench.config.config import CellConfig, resolved
+from backbench.config.strategy_config import INPUT, LAST_STAGE, ON_THE_FLY, OUTPUT, StrategyConfig
 from backbench.results.compute import EMBED, SWEEP, TRAIN, read_compute
 from backbench.results.compute import STAGES as CELL_STAGES
 from backbench.results.fingerprints import fingerprint

@@ -9,15 +9,15 @@ import numpy as np
 
 from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, warning
 from backbench.cli.doctor.plan import Plan
-from backbench.config.config import DatasetConfig
 from backbench.config.config_files import read_yaml
-from backbench.data.checks import LEFT_OUT, check, litter
-from backbench.data.dataset import DESCRIPTION, SPLITS, depth_bits_of, sides_of
-from backbench.data.file_formats import read_json
-from backbench.data.scan import deciding_sides, look_at_headers, presumed, tracked_folder, walk
-from backbench.data.sizes import enlarged, stored_side
-from backbench.data.split import assign_splits
-from backbench.data.top_folders import listed
+from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.dataset import DESCRIPTION, SPLITS, depth_bits_of, sides_of
+from backbench.data.arrays.file_formats import read_json
+from backbench.data.arrays.sizes import enlarged, stored_side
+from backbench.data.ingest.checks import LEFT_OUT, check, litter
+from backbench.data.ingest.scan import deciding_sides, look_at_headers, presumed, tracked_folder, walk
+from backbench.data.ingest.split import assign_splits
+from backbench.data.ingest.top_folders import listed
 from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError, DatasetError
 

@@ -8,8 +8,9 @@ from omegaconf import OmegaConf
 
 from backbench.config import catalog
 from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import BenchmarkConfig, CellConfig, WorkersConfig, cell_config, gathered, to_typed
+from backbench.config.config import BenchmarkConfig, CellConfig, cell_config, gathered, to_typed
 from backbench.config.config_files import read_named_yaml, read_yaml
+from backbench.config.running_config import WorkersConfig
 from backbench.runtime.paths import Cell
 
 CONF = Path("conf")

@@ -1,0 +1,133 @@
+"""What every stage's entry point shares: compose, one line and exit code 2 for a user's mistake, one writer.
+
+Hydra is imported here, in `config.py` and in `pipelines/` only.
+"""
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from backbench.config.config_files import check_choices
+from backbench.data.arrays.file_formats import write_json
+from backbench.runtime import file_systems, paths
+from backbench.runtime.errors import BackbenchError, tell
+from backbench.runtime.hardware import machine_name, peak_memory_bytes
+from backbench.runtime.installation import CONF, require_own_code
+from backbench.runtime.library_output import kept_in
+from backbench.runtime.locks import only_writer
+from backbench.runtime.versions import require_recorded_versions
+
+REFUSED, INTERRUPTED = 2, 130  # the second is a shell's own code for a command that was interrupted
+
+
+def quiet_libraries() -> None:
+    """Keep TensorFlow's chatter and MLflow's telemetry out, unless the user asks for them; warnings are kept.
+
+    And let a locale that cannot spell a letter of a message, such as an arrow, cost the letter and not the run.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # Otherwise Hydra prints errors in its own way and exits with 1.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a user's mistake or a full disk into a line on stderr and exit code 2; an interruption into 130.
+
+    Several mistakes at once are several lines.
+
+    Stand inside the function that Hydra calls, or Hydra adds lines of its own, and around it, for Hydra's own errors.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted; start again to go on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if refused := file_systems.refusal(error):
+            tell(refused)
+        elif isinstance(error, BackbenchError):
+            tell(*error.lines)
+        elif isinstance(error, (HydraException, OmegaConfBaseException)):
+            tell(error)
+        else:
+            raise
+        sys.exit(REFUSED)
+
+
+def _write_spent(name: str, started: float) -> None:
+    """Say what this process took, outside of what DVC hashes, and on which machine."""
+    spent = {
+        "wall_seconds": round(time.monotonic() - started, 2),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "machine": machine_name(),
+    }
+    write_json(paths.timing(name), spent)
+
+
+def _add_choice(group: str) -> None:
+    """Add to the command line what conf/benchmark.yaml chooses of a group, unless the command line chooses.
+
+    DVC does not pass it: the command of a stage would change, and the stage be run again.
+    """
+    if any(argument.startswith(f"{group}=") for argument in sys.argv[1:]):
+        return
+    choice = OmegaConf.select(OmegaConf.load(Path(CONF) / "benchmark.yaml"), group)
+    if choice is not None:
+        sys.argv.append(f"{group}={choice}")
+
+
+def check_names(config: DictConfig) -> None:
+    """Hold every group that Hydra composed to the name of its file, as `check_choices` does."""
+    check_choices(config, HydraConfig.get().runtime.choices)
+
+
+def run_stage(
+    stage: Callable[[DictConfig], str],
+    *,
+    lock_name: Callable[[DictConfig], str],
+    chosen_by_benchmark: str | None = None,
+) -> None:
+    """Compose `conf/config.yaml` with the command line, run a stage as the only writer, print its last line.
+
+    What libraries say is kept in work/logs.
+
+    Args:
+        stage: Does the work; returns the line that says where to look next.
+        lock_name: Names the outputs that the stage writes, such as `sweep-resnet50-fine_tuning`.
+        chosen_by_benchmark: A group of `conf/` that conf/benchmark.yaml chooses from and DVC does not pass.
+    """
+    quiet_libraries()
+    if chosen_by_benchmark is not None:
+        _add_choice(chosen_by_benchmark)
+
+    @hydra.main(version_base=None, config_path=CONF, config_name="config")
+    def composed(config: DictConfig) -> None:
+        with refusing():
+            check_names(config)
+            name = lock_name(config)
+        with refusing(), only_writer(name), kept_in(paths.log(name)):
+            started = time.monotonic()  # what waited for the lock did not work
+            if "DVC_STAGE" in os.environ:  # DVC writes down that the recorded versions made the outputs
+                require_recorded_versions()
+            last_line = stage(config)
+            _write_spent(name, started)
+        print(last_line, flush=True)
+
+    with refusing():
+        require_own_code(Path())
+        composed()

@@ -1,0 +1,1 @@
+"""A folder of images to arrays: list, check, decode, split, store; imports config, data.arrays and below."""

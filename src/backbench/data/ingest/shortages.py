@@ -1,0 +1,92 @@
+"""Which classes have too few usable images: a line for each kind of shortage, which names all its classes."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import count
+
+from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.dataset import SPLITS
+from backbench.data.ingest.scan import Examined
+from backbench.data.ingest.split import suffices, usable_by_class
+from backbench.data.ingest.top_folders import listed
+
+Members = Mapping[str, Sequence[Examined]]
+
+
+def shortages(
+    files: Sequence[Examined], classes: Sequence[str], own_splits: Collection[str], config: DatasetConfig
+) -> list[str]:
+    """Say which classes have too few usable images for what the configuration asks.
+
+    `files` are judged as far as that was done: what is usable may be more than there is. `classes` are those that are
+    not left out as too rare, `own_splits` the splits that the folder itself gives.
+    """
+    of_class = usable_by_class(files, classes)
+    pools = {name: sum(file.own_split in ("", "train") for file in members) for name, members in of_class.items()}
+    trained = {name: pool for name, pool in pools.items() if pool}
+    return [
+        *_too_few_classes(classes, config),
+        *_without_images(of_class, Counter(file.label for file in files), config.file),
+        *_without_train_images([name for name, pool in pools.items() if of_class[name] and not pool], config.file),
+        *_small_pools(trained, of_class, own_splits, config),
+        *_missing_in_own_split({name: of_class[name] for name in trained}, own_splits, config.file),
+    ]
+
+
+def _too_few_classes(classes: Sequence[str], config: DatasetConfig) -> Iterator[str]:
+    if len(classes) < 2 and config.min_per_class is not None:
+        yield (
+            f"{config.path}: expected at least 2 classes of {config.min_per_class} usable images, found "
+            f"{listed(classes) or 'none'}; add images, or lower min_per_class in {config.file}"
+        )
+
+
+def _without_images(of_class: Members, num_files: Mapping[str, int], conf: str) -> Iterator[str]:
+    empty = [f"{name} (0 of {num_files[name]} files)" for name, members in of_class.items() if not members]
+    if empty:
+        yield (
+            "expected JPEG, PNG, BMP, GIF or WebP images in every class, found none that can be used in "
+            f"{_counted(empty)}; add images, or leave the folders out by skip_folders in {conf}"
+        )
+
+
+def _without_train_images(names: Sequence[str], conf: str) -> Iterator[str]:
+    if names:
+        yield (
+            f"expected the classes of train in every split, found besides {_counted(names)}; add images of them to "
+            f"train, or leave their folders out by skip_folders in {conf}, as test/{names[0]}"
+        )
+
+
+def _small_pools(
+    pools: Mapping[str, int], of_class: Members, own_splits: Collection[str], config: DatasetConfig
+) -> Iterator[str]:
+    few = {name: pool for name, pool in pools.items() if not suffices(pool, own_splits, config)}
+    if not few:
+        return
+    least = next(number for number in count(max(few.values()) + 1) if suffices(number, own_splits, config))
+    carved = [split for split in SPLITS if split == "train" or split not in own_splits]
+    names = _counted([f"{name} ({pool})" for name, pool in few.items()])
+    asked = [key for key in ("train_per_class", "val_per_class") if getattr(config, key) is not None]
+    fewer = f", lower {' or '.join(asked)}" if asked else ""
+    rare = all(len(of_class[name]) < least for name in few)
+    without = f"such classes out by `min_per_class: {least}`" if rare else "their folders out by skip_folders"
+    yield (
+        f"expected at least {least} usable images{' of train' if own_splits else ''} in every class, for "
+        f"{', '.join(carved)}, found fewer in {names}; add images{fewer}, or leave {without} in {config.file}"
+    )
+
+
+def _missing_in_own_split(of_class: Members, own_splits: Collection[str], conf: str) -> Iterator[str]:
+    for split in (split for split in SPLITS[1:] if split in own_splits):
+        lacking = [name for name, members in of_class.items() if all(file.own_split != split for file in members)]
+        if lacking:
+            yield (
+                f"expected a usable image of every class in {split}, found none of {_counted(lacking)}; add images to "
+                f"{split}, or leave {split} out by skip_folders in {conf}: then it is taken from train"
+            )
+
+
+def _counted(classes: Sequence[str]) -> str:
+    number = f"{len(classes)} classes: " if len(classes) > 1 else ""
+    return f"{number}{listed(classes)}"

@@ -1,0 +1,228 @@
+"""Write a prepared data set: every file's verdict, and the pixels of each split, streamed so that memory stays flat."""
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.dataset import DESCRIPTION, MANIFEST, SPLITS, images_file, labels_file
+from backbench.data.arrays.file_formats import write_array, write_csv, write_json
+from backbench.data.arrays.sizes import stored_side
+from backbench.data.ingest.checks import check, kind, litter
+from backbench.data.ingest.deep import Depth, common_depth
+from backbench.data.ingest.pixels import PixelRule
+from backbench.data.ingest.scan import (
+    Examined,
+    ListedFile,
+    Tree,
+    deciding_sides,
+    examine,
+    look_at_headers,
+    walk,
+    without_duplicates,
+)
+from backbench.data.ingest.split import Kept, assign_splits, without_rare_classes
+from backbench.runtime.atomic_files import put_folder_in_place
+from backbench.runtime.console import progress_bar
+from backbench.runtime.digests import file_sha256
+
+NOT_DRAWN = "not drawn"
+NEARLY_CONSTANT = "nearly constant"
+MANIFEST_COLUMNS = ("path", "digest", "label", "width", "height", "depth_bits", "split", "position", "verdict", "note")
+POOL = "pool.raw"
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """Every file with its verdict, sorted by path, the row of each decoded image in the pool file, and their rule.
+
+    `depth` is None where no image is deeper than 8 bits.
+    """
+
+    files: list[Examined]
+    rows: dict[str, int]
+    rule: PixelRule
+    depth: Depth | None
+
+
+def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | None = None) -> dict[str, Any]:
+    """Scan, split and store a folder of images as `target`, which is replaced whole or not at all.
+
+    It holds manifest.csv, dataset.json, whose content is returned, and images and labels of each split.
+    `wanted_pixels` is what the largest backbone takes, where the configuration leaves the size open.
+
+    Raises:
+        DatasetError: the images cannot be used, or are not those whose digest is pinned.
+    """
+    tree = walk(Path(config.path), config)
+    headers = _checked_headers(tree, config)
+    with _folder_replacing(target) as folder:
+        side_pixels = stored_side(config, wanted_pixels, deciding_sides(headers, config.resize))
+        scanned = _scan(tree, config, PixelRule(side_pixels, config.resize, config.depth_bits), folder / POOL)
+        digest, kept = _checked(scanned, tree, config)
+        split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
+        members = {split: [file for file in kept.files if split_of.get(file.path) == split] for split in SPLITS}
+        _write_splits(members, kept.classes, scanned.rows, side_pixels, folder)
+        (folder / POOL).unlink()
+        manifest = list(_manifest_rows([*kept.files, *tree.left_out], members, scanned.rule.depth_bits))
+        write_csv(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
+        description = _description(config, tree, kept, digest, scanned, members, manifest)
+        arrays = [name(folder, split) for split in SPLITS for name in (images_file, labels_file)]
+        description["sha256"] = {file.name: file_sha256(file) for file in arrays}
+        write_json(folder / DESCRIPTION, description)
+    return description
+
+
+def _checked_headers(tree: Tree, config: DatasetConfig) -> list[Examined]:
+    """Judge every file by its header; refuse what names and headers show to be wrong, before an image is decoded."""
+    files = []
+    with progress_bar("prepare, headers", len(tree.files), "files") as advance:
+        for file in look_at_headers(tree.files, config):
+            files.append(file)
+            advance(1)
+    check(tree, files, config)
+    return files
+
+
+def content_digest(files: Sequence[Examined]) -> str:
+    """Digest path and file digest of every usable image, drawn or not: SHA-256 over lines, sorted by path."""
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.path):
+        if file.is_usable:
+            digest.update(f"{file.digest}  {file.path}\n".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _folder_replacing(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that takes its place on success and vanishes on failure."""
+    folder = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        put_folder_in_place(folder, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scan(tree: Tree, config: DatasetConfig, rule: PixelRule, pool: Path) -> Scanned:
+    """Look at every file once, and again at the deep ones, where only all of them together say how deep they are.
+
+    The squares of usable ones are appended to `pool`, split or not yet.
+    """
+    files: dict[str, Examined] = {}
+    rows: dict[str, int] = {}
+
+    def look(listed: Sequence[ListedFile], rule: PixelRule, what: str) -> None:
+        with pool.open("ab") as stream, progress_bar("prepare", len(listed), what) as advance:
+            for file, pixels in examine(listed, config, rule):
+                files[file.path] = file
+                if pixels is not None:
+                    rows[file.path] = len(rows)
+                    stream.write(np.ascontiguousarray(pixels).data)
+                advance(1)
+
+    look(tree.files, rule, "files")
+    usable = [file for file in files.values() if file.is_usable]
+    largest = {file.path: file.largest_value for file in usable if file.largest_value is not None}
+    depth = common_depth(largest, config.depth_bits, where=config.file)
+    if depth is not None and rule.depth_bits is None:
+        rule = replace(rule, depth_bits=depth.bits)
+        look([each for each in tree.files if each.path in largest], rule, "deep images")
+    return Scanned(without_duplicates(list(files.values())), rows, rule, depth)
+
+
+def _checked(scanned: Scanned, tree: Tree, config: DatasetConfig) -> tuple[str, Kept]:
+    """Return the digest of what is usable, and what stays of it.
+
+    Raises:
+        DatasetError: the digest is not the pinned one, or classes have too few images: all that is wrong.
+    """
+    digest = content_digest(without_rare_classes(scanned.files, tree.classes, config.min_per_class).files)
+    others = []
+    if config.digest not in (None, digest):
+        others.append(
+            f"{config.path}: expected the images whose digest {config.file} pins, {config.digest}, found {digest}; "
+            "bring them back as that file's first lines say, or change its digest"
+        )
+    return digest, check(tree, scanned.files, config, *others)
+
+
+def _write_splits(
+    members: Mapping[str, Sequence[Examined]],
+    classes: Sequence[str],
+    rows: Mapping[str, int],
+    side_pixels: int,
+    folder: Path,
+) -> None:
+    pool = np.memmap(folder / POOL, dtype=np.uint8, mode="r").reshape(-1, side_pixels, side_pixels, 3)
+    for split, files in members.items():
+        shape = (len(files), side_pixels, side_pixels, 3)
+        images = np.lib.format.open_memmap(images_file(folder, split), mode="w+", dtype=np.uint8, shape=shape)
+        for position, file in enumerate(files):
+            images[position] = pool[rows[file.path]]
+        images.flush()
+        labels = np.array([classes.index(file.label) for file in files], dtype=np.int32)
+        write_array(labels_file(folder, split), labels)
+
+
+def _manifest_rows(
+    files: Sequence[Examined], members: Mapping[str, Sequence[Examined]], depth_bits: int | None
+) -> Iterator[dict[str, Any]]:
+    places = {file.path: (split, row) for split, drawn in members.items() for row, file in enumerate(drawn)}
+    for file in sorted(files, key=lambda file: file.path):
+        split, position = places.get(file.path, ("", ""))
+        yield {
+            "path": file.path,
+            "digest": file.digest,
+            "label": file.label,
+            "width": file.width,
+            "height": file.height,
+            "depth_bits": "" if file.largest_value is None else depth_bits,
+            "split": split,
+            "position": position,
+            "verdict": NOT_DRAWN if file.is_usable and not split else file.verdict,
+            "note": NEARLY_CONSTANT if file.is_nearly_constant else "",
+        }
+
+
+def _description(
+    config: DatasetConfig,
+    tree: Tree,
+    kept: Kept,
+    digest: str,
+    scanned: Scanned,
+    members: Mapping[str, Sequence[Examined]],
+    manifest: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    rejected = Counter(kind(row["verdict"]) for row in manifest if not row["split"])
+    labels = {split: Counter(file.label for file in files) for split, files in members.items()}
+    # The side of each photograph that became the side of its square.
+    sides = Counter(deciding_sides(chain.from_iterable(members.values()), config.resize))
+    return {
+        "name": config.name,
+        "classes": list(kept.classes),
+        "digest": digest,
+        "image_size_pixels": scanned.rule.side_pixels,
+        "resize": config.resize,
+        "sides": {str(side): sides[side] for side in sorted(sides)},
+        "depth": None if scanned.depth is None else asdict(scanned.depth),
+        "num_nearly_constant": sum(bool(row["note"] and row["split"]) for row in manifest),
+        "counts": {split: {name: of_split[name] for name in kept.classes} for split, of_split in labels.items()},
+        "rejected": dict(sorted(rejected.items())),
+        "litter": litter(tree.left_out),
+        "rare_classes": kept.rare,
+        "layout": config.layout,
+        "skip_folders": config.skip_folders,
+        "min_per_class": config.min_per_class,
+        "split_seed": config.split_seed,
+    }

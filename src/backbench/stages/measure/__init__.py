@@ -1,0 +1,1 @@
+"""The measure stage: the latency and throughput of every backbone on this machine."""

@@ -1,0 +1,1 @@
+"""The train stage: the choice of a cell, trained once per seed, and its test predictions."""

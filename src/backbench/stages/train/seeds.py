@@ -1,0 +1,83 @@
+"""What the train stage keeps of the seeds that it finished, outside DVC's outs: for the next run, killed or longer."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from backbench.data.arrays.file_formats import read_array, read_json, write_array, write_json
+from backbench.results.compute import Compute, Stopwatch, compute_of
+from backbench.results.records import SeedRecord
+from backbench.runtime.atomic_files import remove_others, replacing
+from backbench.runtime.digests import file_sha256
+from backbench.runtime.known_files import known_json
+
+RECORD, WEIGHTS = ".json", ".weights.h5"
+
+
+class FinishedSeeds:
+    """A few files per finished seed; the record is written last and holds the digests of the others."""
+
+    def __init__(self, root: Path, names: Mapping[int, str]) -> None:
+        """Open what is kept in `root`; `names` has each seed's folder in it, named by all that decides its model."""
+        self._root, self._names = root, names
+
+    def is_done(self, seed: int) -> bool:
+        """Say whether a seed's files are there, with the bytes that were written."""
+        digests = known_json(self._file(seed, RECORD)).get("sha256", {})
+        files = [self._root / self._names[seed] / name for name in digests]
+        return bool(files) and all(file.is_file() and file_sha256(file) == digests[file.name] for file in files)
+
+    def keep(
+        self,
+        record: SeedRecord,
+        probabilities: Mapping[str, np.ndarray],
+        save_weights: Callable[[Path], None],
+        stopwatch: Stopwatch,
+    ) -> None:
+        """Keep a finished seed: float32 probabilities `(num_images, num_classes)` by split, weights, and record.
+
+        With them, what it took: a lap of the stopwatch. Of seeds that train at once, the first has the fit.
+        """
+        weights = self._file(record.seed, WEIGHTS)
+        with replacing(weights) as temporary:
+            save_weights(temporary)
+        files = [weights]
+        for split, values in probabilities.items():
+            files.append(self._file(record.seed, f"-{split}.npy"))
+            write_array(files[-1], values)
+        digests = {file.name: file_sha256(file) for file in files}
+        content = {"record": asdict(record), "sha256": digests, "compute": asdict(stopwatch.lap())}
+        write_json(self._file(record.seed, RECORD), content)
+
+    def record(self, seed: int) -> SeedRecord:
+        return TypeAdapter(SeedRecord).validate_python(self._content(seed)["record"])
+
+    def compute(self, seed: int) -> Compute:
+        """Return what a seed took, in whichever process."""
+        return compute_of(self._content(seed)["compute"])
+
+    def probabilities(self, seed: int, split: str) -> np.ndarray:
+        return read_array(self._file(seed, f"-{split}.npy"), made_by="train")
+
+    def hand_on_weights(self, seed: int, target: Path) -> None:
+        """Put a seed's weights where models lie: the same blocks of the disk where the file system shares them."""
+        with replacing(target) as temporary:
+            try:
+                temporary.hardlink_to(self._file(seed, WEIGHTS))
+            except OSError:
+                shutil.copyfile(self._file(seed, WEIGHTS), temporary)
+
+    def forget_others(self) -> None:
+        """Remove what other choices, seeds or code left of this cell."""
+        remove_others(self._root, self._names.values())
+
+    def _content(self, seed: int) -> dict[str, Any]:
+        return read_json(self._file(seed, RECORD), made_by="train")
+
+    def _file(self, seed: int, ending: str) -> Path:
+        return self._root / self._names[seed] / f"seed-{seed}{ending}"
