@@ -53,7 +53,7 @@ def keys_of(config: TransferConfig, start: Start, seeds: list[int], data: Mappin
 
 
 def _network(backbone: BackboneConfig) -> dict[str, Any]:
-    """What decides a measurement beside the weights; code does not, or any edit would throw all of them away."""
+    """List what decides a measurement beside the weights; not code, or any edit would throw all of them away."""
     names = ("constructor", "arguments", "preprocessor", "width", "input_size_pixels")
     return {name: getattr(backbone, name) for name in names}
 

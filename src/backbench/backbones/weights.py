@@ -101,7 +101,7 @@ def _refusing_others(name: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def _no_partial_load() -> Iterator[None]:
-    """A file of another model only warns, and leaves the layers that it lacks at their initial values."""
+    """Refuse a file of another model, which only warns and leaves the layers that it lacks at their initial values."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield

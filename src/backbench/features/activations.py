@@ -136,7 +136,7 @@ def even_indices(num_examples: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def kept_views(source: ActivationSource) -> range:
-    """Number the views that are made once and kept; the first few where each view is seen once only."""
+    """List the views that are made once and kept; the first few where each view is seen once only."""
     return range(NUM_POOLED_VIEWS if source.num_views == UNLIMITED_VIEWS else source.num_views)
 
 

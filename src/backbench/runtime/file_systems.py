@@ -97,7 +97,7 @@ def refusal(error: BaseException) -> str | None:
 
 
 def _fullest() -> Path:
-    """The place with the least room, of those that stages write to; the system does not say which one it was."""
+    """Return the place with the least room, of those that stages write to; the system does not say which it was."""
     places = [place for place in (*WRITTEN, Path(tempfile.gettempdir())) if place.exists()]
     return min(places, key=lambda place: shutil.disk_usage(place).free)
 
