@@ -11,7 +11,7 @@ from backbench.config.dataset_config import NO_AUGMENTATION, DatasetConfig
 from backbench.config.running_config import TrackingConfig
 from backbench.config.search_config import PrunerConfig, SearchConfig
 from backbench.config.strategy_config import StrategyConfig
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 
 CONF = Path(__file__).parents[1] / "conf"
 FEATURE_EXTRACTION, FINE_TUNING = "feature_extraction", "fine_tuning"

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from backbench.data.arrays.file_formats import write_csv
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 from backbench.runtime.atomic_files import write_text
 from pretraining.config import PretrainConfig
 from pretraining.source_training import Outcome, SourceRecord

@@ -21,7 +21,7 @@ from backbench.config.backbone_config import BackboneConfig
 from backbench.data.arrays.augment import resized
 from backbench.data.arrays.file_formats import write_arrays
 from backbench.features.activations import EVALUATION_BATCH_SIZE, outputs
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.console import progress_bar
 from backbench.runtime.digests import file_sha256

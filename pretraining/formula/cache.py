@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from backbench.data.arrays.file_formats import write_array
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.installation import deciding_versions
 from backbench.runtime.source_code import code_fingerprint, imported_modules

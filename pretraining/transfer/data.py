@@ -18,7 +18,7 @@ from backbench.data.ingest.pixels import PixelRule
 from backbench.data.ingest.scan import examine, walk, without_duplicates
 from backbench.data.ingest.store import content_digest
 from backbench.features.activations import outputs
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 from backbench.runtime.errors import ConfigError, DatasetError
 from backbench.runtime.installation import deciding_versions
 from backbench.runtime.source_code import PACKAGE, code_fingerprint, imported_modules, named_modules

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from backbench.config.backbone_config import BackboneConfig
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 from backbench.runtime.atomic_files import write_text
 from backbench.runtime.console import progress_bar
 from pretraining.config import TransferConfig

@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_latency_is_of_one_image_and_throughput_of_a_batch(clock: Clock) -> None:
-    speed = speed_of(clock, 16)
+    speed = speed_of(clock.predict_on_batch, 16)
     assert speed.latency_p50_ms == pytest.approx(100)
     assert speed.latency_p95_ms == pytest.approx(100)
     assert speed.throughput_images_per_second == pytest.approx(320)
@@ -62,7 +62,7 @@ def test_there_are_enough_repetitions_and_not_too_many(clock: Clock, each: float
 
 def test_the_slowest_one_in_twenty_stands_in_p95_and_not_in_p50(clock: Clock) -> None:
     clock.durations = iter([0.001] * 3 + ([0.001] * 9 + [0.1]) * 2000)
-    speed = speed_of(clock, 8)
+    speed = speed_of(clock.predict_on_batch, 8)
     assert speed.latency_p50_ms == pytest.approx(1)
     assert speed.latency_p95_ms == pytest.approx(100)
 

@@ -72,4 +72,4 @@ def test_a_failure_is_told_with_its_stage_and_reason(
 def test_what_dvc_refuses_is_told_in_its_words() -> None:
     failure = run_stages("impossible")
     assert failure is not None
-    assert "nowhere.txt" in failure.reason
+    assert "nowhere.txt" in failure

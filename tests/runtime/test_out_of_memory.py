@@ -221,9 +221,9 @@ def test_throughput_is_that_of_a_batch_that_fits(monkeypatch: pytest.MonkeyPatch
     prefix = cut_tiny().prefix
     assert prefix is not None
     few = Repetitions(seconds=0.0, fewest=1, most=1, warm_up=1)
-    assert speed_of(prefix, 16, few).throughput_batch_size == 32
+    assert speed_of(prefix.predict_on_batch, 16, few).throughput_batch_size == 32
     limit_model(monkeypatch, prefix, 9)
-    assert speed_of(prefix, 16, few).throughput_batch_size == 8
+    assert speed_of(prefix.predict_on_batch, 16, few).throughput_batch_size == 8
     limit_model(monkeypatch, prefix, 0)
     with pytest.raises(MemoryLimitError):
-        speed_of(prefix, 16, few)
+        speed_of(prefix.predict_on_batch, 16, few)

@@ -16,7 +16,7 @@ from backbench.config.strategy_config import RangeConfig
 from backbench.data.arrays.dataset import Dataset
 from backbench.results import cell_inputs as cell
 from backbench.results.cell_inputs import CellInputs
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 from backbench.results.store_record import BoundaryRecord, StoreRecord
 from backbench.runtime import source_code
 from backbench.runtime.paths import Cell

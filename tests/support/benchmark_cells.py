@@ -8,8 +8,7 @@ from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.plan import read_plan
 from backbench.config.config import CellConfig, resolved
 from backbench.config.strategy_config import StrategyConfig
-from backbench.results.fingerprints import fingerprint
-from backbench.results.records import BestRecord, Choice
+from backbench.results.records import BestRecord, Choice, fingerprint
 from backbench.results.result_files import write_best
 from backbench.runtime.paths import Cell
 from tests.support.clock import computed

@@ -9,8 +9,7 @@ import numpy as np
 
 from backbench.adaptation.schedule import Course, Hyperparameters, Schedule, Weights
 from backbench.features.activations import ActivationSource
-from backbench.results.fingerprints import fingerprint
-from backbench.results.records import EpochRecord
+from backbench.results.records import EpochRecord, fingerprint
 
 
 def values_of(variables: list[keras.Variable]) -> Weights:

@@ -10,19 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from backbench.runtime.out_of_memory import halved
 
 LATENCY_BATCH, THROUGHPUT_BATCH = 1, 32
-
-
-class Predicts(Protocol):
-    """A Keras model, or what stands for one: `(b, size, size, 3)` float32 to `(b, feature_dim)`."""
-
-    def predict_on_batch(self, x: Any) -> Any: ...
+Predict = Callable[[np.ndarray], Any]
 
 
 @dataclass(frozen=True)
@@ -49,11 +44,11 @@ class Speed:
     throughput_batch_size: int = THROUGHPUT_BATCH
 
 
-def speed_of(model: Predicts, size_pixels: int, repetitions: Repetitions | None = None) -> Speed:
+def speed_of(predict: Predict, size_pixels: int, repetitions: Repetitions | None = None) -> Speed:
     """Measure a model on random images whose values lie in [0, 255).
 
     Args:
-        model: Takes images of that size.
+        predict: A Keras model's `predict_on_batch`: `(b, size, size, 3)` float32 to `(b, feature_dim)`.
         size_pixels: Side of the images.
         repetitions: For latency and throughput each.
 
@@ -61,18 +56,18 @@ def speed_of(model: Predicts, size_pixels: int, repetitions: Repetitions | None 
         MemoryLimitError: not even one image fits.
     """
     repetitions = repetitions or Repetitions()
-    _, latencies = _measured(model, LATENCY_BATCH, size_pixels, repetitions)
+    _, latencies = _measured(predict, LATENCY_BATCH, size_pixels, repetitions)
     p50, p95 = np.percentile(latencies, [50, 95])
-    number, batches = _measured(model, THROUGHPUT_BATCH, size_pixels, repetitions)
+    number, batches = _measured(predict, THROUGHPUT_BATCH, size_pixels, repetitions)
     return Speed(1000 * float(p50), 1000 * float(p95), number * len(batches) / sum(batches), number)
 
 
-def _measured(model: Predicts, number: int, size_pixels: int, repetitions: Repetitions) -> tuple[int, list[float]]:
+def _measured(predict: Predict, number: int, size_pixels: int, repetitions: Repetitions) -> tuple[int, list[float]]:
     """Return how many images passed at once, half of `number` and so on where memory ran out, and each call's time."""
     while True:
         images = random_images(number, size_pixels)
         try:
-            return number, seconds_per_call(partial(model.predict_on_batch, images), repetitions)
+            return number, seconds_per_call(partial(predict, images), repetitions)
         except Exception as error:
             number = halved(number, error)
 

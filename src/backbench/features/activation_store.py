@@ -20,7 +20,7 @@ from backbench.data.arrays.dataset import images_file
 from backbench.data.arrays.file_formats import write_json
 from backbench.features.activations import PreparedImages
 from backbench.results.compute import NOTHING, Compute, Stopwatch, compute_of
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 from backbench.results.store_record import DESCRIPTION, StoreRecord
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import put_folder_in_place, remove_others

@@ -7,7 +7,7 @@ from typing import Any, Self
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import CellConfig, resolved
 from backbench.data.arrays.dataset import Dataset, open_dataset
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 from backbench.results.store_record import BoundaryRecord, StoreRecord, read_store
 from backbench.runtime import paths
 from backbench.runtime.errors import BoundaryError

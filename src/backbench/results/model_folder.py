@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backbench.data.arrays.file_formats import read_yaml, write_yaml
-from backbench.results.reading import record_of
+from backbench.results.records import record_of
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import WeightsError
 

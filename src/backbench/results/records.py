@@ -1,19 +1,23 @@
-"""What a cell leaves behind, as values: trials, choice, seeds, metrics and epoch curves."""
+"""What a cell leaves behind, as values: trials, choice, seeds, metrics, epochs; how they are read, what names them."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from backbench.results.fingerprints import fingerprint
+from backbench.runtime.errors import ArtifactError
 from backbench.runtime.paths import Cell
 
 Edge = Literal["none", "low", "high"]
 COMPLETE, PRUNED = "COMPLETE", "PRUNED"
 # What stands for a backbone in the row of logistic regression on raw pixels.
 PIXELS = "pixels"
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -138,3 +142,28 @@ def over_seeds(seeds: Sequence[SeedRecord]) -> dict[str, Any]:
 def results_digest(record: CellRecord) -> str:
     """Name a finished cell by all that it found: equal results have equal digests."""
     return fingerprint(asdict(record))
+
+
+def record_of(kind: type[Record], content: Mapping[str, Any], path: Path, stage: str) -> Record:
+    """Read a record, and those within it, from what a file holds; `stage` is what `dvc repro` is to be told.
+
+    Raises:
+        ArtifactError: the file is not of this form.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise ArtifactError(
+            f"{path}: expected the keys of {kind.__name__}, found others ({wrong}); run `dvc repro {stage}`"
+        ) from error
+
+
+def fingerprint(*parts: Any) -> str:
+    """Digest parts into 16 hexadecimal digits.
+
+    Raises:
+        TypeError: a part is not of JSON: an array or a path, say, which text would shorten or confuse with a string.
+    """
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from backbench.data.arrays.file_formats import read_csv, read_json, read_yaml, write_csv, write_json, write_yaml
-from backbench.results.reading import record_of
 from backbench.results.records import (
     BestRecord,
     CellRecord,
@@ -15,6 +14,7 @@ from backbench.results.records import (
     MetricsRecord,
     SeedRecord,
     TrialRecord,
+    record_of,
     trial_of,
 )
 from backbench.runtime.paths import Cell

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backbench.data.arrays.file_formats import read_json
-from backbench.results.reading import record_of
+from backbench.results.records import record_of
 
 DESCRIPTION = "boundary.json"
 

@@ -19,8 +19,7 @@ from backbench.evaluation.baseline import (
 )
 from backbench.evaluation.metrics import classification_metrics, evaluate
 from backbench.evaluation.predictions import Predictions, write_predictions
-from backbench.results.fingerprints import fingerprint
-from backbench.results.records import PIXELS, MetricsRecord, SeedRecord, over_seeds
+from backbench.results.records import PIXELS, MetricsRecord, SeedRecord, fingerprint, over_seeds
 from backbench.results.result_files import write_metrics
 from backbench.runtime import paths
 

@@ -11,8 +11,7 @@ from backbench.config.running_config import TrackingConfig
 from backbench.data.arrays.dataset import MADE_BY, images_file
 from backbench.data.arrays.file_formats import read_array
 from backbench.results import model_folder
-from backbench.results.fingerprints import fingerprint
-from backbench.results.records import CellRecord, results_digest
+from backbench.results.records import CellRecord, fingerprint, results_digest
 from backbench.runtime import paths
 from backbench.runtime.paths import Cell
 from backbench.tracking.cell_writer import CellWriter

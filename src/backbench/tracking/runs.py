@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from backbench.results.fingerprints import fingerprint
-from backbench.results.records import CellRecord, EpochRecord, SeedRecord, TrialRecord, results_digest
+from backbench.results.records import CellRecord, EpochRecord, SeedRecord, TrialRecord, fingerprint, results_digest
 from backbench.runtime import paths
 from backbench.runtime.environment import look_around
 from backbench.runtime.paths import Cell

@@ -15,8 +15,7 @@ from backbench.config.config import CellConfig, resolved
 from backbench.config.strategy_config import INPUT, LAST_STAGE, ON_THE_FLY, OUTPUT, StrategyConfig
 from backbench.results.compute import EMBED, SWEEP, TRAIN, read_compute
 from backbench.results.compute import STAGES as CELL_STAGES
-from backbench.results.fingerprints import fingerprint
-from backbench.results.records import BestRecord
+from backbench.results.records import BestRecord, fingerprint
 from backbench.results.result_files import read_best, read_metrics
 from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError

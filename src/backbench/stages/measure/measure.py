@@ -14,7 +14,7 @@ from backbench.backbones.latency import LATENCY_BATCH, Speed
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig
 from backbench.data.arrays.file_formats import write_json
-from backbench.results.fingerprints import fingerprint
+from backbench.results.records import fingerprint
 from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
 from backbench.runtime.errors import BackbenchError

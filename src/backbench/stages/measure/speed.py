@@ -29,7 +29,7 @@ def measured(
     keras.utils.clear_session()
     with computing_in(benchmark.precision):
         model = build_graph(backbone)
-    return Measurement(speed_of(model, backbone.input_size_pixels, repetitions), device())
+    return Measurement(speed_of(model.predict_on_batch, backbone.input_size_pixels, repetitions), device())
 
 
 def device() -> str:

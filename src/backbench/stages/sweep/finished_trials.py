@@ -8,8 +8,7 @@ from typing import Any
 from backbench.config.search_config import SearchConfig
 from backbench.data.arrays.file_formats import write_json
 from backbench.results.compute import NOTHING, Compute, compute_of
-from backbench.results.fingerprints import fingerprint
-from backbench.results.records import TrialRecord, trial_of
+from backbench.results.records import TrialRecord, fingerprint, trial_of
 from backbench.runtime.atomic_files import remove_others
 from backbench.runtime.known_files import known_json
 from backbench.search.search import BOUNDARY, Proposal, batches, rounds

@@ -14,8 +14,7 @@ from backbench.evaluation.metrics import evaluate, probabilities_of
 from backbench.evaluation.transferability import drawn, logme
 from backbench.features.activations import ActivationSource
 from backbench.results.compute import Stopwatch
-from backbench.results.fingerprints import fingerprint
-from backbench.results.records import Choice, MetricsRecord, SeedRecord, over_seeds
+from backbench.results.records import Choice, MetricsRecord, SeedRecord, fingerprint, over_seeds
 from backbench.runtime.errors import DivergedError
 from backbench.runtime.paths import Cell
 from backbench.stages.train.seeds import FinishedSeeds
