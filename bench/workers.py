@@ -19,12 +19,7 @@ from bench.rows import Measurement
 from bench.studies import Study
 
 PROJECT, TEXTBOOK, KERAS_TUNER, LIMITS = "project", "textbook", "keras_tuner", "limits"
-MODULES = {
-    PROJECT: "bench.project",
-    TEXTBOOK: "bench.textbook",
-    KERAS_TUNER: "bench.tuner",
-    LIMITS: "bench.limits",
-}
+MODULES = {PROJECT: "bench.project", TEXTBOOK: "bench.textbook", KERAS_TUNER: "bench.tuner", LIMITS: "bench.limits"}
 
 
 class Arm(Protocol):

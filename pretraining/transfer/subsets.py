@@ -79,13 +79,7 @@ def drawn(labels: np.ndarray, *, per_class: int, val_per_class: int, seed: int) 
 
 
 def few_shot_task(
-    data: TargetData,
-    pool_values: np.ndarray,
-    test_values: np.ndarray,
-    *,
-    per_class: int,
-    val_per_class: int,
-    seed: int,
+    data: TargetData, pool_values: np.ndarray, test_values: np.ndarray, *, per_class: int, val_per_class: int, seed: int
 ) -> FewShotTask:
     """Draw a task; `pool_values` and `test_values` are the images of the data set, or their features."""
     train, val = drawn(data.pool_labels, per_class=per_class, val_per_class=val_per_class, seed=seed)

@@ -91,10 +91,7 @@ def marks_of(name: str) -> tuple[pytest.MarkDecorator, ...]:
     return (pytest.mark.system if name in SPREAD else pytest.mark.every_backbone,)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=marks_of(name)) for name in CATALOGUE],
-)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=marks_of(name)) for name in CATALOGUE])
 def built(request: pytest.FixtureRequest) -> Iterator[Built]:
     config = backbone_config(request.param)
     small = replace(config, input_size_pixels=config.min_size_pixels)

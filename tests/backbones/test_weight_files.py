@@ -53,11 +53,7 @@ def test_random_weights_are_no_file() -> None:
 @pytest.mark.parametrize(
     ("backbone", "weights", "message"),
     [
-        (
-            "resnet50_slim",
-            PUBLISHED,
-            "found no `pretrained`: nobody publishes weights of resnet50_slim; use",
-        ),
+        ("resnet50_slim", PUBLISHED, "found no `pretrained`: nobody publishes weights of resnet50_slim; use"),
         (
             "vgg16",
             WeightsConfig(seed=0, name="formula"),

@@ -11,7 +11,7 @@ from backbench.cli.doctor import machine
 from backbench.cli.doctor.cost import cell_bytes
 from backbench.cli.doctor.images import Images
 from backbench.cli.doctor.machine import Machine, MachinePlan, machine_plan, plan_for_this_machine
-from backbench.cli.doctor.plan import Plan, cell_of, read_plan
+from backbench.cli.doctor.plan import Plan, read_plan
 from backbench.config.running_config import WorkersConfig
 from backbench.runtime import paths
 from backbench.runtime.hardware import Gpu
@@ -87,7 +87,7 @@ def test_what_the_same_cell_took_goes_before_an_estimate(tmp_path: Path, monkeyp
     shutil.rmtree(paths.COMPUTE)
     assert cell_bytes(Plan((config,)), prepared) == [estimate]
     for stage, peak in (("embed", 5), ("sweep", 7)):
-        computed(stage, cell_of(config), 1.0, peak_memory_bytes=peak * GIGABYTE)
+        computed(stage, config.cell, 1.0, peak_memory_bytes=peak * GIGABYTE)
     assert cell_bytes(Plan((config,)), prepared) == [7 * GIGABYTE]
     assert cell_bytes(Plan((config,)), IMAGES) == [estimate]
 

@@ -20,7 +20,7 @@ from backbench.cli.doctor.examination import Examination, cost_lines, examine, p
 from backbench.cli.doctor.finding import Finding, Verdict
 from backbench.cli.doctor.images import look_at_images
 from backbench.cli.doctor.machine import Machine
-from backbench.cli.doctor.plan import BENCHMARK, Plan, cell_of, read_plan
+from backbench.cli.doctor.plan import BENCHMARK, Plan, read_plan
 from backbench.config.backbone_config import WeightsConfig
 from backbench.config.running_config import TrackingConfig
 from backbench.data.arrays.file_formats import write_json
@@ -400,8 +400,7 @@ def test_another_python_stops(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "verdict"),
-    [("tensorflow", Verdict.READY), ("theano", Verdict.MISSING), ("openvino", Verdict.MISSING)],
+    ("backend", "verdict"), [("tensorflow", Verdict.READY), ("theano", Verdict.MISSING), ("openvino", Verdict.MISSING)]
 )
 def test_the_backend_must_be_installed(
     project: Path, monkeypatch: pytest.MonkeyPatch, backend: str, verdict: Verdict
@@ -468,7 +467,7 @@ def test_what_was_never_measured_here_is_said_to_be_unknown(project: Path) -> No
     assert cost.wall_seconds is None
     assert {stage.num_measured for stage in cost.stages.values()} == {0}
     assert len(cost.unmeasured) == 10 + 4
-    first = f"train@{cell_of(read_plan().one)}"
+    first = f"train@{read_plan().one.cell}"
     assert f"  time      not measured here yet: `make repro` measures it, and `dvc repro {first}` a first part" in (
         cost_lines(cost, IMAGES)
     )
@@ -486,7 +485,7 @@ def test_more_images_take_more_disk_and_cells_side_by_side_more_memory(project: 
 
 def test_the_time_is_what_the_same_cells_took_before(project: Path) -> None:
     config, prepared = one_cell(strategy_config("feature_extraction")), replace(IMAGES, digest="d")
-    cell = cell_of(config)
+    cell = config.cell
     leave_earlier_run(config, data="d")
     for stage in ("size", "prepare", "baseline", "compare"):
         write_json(paths.timing(stage), {"wall_seconds": 10.0})

@@ -55,10 +55,7 @@ def test_a_server_is_named_and_nothing_is_started(
     "uri", ["", "postgresql://ada:hush@host/runs", "postgresql+psycopg://ada:hush@host/runs", "file:runs", "./runs"]
 )
 def test_a_store_is_opened_and_its_address_stands_in_no_command_line(
-    uri: str,
-    started: list[tuple[list[str], str]],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    uri: str, started: list[tuple[list[str], str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("mlflow.db").touch()
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

@@ -10,13 +10,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from backbench.comparison.resampling import Resampled
-from backbench.comparison.uncertainty import (
-    adjusted_p_values,
-    compare_with,
-    difference,
-    interval,
-    selection_optimism,
-)
+from backbench.comparison.uncertainty import adjusted_p_values, compare_with, difference, interval, selection_optimism
 from tests.support import known_truth
 
 NUM_RESAMPLES = 2000

@@ -115,10 +115,7 @@ def test_what_has_two_readings_names_the_key_that_settles_it(tmp_path: Path, pat
             "labels, as competitions have it; set `skip_folders: [val]` in conf/dataset/tiny.yaml, and val is taken "
             "from train",
         ),
-        (
-            ("train/a/1", "train/b/1", "val/0"),
-            "data/val: expected class folders, found nothing; remove it, or fill it",
-        ),
+        (("train/a/1", "train/b/1", "val/0"), "data/val: expected class folders, found nothing; remove it, or fill it"),
         (
             ("train/3", "test/a/1", "test/b/1"),
             "data/train: expected class folders, found 3 images and no class folder; make a folder for each class",

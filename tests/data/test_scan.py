@@ -30,12 +30,7 @@ def test_class_folders_are_classes(tmp_path: Path) -> None:
     tree = walk(make_folder(tmp_path, 2, ("dog", "cat")), config_for(tmp_path))
     assert tree.classes == ("cat", "dog")
     assert tree.own_splits == frozenset()
-    assert [listed.path for listed in tree.files] == [
-        "cat/000.png",
-        "cat/001.png",
-        "dog/000.png",
-        "dog/001.png",
-    ]
+    assert [listed.path for listed in tree.files] == ["cat/000.png", "cat/001.png", "dog/000.png", "dog/001.png"]
 
 
 def test_split_folders_are_honoured(tmp_path: Path) -> None:

@@ -68,13 +68,7 @@ def write_timm(config: BackboneConfig, path: Path) -> None:
 
 ARCHITECTURES = {
     "convolutional": Architecture(
-        backbone(
-            "vgg16",
-            "keras.applications.VGG16",
-            size=32,
-            dim=512,
-            boundary="block4_pool",
-        ),
+        backbone("vgg16", "keras.applications.VGG16", size=32, dim=512, boundary="block4_pool"),
         "vgg16.weights.h5",
         write_keras,
     ),

@@ -89,11 +89,7 @@ class Elsewhere:
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def elsewhere(
-    request: pytest.FixtureRequest,
-    prepared: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Elsewhere:
+def elsewhere(request: pytest.FixtureRequest, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     folder = tmp_path_factory.mktemp(request.param) / "work place"
     shutil.copytree(prepared, folder)
     save_weights(load_backbone(BACKBONE, WeightsConfig(name="random", seed=0)), folder / WEIGHTS)

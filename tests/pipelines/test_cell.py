@@ -49,10 +49,7 @@ def test_seed_zero_twice_is_the_same_and_seed_one_differs(strategy: str, finishe
 
 @pytest.mark.parametrize(
     ("strategy", "kills"),
-    [
-        ("feature_extraction", [(sweep, 0), (sweep, 1), (train, 0)]),
-        ("fine_tuning", [(sweep, 2), (train, 1)]),
-    ],
+    [("feature_extraction", [(sweep, 0), (sweep, 1), (train, 0)]), ("fine_tuning", [(sweep, 2), (train, 1)])],
 )
 def test_a_cell_killed_in_the_middle_ends_in_the_same_bytes(
     finished: Finished, monkeypatch: pytest.MonkeyPatch, strategy: str, kills: list[tuple[Stage, int]]

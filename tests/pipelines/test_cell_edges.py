@@ -17,10 +17,7 @@ from tests.support.tiny_cell import cell_config_for, run_cell
 SHORT = {"strategy": {"epochs": 1, "views": 1}, "search": {"num_trials": 2}}
 LONG_TRIALS = {"num_trials": 3, "startup_trials": 1, "trials_per_round": 1}
 WIDE = {"low": SMALLEST, "high": LARGEST}
-FIXED = {
-    "learning_rate": {"low": 0.003, "high": 0.003},
-    "weight_decay": {"low": 0, "high": 0},
-}
+FIXED = {"learning_rate": {"low": 0.003, "high": 0.003}, "weight_decay": {"low": 0, "high": 0}}
 HEADS: dict[str, dict[str, dict[str, Any]]] = {
     "one_learning_rate_by_tpe": {"strategy": FIXED, "search": {"sampler": "tpe", **LONG_TRIALS}},
     "the_widest_ranges_by_tpe": {

@@ -133,10 +133,7 @@ def test_a_wrong_name_lists_right_ones(conf: Path) -> None:
         ConfigError, match=r"one of the \d+ names in conf/backbone, such as resnet50, .*, found resnet5; correct it"
     ):
         fetch_weights(benchmark("resnet5"), conf)
-    with pytest.raises(
-        ConfigError,
-        match="4 names in conf/weights, such as file, formula, published, random, found",
-    ):
+    with pytest.raises(ConfigError, match="4 names in conf/weights, such as file, formula, published, random, found"):
         fetch_weights(replace(benchmark("vgg16"), weights="imagenet"), conf)
 
 

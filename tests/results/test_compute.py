@@ -71,12 +71,7 @@ def studied(
         assert turns[0].run_next(), "nothing waits"
 
     coordination_of(study).run(
-        search,
-        prunes=prunes(search),
-        batch_size=batch_size,
-        on_trial=finished.keep,
-        wait=wait,
-        known=finished.known,
+        search, prunes=prunes(search), batch_size=batch_size, on_trial=finished.keep, wait=wait, known=finished.known
     )
     study.remove(["cell"])
     assert finished.compute is not None

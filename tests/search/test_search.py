@@ -7,15 +7,7 @@ import pytest
 from backbench.config.search_config import PrunerConfig, SearchConfig
 from backbench.config.strategy_config import RangeConfig
 from backbench.runtime.errors import DivergedError
-from backbench.search.search import (
-    Proposal,
-    Space,
-    best_of,
-    position_in_range,
-    proposals,
-    quasi_random_points,
-    rounds,
-)
+from backbench.search.search import Proposal, Space, best_of, position_in_range, proposals, quasi_random_points, rounds
 from tests.support.toy_study import NUM_EPOCHS, PRUNER, QUASI_RANDOM, RANGES, SPACE, TPE, run_trial, searched
 
 

@@ -82,9 +82,7 @@ def test_workers_on_this_machine_are_asked_to_leave_when_the_sweep_fails(monkeyp
     assert Path("left").exists()
 
 
-def test_who_starts_workers_elsewhere_is_told_their_command_without_secrets(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_who_starts_workers_elsewhere_is_told_their_command_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     elsewhere = WorkersConfig(name="elsewhere", num_workers=8)
     given = ["backbone=tiny", "tracking.uri=http://me:not-for-logs@host:5000"]
     with worker_pool(CELL, elsewhere, given, lambda is_asked: None):

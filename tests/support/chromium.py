@@ -39,7 +39,6 @@ def visit() -> Iterator[Visit]:
         visited.page.on("request", lambda request: visited.hosts.add(urlsplit(request.url).netloc))
         visited.page.on("pageerror", lambda error: visited.errors.append(str(error)))
         visited.page.on(
-            "console",
-            lambda said: visited.errors.append(said.text) if said.type in ("error", "warning") else None,
+            "console", lambda said: visited.errors.append(said.text) if said.type in ("error", "warning") else None
         )
         yield visited

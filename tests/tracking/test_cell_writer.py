@@ -17,17 +17,7 @@ from backbench.results.result_files import read_cell
 from backbench.tracking.refusals import twice
 from backbench.tracking.runs import CellRun, Child, child_of, finished_cell
 from tests.support.finished_benchmark import DIGESTS, NUM_EPOCHS, NUM_TRIALS, SEEDS, cells
-from tests.support.mlflow_store import (
-    begun,
-    client,
-    kill_at,
-    runs,
-    superseded,
-    table,
-    without_code,
-    write_live,
-    writer,
-)
+from tests.support.mlflow_store import begun, client, kill_at, runs, superseded, table, without_code, write_live, writer
 
 pytestmark = pytest.mark.usefixtures("stores")
 FIRST_CODE, SECOND_CODE = ({"mlflow.source.git.commit": name * 40, "mlflow.source.git.dirty": "false"} for name in "ab")

@@ -20,11 +20,7 @@ from tests.support.engines.mlflow_server import MlflowServer, running_mlflow_ser
 from tests.support.finished_benchmark import cells
 from tests.support.mlflow_store import make_benchmark_without_a_store, publish
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.mlflow_server,
-    pytest.mark.timeout(240),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.mlflow_server, pytest.mark.timeout(240)]
 # As a reader would choose them under `Columns`.
 COLUMNS = ("metrics.`val_loss_mean`", "metrics.`test_accuracy_mean`", "metrics.`learning_rate`")
 WAIT_MILLISECONDS = 60_000

@@ -194,11 +194,7 @@ def test_the_comparison_is_a_run_that_holds_the_answer() -> None:
     run = run_named("comparison synthetic")
     assert run.data.tags["backbench.kind"] == "comparison"
     assert run.data.tags["mlflow.note.content"].startswith("It is so.\n\nChosen by the lowest validation loss")
-    assert sorted(files_under(Path(run.info.artifact_uri))) == [
-        "leaderboard.csv",
-        "report/index.html",
-        "summary.json",
-    ]
+    assert sorted(files_under(Path(run.info.artifact_uri))) == ["leaderboard.csv", "report/index.html", "summary.json"]
     assert [each.dataset.digest for each in run.inputs.dataset_inputs] == [DIGESTS["data"][:36]]
 
 

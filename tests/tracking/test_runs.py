@@ -7,14 +7,7 @@ from typing import Any
 import pytest
 
 from backbench.runtime.web_address import without_secrets
-from backbench.tracking.runs import (
-    MAX_NOTE_CHARACTERS,
-    NOTE,
-    code_tags,
-    flattened,
-    note_tag,
-    weights_tags,
-)
+from backbench.tracking.runs import MAX_NOTE_CHARACTERS, NOTE, code_tags, flattened, note_tag, weights_tags
 
 
 @pytest.mark.parametrize(

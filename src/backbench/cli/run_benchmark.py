@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import IO
 
 from backbench.cli.doctor.machine import MachinePlan, plan_for_this_machine
-from backbench.cli.doctor.plan import Plan, cell_of, read_plan
+from backbench.cli.doctor.plan import Plan, read_plan
 from backbench.cli.dvc_stages import FAILED, is_up_to_date
 from backbench.data.arrays.file_formats import write_json
 from backbench.results.compute import STAGES
@@ -108,7 +108,7 @@ def run_benchmark(plan: Plan, machine: MachinePlan) -> int:
     before = _report_time()
     if run_stages("prepare"):
         return REFUSED
-    failed = run_cells([cell_of(config) for config in plan.cells], machine)
+    failed = run_cells([config.cell for config in plan.cells], machine)
     if failed:
         _compare_the_others(plan, failed)
         return REFUSED

@@ -19,9 +19,7 @@ from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.config.dataset_config import DatasetConfig
 from backbench.config.running_config import TrackingConfig
 from backbench.config.search_config import SearchConfig
-from backbench.config.strategy_config import (
-    StrategyConfig,
-)
+from backbench.config.strategy_config import StrategyConfig
 from backbench.config.value_types import COMBINATION, STRICT, CountOrNone, EachOnce, Name, Seed, spelled
 from backbench.runtime.errors import BackbenchError, ConfigError
 from backbench.runtime.paths import Cell

@@ -58,10 +58,7 @@ def baseline() -> str:
 def _record(dataset: Dataset, model: PixelModel, predicted: Mapping[str, np.ndarray]) -> MetricsRecord:
     on_val = classification_metrics(predicted["val"], dataset.labels["val"])
     metrics = evaluate(
-        predicted["test"],
-        dataset.labels["test"],
-        val_probabilities=predicted["val"],
-        val_labels=dataset.labels["val"],
+        predicted["test"], dataset.labels["test"], val_probabilities=predicted["val"], val_labels=dataset.labels["val"]
     )
     metrics |= {"val_accuracy": on_val["accuracy"], "val_loss": on_val["log_loss"]}
     return MetricsRecord(

@@ -16,10 +16,7 @@ def dashboard(cells: Sequence[Cell]) -> str:
     Raises:
         ArtifactError: a cell was not searched yet; the file of an earlier call stays as it is.
     """
-    with (
-        replacing(paths.DASHBOARD) as temporary,
-        progress_bar("dashboard", len(cells), "studies") as advance,
-    ):
+    with replacing(paths.DASHBOARD) as temporary, progress_bar("dashboard", len(cells), "studies") as advance:
         for cell in cells:
             add_study(temporary, cell, read_best(cell), read_trials(cell))
             advance(1, str(cell))

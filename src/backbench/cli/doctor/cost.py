@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from backbench.cli.doctor.images import Images
-from backbench.cli.doctor.plan import Plan, cell_of
+from backbench.cli.doctor.plan import Plan
 from backbench.config.config import CellConfig, resolved
 from backbench.config.strategy_config import INPUT, LAST_STAGE, ON_THE_FLY, OUTPUT, StrategyConfig
 from backbench.results.compute import EMBED, SWEEP, TRAIN, read_compute
@@ -70,7 +70,7 @@ class Cost:
 
 def cost_of_run(plan: Plan, images: Images, *, jobs: int) -> Cost:
     """Gather what a run with `jobs` cells side by side takes."""
-    earlier = {cell_of(config): earlier_run(config, images) for config in plan.cells}
+    earlier = {config.cell: earlier_run(config, images) for config in plan.cells}
     took: dict[str, list[float | None]] = {
         stage: [run.seconds.get(stage) for run in earlier.values()]
         if stage in CELL_STAGES
@@ -83,7 +83,7 @@ def cost_of_run(plan: Plan, images: Images, *, jobs: int) -> Cost:
     of_cells = [sum(run.seconds.values()) for run in earlier.values()]
     side_by_side = max(sum(of_cells) / jobs, max(of_cells))
     one_by_one = sum(stages[stage].seconds for stage in SHARED_STAGES)
-    on_disk = sum(disk_bytes(config, images, earlier[cell_of(config)]) for config in plan.cells)
+    on_disk = sum(disk_bytes(config, images, earlier[config.cell]) for config in plan.cells)
     return Cost(
         num_cells=len(plan.cells),
         num_stages=len(plan.cells) * len(CELL_STAGES) + NUM_SHARED_STAGES,
@@ -117,7 +117,7 @@ def earlier_run(config: CellConfig, images: Images) -> EarlierRun:
     best = _earlier_choice(config, images)
     if best is None:
         return EarlierRun()
-    cell = cell_of(config)
+    cell = config.cell
     stages = CELL_STAGES if _has_trained(config, best) else (EMBED, SWEEP)
     known = {stage: compute for stage in stages if (compute := read_compute(stage, cell)) is not None}
     files = [file.stat().st_size for file in cell.activations.rglob("*.npy")]
@@ -136,7 +136,7 @@ def measured_seconds(stage: str) -> float | None:
 
 def _earlier_choice(config: CellConfig, images: Images) -> BestRecord | None:
     try:
-        best = read_best(cell_of(config))
+        best = read_best(config.cell)
     except BackbenchError:
         return None
     found = replace(config.dataset, image_size_pixels=images.stored_pixels, depth_bits=images.depth_bits)
@@ -147,7 +147,7 @@ def _earlier_choice(config: CellConfig, images: Images) -> BestRecord | None:
 
 def _has_trained(config: CellConfig, best: BestRecord) -> bool:
     """Say whether the final models of a choice were trained, for as many seeds as are wanted."""
-    cell = cell_of(config)
+    cell = config.cell
     try:
         metrics = read_metrics(cell.metrics, made_by=f"train@{cell}")
     except BackbenchError:

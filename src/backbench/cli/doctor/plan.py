@@ -11,7 +11,6 @@ from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig, CellConfig, cell_config, gathered, to_typed
 from backbench.config.config_files import read_named_yaml, read_yaml
 from backbench.config.running_config import WorkersConfig
-from backbench.runtime.paths import Cell
 
 CONF = Path("conf")
 BENCHMARK = CONF / "benchmark.yaml"
@@ -73,8 +72,3 @@ def read_plan() -> Plan:
     )
     grid = [{**shared, "backbone": backbone, "strategy": strategy} for backbone in backbones for strategy in strategies]
     return Plan(tuple(gathered(partial(cell_config, OmegaConf.create(content)) for content in grid)), workers)
-
-
-def cell_of(config: CellConfig) -> Cell:
-    """Name a cell, and with it its files."""
-    return Cell(config.backbone.name, config.strategy.name)

@@ -5,9 +5,10 @@ is a list of what was measured, the same on every machine.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from backbench.backbones import latency
 from backbench.backbones.latency import LATENCY_BATCH, Speed
@@ -25,23 +26,6 @@ from backbench.runtime.source_code import PACKAGE, code_fingerprint, named_modul
 
 # By its place: to import it would import Keras.
 GRAPH = PACKAGE / "backbones/graph.py"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a speed is a matter of, beside the backbone; known without a library that computes.
-
-    `has_gpu_packages` tells that the same machine may have become able to use its GPU, `protocol` that graphs are
-    built, or speed is measured, in another way.
-    """
-
-    machine: str
-    threads: int
-    precision: str
-    backend: str
-    versions: dict[str, str | None]
-    has_gpu_packages: bool
-    protocol: str
 
 
 @dataclass(frozen=True)
@@ -86,32 +70,32 @@ def measure(benchmark: BenchmarkConfig, backbones: Sequence[BackboneConfig], mea
     return f"latency and throughput are in {paths.COSTS}, {len(missing)} newly measured; next: dvc repro compare"
 
 
-def this_setting(benchmark: BenchmarkConfig) -> Setting:
-    """Look at this machine and at what is installed."""
-    return Setting(
-        machine=machine_name(),
-        threads=benchmark.threads,
-        precision=benchmark.precision,
-        backend=backend(),
-        versions=computing_versions(),
-        has_gpu_packages=not lacking_for_gpu(),
-        protocol=code_fingerprint(Path(latency.__file__), GRAPH),
-    )
+def this_setting(benchmark: BenchmarkConfig) -> dict[str, Any]:
+    """Return what a speed is a matter of, beside the backbone; known without a library that computes."""
+    return {
+        "machine": machine_name(),
+        "threads": benchmark.threads,
+        "precision": benchmark.precision,
+        "backend": backend(),
+        "versions": computing_versions(),
+        "has_gpu_packages": not lacking_for_gpu(),  # the same machine may have become able to use its GPU
+        "protocol": code_fingerprint(Path(latency.__file__), GRAPH),  # how graphs are built and speed is measured
+    }
 
 
-def _key(backbone: BackboneConfig, setting: Setting) -> str:
+def _key(backbone: BackboneConfig, setting: Mapping[str, Any]) -> str:
     constructor = code_fingerprint(*named_modules(backbone.constructor))
-    return fingerprint(asdict(backbone), asdict(setting), constructor)
+    return fingerprint(asdict(backbone), dict(setting), constructor)
 
 
-def _content(backbone: BackboneConfig, setting: Setting, found: Measurement) -> dict[str, object]:
+def _content(backbone: BackboneConfig, setting: Mapping[str, Any], found: Measurement) -> dict[str, object]:
     return {
         "backbone": backbone.name,
         **asdict(found.speed),
         "latency_batch_size": LATENCY_BATCH,
         "input_size_pixels": backbone.input_size_pixels,
         "device": found.device,
-        **asdict(setting),
+        **setting,
         # Work beside it makes a machine slow; over the number of cores, there was some.
         "load_average": round(os.getloadavg()[0], 2),
         "key": _key(backbone, setting),

@@ -69,11 +69,7 @@ class CellStudy:
         """Open the trials of earlier studies of this cell that this one can take up."""
         folder = paths.STATE / "trials" / str(self._inputs.cell) / self._inputs.fits_name("sweep/cell_trials")
         return FinishedTrials(
-            folder,
-            self._inputs.config.search,
-            prunes=self.prunes,
-            batch_size=self.batch_size,
-            computed=study.compute,
+            folder, self._inputs.config.search, prunes=self.prunes, batch_size=self.batch_size, computed=study.compute
         )
 
     def coordination(self, study: SharedStudy) -> Coordination:

@@ -66,10 +66,7 @@ class FinalModel:
             predicted = {split: probabilities_of(values) for split, values in logits.items()}
             metrics = {"val_loss": fit.best.val_loss, "val_accuracy": fit.best.val_accuracy}
             metrics |= evaluate(
-                predicted["test"],
-                self._data["test"].labels,
-                val_probabilities=predicted["val"],
-                val_labels=val.labels,
+                predicted["test"], self._data["test"].labels, val_probabilities=predicted["val"], val_labels=val.labels
             )
             record = SeedRecord(seed, metrics, len(fit.history), fit.history)
             state.keep(record, predicted, partial(save_weights, trainable_part.model), stopwatch)
