@@ -1,1 +1,1 @@
-"""A folder of models, and images to probabilities from it; imports from adaptation down."""
+"""The exported model: images to probabilities, from a cell's folder of models; imports from adaptation down."""
