@@ -151,10 +151,8 @@ def test_a_cell_runs_from_a_published_file(name: str, strategy: str, workplace: 
         licence="CC0-1.0",
         trained_on="nothing",
     )
-    config = cell_config_for(strategy, seeds=[0])
     config = replace(
-        config,
-        search=replace(config.search, num_trials=2, startup_trials=2),
+        cell_config_for(strategy, seeds=[0]),
         weights=WeightsConfig(seed=0, name="published", path=f"{workplace}/{{file}}"),
         backbone=replace(architecture.config, pretrained=pretrained),
     )
