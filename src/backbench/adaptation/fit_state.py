@@ -7,6 +7,7 @@ from dataclasses import asdict, astuple
 import keras
 import numpy as np
 
+from backbench.adaptation.checkpoints import HISTORY
 from backbench.adaptation.schedule import Course, Hyperparameters, Schedule, Weights
 from backbench.features.activations import ActivationSource
 from backbench.results.records import EpochRecord, fingerprint
@@ -36,12 +37,12 @@ def restore_model(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
 def course_arrays(course: Course) -> dict[str, np.ndarray]:
     """Name the epochs of a course, `(num_epochs, 5)` float64, and the weights of its best one."""
     history = np.array([astuple(epoch) for epoch in course.history])
-    return {"history": history, **_numbered("best", course.best_weights)}
+    return {HISTORY: history, **_numbered("best", course.best_weights)}
 
 
 def restore_course(course: Course, arrays: Mapping[str, np.ndarray]) -> None:
     """Put a new course where the one stood that `course_arrays` was told of."""
-    history = [EpochRecord(int(epoch), *rest) for epoch, *rest in arrays["history"].tolist()]
+    history = [EpochRecord(int(epoch), *rest) for epoch, *rest in arrays[HISTORY].tolist()]
     course.go_on(history, _listed("best", arrays))
 
 

@@ -9,8 +9,8 @@ from functools import partial
 import keras
 import numpy as np
 
+from backbench.adaptation.checkpoints import Checkpoints
 from backbench.adaptation.heads import above_boundary, build_head, standardise
-from backbench.adaptation.interruption import Pause
 from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule, Weights
 from backbench.adaptation.stacked_training import StackedFitter
 from backbench.adaptation.training import Fitter
@@ -112,13 +112,13 @@ class TrainablePart:
         val: ActivationSource,
         *,
         should_stop: Callable[[int, Sequence[EpochRecord]], bool] | None = None,
-        pause: Pause | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> list[Fit]:
         """Fit every candidate from its initial values: heads all at once, suffixes one after another.
 
         `train` and `val` are activations at the freeze boundary; `initial_values` makes `initial`, one per candidate.
         `should_stop` is told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
-        pruned. It never ends a head, for a slice that stops saves nothing, and `pause` asks no head to leave: all of
+        pruned. It never ends a head, for a slice that stops saves nothing, and `checkpoints` ask no head to leave: all of
         them together take seconds.
 
         Raises:
@@ -130,7 +130,7 @@ class TrainablePart:
         fits = []
         for place, (candidate, start) in enumerate(zip(candidates, initial, strict=True)):
             watch = None if should_stop is None else lambda history, place=place: should_stop(place, history)
-            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch, pause=pause))
+            fits.append(self._fitter.fit(candidate, start, train, val, should_stop=watch, checkpoints=checkpoints))
         return fits
 
     def _best_start(self, fits: Sequence[Fit]) -> Fit:

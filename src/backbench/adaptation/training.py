@@ -10,6 +10,7 @@ BatchNormalization, where it trains, has the statistics of the smaller parts.
 """
 
 import gc
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from backbench.adaptation.checkpoints import Checkpoints
 from backbench.adaptation.fit_state import (
     assign_all,
     course_arrays,
@@ -26,7 +28,6 @@ from backbench.adaptation.fit_state import (
     restore_model,
     values_of,
 )
-from backbench.adaptation.interruption import Interrupted, Pause
 from backbench.adaptation.schedule import (
     Batch,
     Course,
@@ -44,6 +45,7 @@ from backbench.compat.networks.tensorflow_xla import allowing_xla
 from backbench.features.activations import ActivationSource, outputs
 from backbench.results.records import EpochRecord
 from backbench.runtime.errors import MemoryLimitError
+from backbench.runtime.interruption import Interrupted
 from backbench.runtime.out_of_memory import is_out_of_memory
 
 Watch = Callable[[Sequence[EpochRecord]], bool]
@@ -102,37 +104,36 @@ class Fitter:
         val: ActivationSource,
         *,
         should_stop: Watch | None = None,
-        pause: Pause | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> Fit:
         """Train from `initial` until the schedule ends or validation loss has not fallen for too long.
 
         Every epoch sees each example of `train` about once, in a view drawn anew; `val` decides which epoch is best.
         Where memory runs out the candidate begins again, with half as many images at once; so do later ones.
         `should_stop` is told, after every epoch, of all epochs so far, and again where a candidate begins again; true
-        ends the fit as pruned. `pause` is asked then whether to leave: a fit that left goes on where it left, in any
-        process, and ends as if it had not.
+        ends the fit as pruned. `checkpoints` are written then, now and then and where the fit is asked to leave: it
+        goes on from there, in any process, and ends as if it had not left.
 
         Raises:
             Interrupted: the fit was asked to leave, and did.
             MemoryLimitError: not even one image fits.
         """
-        name = "" if pause is None else fit_name(candidate, self.schedule, initial, train, val, xla=self._xla)
-        saved = None if pause is None else pause.read(name)
+        name = fit_name(candidate, self.schedule, initial, train, val, xla=self._xla)
+        saved = None if checkpoints is None else checkpoints.read(name)
         while True:
             try:
                 course = self._begun(candidate, initial, train, saved)
-                self._run(course, train, val, should_stop, pause)
+                self._run(course, train, val, should_stop, name, checkpoints)
                 break
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
             # Out here the error is gone, and with its frames all that they held.
             self._parts, self._is_compiled, saved = self._more_parts(), False, None
-        if pause is not None:
-            if not course.is_over:
-                pause.write(name, {PARTS: np.array(self._parts), **model_arrays(self.model), **course_arrays(course)})
-                raise Interrupted(f"left after epoch {course.history[-1].epoch}, to go on from there")
-            pause.remove(name)
+            if checkpoints is not None:
+                checkpoints.remove(name)  # no machine as small as this one could go on from it
+        if checkpoints is not None:
+            checkpoints.remove(name)
         return replace(course.fit(), accumulation_steps=self._parts)
 
     def _run(
@@ -141,11 +142,13 @@ class Fitter:
         train: ActivationSource,
         val: ActivationSource,
         should_stop: Watch | None,
-        pause: Pause | None,
+        name: str,
+        checkpoints: Checkpoints | None,
     ) -> None:
         """Go on until the course is over, or to the end of the epoch in which it is asked to leave."""
         num_done = len(course.history) * course.steps_per_epoch
         batches = training_batches(train, self.schedule.batch_size, course.candidate.seed, num_skipped=num_done)
+        saved_at = time.monotonic()
         with made_ahead(batches) as ready:
             while not course.is_over:
                 rates = course.rates(len(course.history))
@@ -154,8 +157,17 @@ class Fitter:
                 course.end_epoch(rates[-1], train_loss, found, self.model.get_weights)
                 if should_stop is not None and not course.is_over and should_stop(course.history):
                     course.prune()
-                if pause is not None and pause.is_asked():
-                    return
+                if checkpoints is None or course.is_over:
+                    continue
+                is_asked = checkpoints.is_asked()
+                if is_asked or time.monotonic() - saved_at >= checkpoints.seconds_between:
+                    checkpoints.write(name, self._state(course))
+                    saved_at = time.monotonic()
+                if is_asked:
+                    raise Interrupted(f"left after epoch {course.history[-1].epoch}, to go on from there")
+
+    def _state(self, course: Course) -> dict[str, np.ndarray]:
+        return {PARTS: np.array(self._parts), **model_arrays(self.model), **course_arrays(course)}
 
     def _more_parts(self) -> int:
         """Count the parts that halve what passes at once, or that come next to it among the batch size's divisors."""

@@ -51,6 +51,10 @@ class MemoryLimitError(BackbenchError):
     """What is asked for does not fit into the memory that is there."""
 
 
+class WorkerError(BackbenchError):
+    """Workers cannot be started, or cannot run a task."""
+
+
 class TrackingError(BackbenchError):
     """The MLflow store cannot be reached, or refuses what is written."""
 

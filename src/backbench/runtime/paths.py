@@ -94,14 +94,9 @@ def log(stage: str) -> Path:
     return LOGS / f"{stage}.log"
 
 
-def workers_folder(cell: Cell) -> Path:
-    """Where the workers of a cell's sweep write their logs."""
-    return WORKERS / str(cell)
-
-
-def worker_log(cell: Cell, number: int) -> Path:
-    """Where a worker of a cell's sweep keeps what libraries said."""
-    return workers_folder(cell) / f"worker-{number}.log"
+def workers_folder(title: str) -> Path:
+    """Where the workers of a stage's work, such as `sweep resnet50-fine_tuning`, find it and write their logs."""
+    return WORKERS / title.replace(" ", "-")
 
 
 def cost(backbone: str) -> Path:

@@ -1,0 +1,10 @@
+"""How Dask is set, on both sides."""
+
+SCHEDULER_FILE = "scheduler.json"
+SETTINGS = {
+    "logging": {"distributed": "critical"},
+    "distributed.comm.timeouts.connect": "30s",
+    "distributed.comm.timeouts.tcp": "30s",
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
