@@ -19,7 +19,7 @@ from typing import NoReturn
 from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.file_systems import NO_LOCKS
 from backbench.runtime.known_files import known_json
-from backbench.search.liveness import is_gone, owner_name
+from backbench.runtime.process_identity import has_ended, process_name
 
 LOCK = Path("work/repro.lock")
 PROCESSES = Path("/proc")
@@ -65,7 +65,7 @@ def _is_taken_by_name(lock_file: Path) -> bool:
 
     What a killed holder left is taken over on its own host, once nothing that it started has the file open.
     """
-    link, own = _link(lock_file), owner_name()
+    link, own = _link(lock_file), process_name()
     aside = link.with_name(f"{link.name}.{os.getpid()}")
     while True:
         with suppress(FileExistsError):
@@ -73,7 +73,7 @@ def _is_taken_by_name(lock_file: Path) -> bool:
             return True
         with suppress(FileNotFoundError):  # its holder let go meanwhile: once more
             owner = link.readlink()
-            if not is_gone(str(owner), own) or holders(lock_file).keys() - {os.getpid()}:
+            if not has_ended(str(owner)) or holders(lock_file).keys() - {os.getpid()}:
                 return False
             link.rename(aside)
             if aside.readlink() != owner:  # somebody else took it over meanwhile

@@ -1,4 +1,4 @@
-"""What the configuration says of who runs trials and where runs are recorded. No result depends on it."""
+"""What the configuration says of who runs tasks and where runs are recorded. No result depends on it."""
 
 from typing import Literal, Self
 
@@ -6,39 +6,36 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from backbench.config.value_types import STRICT, Count, Name, NotNegative, Positive, Text, together
-
-Storage = Literal["journal", "sqlite", "postgresql"]
+from backbench.runtime.engine.workers import WORKER, Workers
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class WorkersConfig:
-    """Who runs the trials of a cell, and through which storage they share its study.
+class WorkersConfig(Workers):
+    """Who runs the tasks of a stage (conf/workers), held to its types; no result depends on it.
 
-    No result depends on it, unless a worker runs out of memory: its later trials begin with the batch that fitted.
-
-    `launcher` names one of conf/hydra/launcher/; null with one worker is the stage's own process, and with several says
-    that somebody else starts them. `storage` is a file, or PostgreSQL, whose address is in the environment variable
-    BACKBENCH_STUDIES, for it may hold a password.
-    A worker says that it lives every `heartbeat_seconds`; where nothing was heard for `lost_after_seconds`, its trial
-    is run again. While the storage is away, all wait for `patience_seconds`.
+    Unless a worker runs out of memory: its later trials begin with the batch that fitted.
     """
 
     name: Name
     num_workers: Count = 1
-    launcher: Name | None = None
-    storage: Storage = "journal"
-    heartbeat_seconds: Positive = 10.0
+    scheduler: Text | None = None
+    host: Text | None = None
+    submit: Text | None = None
     lost_after_seconds: Positive = 60.0
-    patience_seconds: NotNegative = 600.0
+    dashboard_port: Count | None = None
 
     @model_validator(mode="after")
-    def _can_be_heard(self) -> Self:
+    def _can_be_started(self) -> Self:
         together(
             (
-                self.lost_after_seconds <= self.heartbeat_seconds,
-                f"lost_after_seconds: expected more than heartbeat_seconds {self.heartbeat_seconds:g}, or every worker "
-                f"is taken for lost, found {self.lost_after_seconds:g}",
-            )
+                self.launcher == "queue" and (self.submit is None or WORKER not in self.submit),
+                f"submit: expected the shell line that submits one worker, with {WORKER} for its command, found "
+                f"{self.submit!r}",
+            ),
+            (
+                self.launcher is not None and self.scheduler is not None,
+                f"launcher: expected null where scheduler names one that runs already, found {self.launcher}",
+            ),
         )
         return self
 

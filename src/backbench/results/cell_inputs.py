@@ -24,7 +24,7 @@ class CellInputs:
     """What an earlier stage left for a cell, and the names that follow from it.
 
     `config` has the size and the depth of the prepared images, also where the configuration leaves them open.
-    `cell_key` names the experiment (configuration, data, weights); the state folder's name adds the code.
+    `cell_key` names the experiment: configuration, data, weights.
     """
 
     cell: Cell
@@ -57,12 +57,6 @@ class CellInputs:
     @property
     def cell_key(self) -> str:
         return fingerprint(self.configuration, self.digests)
-
-    def state_folder(self, stage: str) -> Path:
-        """Return the folder for what a killed stage needs to go on; other inputs or other code, another folder."""
-        code = code_of(STAGES / stage / f"{stage}.py", self.config.backbone)
-        name = fingerprint(self.cell_key, self._contents, code, deciding_versions())
-        return paths.STATE / stage / str(self.cell) / name
 
     def fits_name(self, module: str) -> str:
         """Name all that decides a fit but its candidate: not how candidates are proposed, nor how many there are.

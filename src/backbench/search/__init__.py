@@ -1,1 +1,1 @@
-"""What to try next, when to stop, and who runs trials; imports from export down."""
+"""What to try next, and when to stop trying it; imports from export down."""

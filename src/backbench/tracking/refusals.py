@@ -14,7 +14,7 @@ from requests import exceptions
 
 from backbench.runtime.errors import StoreAwayError, TrackingError, causes
 from backbench.runtime.web_address import public_url, without_secrets
-from backbench.search.database_refusals import is_refused
+from backbench.tracking.database_refusals import is_refused
 
 STATUS = re.compile(r"failed with error code (\d{3})\b")
 # As MLflow, and servers that speak like it, say that they lack what a client of another version asks for. A thing that

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from backbench.runtime.engine.workers import Workers
+from backbench.runtime.engine.workers import WORKER, Workers
 from backbench.runtime.errors import WorkerError
 
 LEAVING_SECONDS = 15.0
-WORKER = "backbench.runtime.engine.worker"
+MODULE = "backbench.runtime.engine.worker"
 SLURM_CONF = "SLURM_CONF"
 OWN_OPTIONS = ("setup", "max_num_timeout")
 
@@ -53,7 +53,7 @@ def launcher_of(workers: Workers, folder: Path) -> Launcher:
 
 def command_of_worker(folder: Path, number: int) -> list[str]:
     """Spell what starts a worker, in any folder of any machine that sees the file system."""
-    return [sys.executable, "-m", WORKER, str(folder), str(number)]
+    return [sys.executable, "-m", MODULE, str(folder), str(number)]
 
 
 def last_line(log: Path) -> str:
@@ -205,7 +205,7 @@ class QueuedJob:
 
     def __init__(self, folder: Path, number: int, line: str) -> None:
         self.number = number
-        submit = line.replace("{worker}", shlex.join(command_of_worker(folder, number)))
+        submit = line.replace(WORKER, shlex.join(command_of_worker(folder, number)))
         done = subprocess.run(submit, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise WorkerError(

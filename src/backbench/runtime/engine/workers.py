@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Launcher = Literal["local", "slurm", "queue"]
+WORKER = "{worker}"
 
 
 @dataclass(frozen=True, kw_only=True)

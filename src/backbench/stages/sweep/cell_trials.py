@@ -1,23 +1,28 @@
 """How the trials of a cell's study are run: fits on activations of train and val only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
-from backbench.adaptation.interruption import Pause
+from backbench.adaptation.checkpoints import Checkpoints
 from backbench.adaptation.schedule import Fit, Hyperparameters, Weights
 from backbench.adaptation.strategies import TrainablePart
 from backbench.adaptation.training_inputs import TrainingInputs
 from backbench.features.activations import ActivationSource
-from backbench.results.records import COMPLETE, PRUNED, TrialRecord
+from backbench.results.compute import Stopwatch
+from backbench.results.records import COMPLETE, PRUNED, EpochRecord, TrialRecord
+from backbench.runtime.interruption import Interrupted
 from backbench.search.search import Proposal
-from backbench.search.worker import ShouldStop
+from backbench.stages.sweep.study import Study
+
+# Told the epochs so far of a trial; true ends it as pruned.
+ShouldStop = Callable[[Sequence[EpochRecord]], bool]
 
 
 class CellTrials:
     """Runs the trials of one cell; a boundary's model and data are made when its first trial comes."""
 
-    def __init__(self, inputs: TrainingInputs, pause: Pause) -> None:
-        self._inputs, self._pause = inputs, pause
+    def __init__(self, inputs: TrainingInputs) -> None:
+        self._inputs, self._study = inputs, Study(inputs)
         self._seed = inputs.config.search.seed
         self._of_boundary = cache(self._opened)
 
@@ -28,25 +33,42 @@ class CellTrials:
         trainable_part.forget_features()  # of every boundary that is searched they would be held to the end
         return trainable_part, train, val, initial
 
-    def run(self, proposals: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
-        """Fit a batch of proposals, those of one boundary together, and return their trials in the same order."""
+    def run(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Run a batch and keep it, unless it is known; returns its trials in the same order.
+
+        `earlier` is every trial of the rounds before.
+
+        Raises:
+            Interrupted: this process was asked to leave; the epochs that are done lie in checkpoints.
+        """
+        finished = self._study.finished
+        if known := finished.known(batch, earlier):
+            return known
+        stopwatch = Stopwatch()
+        try:
+            records = self.fit(batch, self._study.pruning(earlier))
+        except Interrupted:
+            finished.leave(batch, earlier, stopwatch.lap())
+            raise
+        finished.keep(batch, earlier, records, stopwatch.lap())
+        return records
+
+    def fit(self, batch: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
+        """Fit a batch, the trials of one boundary together, and return them in the same order."""
         fits: dict[int, Fit] = {}
-        for boundary in dict.fromkeys(proposal.boundary for proposal in proposals):
-            places = [place for place, proposal in enumerate(proposals) if proposal.boundary == boundary]
+        for boundary in dict.fromkeys(proposal.boundary for proposal in batch):
+            places = [place for place, proposal in enumerate(batch) if proposal.boundary == boundary]
             trainable_part, train, val, initial = self._of_boundary(boundary)
-            candidates = [
-                Hyperparameters(**proposals[place].parameters, seed=self._inputs.config.search.seed) for place in places
-            ]
             found = trainable_part.fit(
-                candidates,
-                [initial] * len(candidates),
+                [Hyperparameters(**batch[place].parameters, seed=self._seed) for place in places],
+                [initial] * len(places),
                 train,
                 val,
-                pause=self._pause,
-                should_stop=lambda at, history, places=places: should_stop(places[at], history),  # type: ignore[misc]
+                checkpoints=Checkpoints(self._study.checkpoints),
+                should_stop=lambda _, history: should_stop(history),
             )
             fits |= zip(places, found, strict=True)
-        return [_trial(proposal, fits[place]) for place, proposal in enumerate(proposals)]
+        return [_trial(proposal, fits[place]) for place, proposal in enumerate(batch)]
 
 
 def _trial(proposal: Proposal, fit: Fit) -> TrialRecord:

@@ -1,97 +1,72 @@
-"""The finished trials of a cell, kept for a longer study: which positions of a study are known before it runs."""
+"""The finished trials of a cell, kept by all that decides them: for a killed study, a longer one, a task run twice."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from backbench.config.search_config import SearchConfig
+from backbench.config.search_config import PrunerConfig
 from backbench.data.arrays.file_formats import write_json
 from backbench.results.compute import NOTHING, Compute, compute_of
 from backbench.results.records import TrialRecord, fingerprint, trial_of
 from backbench.runtime.atomic_files import remove_others
 from backbench.runtime.known_files import known_json
-from backbench.search.search import BOUNDARY, Proposal, batches, rounds
+from backbench.search.search import BOUNDARY, Proposal
 
 
 class FinishedTrials:
     """A folder with a file per batch: trials that train as one network share their sums, so they are known together.
 
     A batch is decided by what names the folder, by the parameters of its trials, and, where they may be pruned, by the
-    pruner and by all trials of the rounds before, which it looks at. How many trials follow decides nothing.
+    pruner and by all trials of the rounds before, which it looks at. How many trials follow decides nothing, nor does
+    who ran them: a batch that two processes ran, each for itself, is the same file.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        search: SearchConfig,
-        *,
-        prunes: bool,
-        batch_size: int,
-        computed: Callable[[], Mapping[int, Compute]],
-    ) -> None:
-        """Open what is kept.
+    def __init__(self, folder: Path, pruner: PrunerConfig | None) -> None:
+        """Open what is kept in a folder that is named by all that decides a fit but its hyperparameters."""
+        self._folder, self._pruner = folder, pruner
 
-        Args:
-            folder: Named by all that decides a fit but its candidate.
-            search: Of the study that is about to run.
-            prunes: Trials of this cell may be pruned.
-            batch_size: How many trials train at once.
-            computed: Says what the batches took that this study ran, by their first positions.
-        """
-        self._folder, self._pruner = folder, search.pruner if prunes else None
-        self._places = {
-            position: (positions, batch)
-            for positions in rounds(search, prunes=prunes)
-            for batch in batches(positions, batch_size)
-            for position in batch
-        }
-        self._records: dict[int, TrialRecord] = {}
-        self._computed = computed
-        self._compute: dict[int, Compute | None] = {}
-        self.num_taken_up = 0
-
-    def known(self, batch: Sequence[Proposal]) -> list[TrialRecord]:
-        """Return the trials of a batch as an earlier study finished them; none where it is not known whole."""
-        parameters = [{BOUNDARY: proposal.boundary, **proposal.parameters} for proposal in batch]
-        stored = _kept(self._file(batch[0].position, parameters)).get("trials", [])
-        self.num_taken_up += len(stored)
+    def known(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Return the trials of a batch as they ended, in its order; none where it is not known whole."""
+        stored = self._kept(batch, earlier).get("trials", [])
         return [replace(trial_of(each), index=of.position) for each, of in zip(stored, batch, strict=False)]
 
-    def keep(self, record: TrialRecord) -> None:
-        """Keep a finished trial of this study, as soon as its whole batch has finished; trials come by rounds."""
-        self._records[record.index] = record
-        _, batch = self._places[record.index]
-        if all(position in self._records for position in batch):
-            trials = [asdict(self._records[position]) for position in batch]
-            names = (BOUNDARY, "learning_rate", "weight_decay")
-            file = self._file(batch.start, [{name: trial[name] for name in names} for trial in trials])
-            if kept := _kept(file):
-                self._compute[batch.start] = compute_of(kept["compute"])
-                return
-            compute = self._compute[batch.start] = self._computed().get(batch.start)
-            if compute is not None:
-                write_json(file, {"trials": trials, "compute": asdict(compute)})
+    def compute(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> Compute:
+        """Return what a known batch took, wherever and whenever it was run."""
+        return compute_of(self._kept(batch, earlier)["compute"])
 
-    @property
-    def compute(self) -> Compute | None:
-        """What the trials of this study took, wherever and whenever they were run; None where that is not known."""
-        parts = [part for part in self._compute.values() if part is not None]
-        return sum(parts, NOTHING) if len(parts) == len(self._compute) else None
+    def keep(
+        self,
+        batch: Sequence[Proposal],
+        earlier: Sequence[TrialRecord],
+        records: Sequence[TrialRecord],
+        compute: Compute,
+    ) -> None:
+        """Keep the trials of a batch, and what they took, with what those took who left it before its end."""
+        left = self._left(batch, earlier)
+        total = compute_of(known_json(left) or asdict(NOTHING)) + compute
+        content = {"trials": [asdict(record) for record in records], "compute": asdict(total)}
+        write_json(self._file(batch, earlier), content)
+        left.unlink(missing_ok=True)
+
+    def leave(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord], compute: Compute) -> None:
+        """Keep what a batch took that is left before its end."""
+        left = self._left(batch, earlier)
+        write_json(left, asdict(compute_of(known_json(left) or asdict(NOTHING)) + compute))
 
     def forget_others(self) -> None:
         """Remove what other data, weights, settings or code left of this cell."""
         remove_others(self._folder.parent, [self._folder.name])
 
-    def _file(self, position: int, parameters: Sequence[Mapping[str, Any]]) -> Path:
-        seen: tuple[Any, ...] = ()
-        if self._pruner is not None:
-            positions, _ = self._places[position]
-            seen = asdict(self._pruner), [asdict(self._records[earlier]) for earlier in range(positions.start)]
+    def _kept(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> dict[str, Any]:
+        """Read the trials of a batch and what they took; nothing where both are not there."""
+        content = known_json(self._file(batch, earlier))
+        return content if {"trials", "compute"} <= content.keys() else {}
+
+    def _file(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> Path:
+        parameters = [{BOUNDARY: proposal.boundary, **proposal.parameters} for proposal in batch]
+        seen = () if self._pruner is None else (asdict(self._pruner), [asdict(record) for record in earlier])
         return self._folder / f"{fingerprint(parameters, seen)}.json"
 
-
-def _kept(file: Path) -> dict[str, Any]:
-    """Read the trials of a batch and what they took; nothing where both are not there."""
-    content = known_json(file)
-    return content if {"trials", "compute"} <= content.keys() else {}
+    def _left(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> Path:
+        return self._file(batch, earlier).with_suffix(".left.json")

@@ -1,69 +1,77 @@
 """The sweep stage: the Optuna study of one cell, its trials run here or by workers elsewhere."""
 
-from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
 
 from backbench.config.config import CellConfig
-from backbench.config.running_config import WorkersConfig
 from backbench.results.cell_inputs import CellInputs
-from backbench.results.compute import SWEEP, write_compute
+from backbench.results.compute import NOTHING, SWEEP, write_compute
 from backbench.results.records import PRUNED, BestRecord, Choice, TrialRecord
 from backbench.results.result_files import write_best, write_trials
 from backbench.runtime.console import progress_bar
+from backbench.runtime.engine.engine import running
+from backbench.runtime.engine.workers import THIS_PROCESS, Workers
 from backbench.runtime.paths import Cell
 from backbench.search.search import best_of, position_in_range
-from backbench.stages.sweep.cell_study import CellStudy
-from backbench.stages.sweep.worker_pool import worker_pool
+from backbench.stages.sweep.study import Study
 from backbench.tracking.background_tracker import BackgroundTracker
 from backbench.tracking.runs import begun_cell
 
-ALONE = WorkersConfig(name="one")
 
-
-def sweep(config: CellConfig, workers: WorkersConfig = ALONE, overrides: Sequence[str] = ()) -> str:
+def sweep(config: CellConfig, workers: Workers = THIS_PROCESS) -> str:
     """Write the cell's trials and its choice, and return the line that says where to look next.
 
-    A killed sweep goes on where it stopped; at most the batches in flight are run again. A longer one runs what is new.
-
-    No result depends on who runs the trials. `overrides` are Hydra's, of this process, from which workers that it
-    starts compose the same.
+    A killed sweep goes on where it stopped; at most the epochs in flight are run again. A longer one runs what is new.
+    No result depends on who runs the trials.
 
     Raises:
         BackbenchError: an input is missing, the configuration is impossible, or no worker can run a trial.
     """
     inputs = CellInputs.of(config)
-    cell = CellStudy(inputs, workers)
-    study = cell.open(creating=True)
-    coordination, finished = cell.coordination(study), cell.finished_trials(study)
+    study, title = Study(inputs), f"sweep {inputs.cell}"
     begun = begun_cell(inputs.cell, inputs.cell_key, inputs.configuration, inputs.digests)
+    trials: list[TrialRecord] = []
+    num_known, compute = 0, NOTHING
     with BackgroundTracker(config.tracking, begun) as tracker:
         with (
-            progress_bar(f"sweep {inputs.cell}", config.search.num_trials, "trials") as advance,
-            worker_pool(inputs.cell, workers, overrides, lambda is_asked: cell.worker(study, is_asked)) as wait,
-            coordination.stopping_workers_on_failure(),
+            progress_bar(title, config.search.num_trials, "trials") as advance,
+            running(title, workers, partial(opened_trials, config), most_at_once=study.most_at_once) as run,
         ):
-
-            def on_trial(record: TrialRecord) -> None:
-                tracker.add(record)
-                finished.keep(record)
-                advance(1)
-
-            trials = coordination.run(
-                config.search,
-                prunes=cell.prunes,
-                batch_size=cell.batch_size,
-                on_trial=on_trial,
-                wait=wait,
-                known=finished.known,
-            )
-        if finished.num_taken_up:
-            print(f"{inputs.cell}: {finished.num_taken_up} of {len(trials)} trials are those of an earlier sweep")
+            for positions in study.rounds:
+                earlier = tuple(trials)
+                batches = study.proposed(positions, earlier)
+                known = [study.finished.known(batch, earlier) for batch in batches]
+                tasks = {
+                    f"trial {batch[0].position}": ("run", batch, earlier)
+                    for batch, records in zip(batches, known, strict=True)
+                    if not records
+                }
+                for records in chain(known, (records for _, records in run(tasks))):
+                    trials += records
+                    for record in records:
+                        tracker.add(record)
+                    advance(len(records))
+                trials.sort(key=lambda trial: trial.index)
+                num_known += sum(map(len, known))
+                compute = sum((study.finished.compute(batch, earlier) for batch in batches), compute)
+        if num_known:
+            print(f"{inputs.cell}: {num_known} of {len(trials)} trials are those of an earlier sweep")
         write_trials(inputs.cell, trials)
         best = _best_record(config, inputs, trials)
         write_best(inputs.cell, best)
-        write_compute(SWEEP, inputs.cell, finished.compute)
-        cell.remove(study)
-        finished.forget_others()
+        write_compute(SWEEP, inputs.cell, compute)
+        study.finished.forget_others()
     return _last_line(inputs.cell, best)
+
+
+def opened_trials(config: CellConfig) -> Any:
+    """Open, in the process that computes, what runs the trials of a cell: `CellTrials`."""
+    # Imported here, so that a process which only waits imports no network.
+    from backbench.adaptation.training_inputs import TrainingInputs
+    from backbench.stages.sweep.cell_trials import CellTrials
+
+    return CellTrials(TrainingInputs.of(config))
 
 
 def _best_record(config: CellConfig, inputs: CellInputs, trials: list[TrialRecord]) -> BestRecord:

@@ -1,7 +1,7 @@
 """What the train stage keeps of the seeds that it finished, outside DVC's outs: for the next run, killed or longer."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,37 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from backbench.config.strategy_config import OUTPUT
 from backbench.data.arrays.file_formats import read_array, read_json, write_array, write_json
-from backbench.results.compute import Compute, Stopwatch, compute_of
-from backbench.results.records import SeedRecord
+from backbench.results.cell_inputs import CellInputs
+from backbench.results.compute import NOTHING, Compute, Stopwatch, compute_of
+from backbench.results.records import Choice, SeedRecord, fingerprint
+from backbench.runtime import paths
 from backbench.runtime.atomic_files import remove_others, replacing
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.known_files import known_json
 
 RECORD, WEIGHTS = ".json", ".weights.h5"
+PREDICTED_SPLITS = ("val", "test")
+
+
+def seed_groups(choice: Choice, seeds: Sequence[int]) -> list[tuple[int, ...]]:
+    """Split the seeds into those that train at once: heads all together, suffixes each alone.
+
+    A group is trained whole or not at all, for its sums depend on how many train together.
+    """
+    return [tuple(seeds)] if choice.boundary == OUTPUT else [(seed,) for seed in seeds]
+
+
+def finished_seeds(inputs: CellInputs, choice: Choice, seeds: Sequence[int]) -> "FinishedSeeds":
+    """Open what is kept of a cell's seeds, each named by all that decides it: the fit, and who trains with it."""
+    fits = inputs.fits_name("train/final_models")
+    names = {
+        seed: fingerprint(fits, choice.boundary, choice.learning_rate, choice.weight_decay, group)
+        for group in seed_groups(choice, seeds)
+        for seed in group
+    }
+    return FinishedSeeds(paths.STATE / "train" / str(inputs.cell), names)
 
 
 class FinishedSeeds:
@@ -51,8 +74,19 @@ class FinishedSeeds:
             files.append(self._file(record.seed, f"-{split}.npy"))
             write_array(files[-1], values)
         digests = {file.name: file_sha256(file) for file in files}
-        content = {"record": asdict(record), "sha256": digests, "compute": asdict(stopwatch.lap())}
+        took = compute_of(known_json(self._left(record.seed)) or asdict(NOTHING)) + stopwatch.lap()
+        content = {"record": asdict(record), "sha256": digests, "compute": asdict(took)}
         write_json(self._file(record.seed, RECORD), content)
+        self._left(record.seed).unlink(missing_ok=True)
+
+    def leave(self, seed: int, compute: Compute) -> None:
+        """Keep what a seed took that is left before its end."""
+        took = compute_of(known_json(self._left(seed)) or asdict(NOTHING)) + compute
+        write_json(self._left(seed), asdict(took))
+
+    def checkpoints(self, seed: int) -> Path:
+        """Return the folder of what a seed in training needs to go on."""
+        return self._root / self._names[seed] / "checkpoints"
 
     def record(self, seed: int) -> SeedRecord:
         return TypeAdapter(SeedRecord).validate_python(self._content(seed)["record"])
@@ -78,6 +112,9 @@ class FinishedSeeds:
 
     def _content(self, seed: int) -> dict[str, Any]:
         return read_json(self._file(seed, RECORD), made_by="train")
+
+    def _left(self, seed: int) -> Path:
+        return self._file(seed, ".left.json")
 
     def _file(self, seed: int, ending: str) -> Path:
         return self._root / self._names[seed] / f"seed-{seed}{ending}"
