@@ -106,7 +106,7 @@ def axes_of(leaderboard: Leaderboard) -> list[Axis]:
     return made
 
 
-def pareto_charts(leaderboard: Leaderboard, axes: Sequence[Axis]) -> Spec:
+def cost_charts(leaderboard: Leaderboard, axes: Sequence[Axis]) -> Spec:
     """Spell what the page's script draws of accuracy against costs: a specification each, and every cell's numbers."""
     points = [
         {

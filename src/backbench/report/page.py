@@ -28,13 +28,7 @@ from backbench.report.cell_charts import (
     worst_mistakes,
 )
 from backbench.report.columns import leaderboard_columns, missing
-from backbench.report.leaderboard_charts import (
-    MAX_DRAWN_ROWS,
-    accuracy_picture,
-    axes_of,
-    effects_picture,
-    pareto_charts,
-)
+from backbench.report.leaderboard_charts import MAX_DRAWN_ROWS, accuracy_picture, axes_of, cost_charts, effects_picture
 from backbench.report.vega import json_in_html, static_svg, vega_bundle
 from backbench.runtime.environment import Environment
 
@@ -105,7 +99,7 @@ def render_page(leaderboard: Leaderboard, data: DataCard, environment: Environme
         environment: What this process runs with.
     """
     axes = axes_of(leaderboard)
-    pareto = pareto_charts(leaderboard, axes)
+    pareto = cost_charts(leaderboard, axes)
     template = _templates().get_template("page.html.jinja")
     return template.render(
         leaderboard=leaderboard,

@@ -30,13 +30,13 @@ from backbench.tracking.models import log_model, register_champion
 from backbench.tracking.refusals import where_offered
 from backbench.tracking.runs import KIND, RESULTS_DIGEST, code_tags, finished_cell, note_tag
 
+TEMPLATES = Templates(loader=FileSystemLoader(Path(__file__).parent))
+MAX_ROWS = 20
+MAX_CLASSES = 20
 NUM_EXAMPLES = 2
 MAX_EXAMPLE_PIXELS = 64
 RANK, TEST_RANK, CHAMPION = "backbench.rank", "backbench.test_rank", "backbench.champion"
 DIFFERS_FROM_CHOSEN = "backbench.differs_from_chosen"
-MAX_ROWS = 20
-MAX_CLASSES = 20
-TEMPLATES = Templates(loader=FileSystemLoader(Path(__file__).parent))
 # Of an older version, which ranked by test accuracy.
 OUTDATED = "backbench.tied_with_best"
 
