@@ -1,1 +1,1 @@
-"""The command line, the doctor, and what `make` starts; imports any room."""
+"""The command line, what it lists, the doctor, and what `make` starts; imports any room."""
