@@ -13,7 +13,7 @@ STARTS = {
     "sweep": "stages/sweep/sweep.py",
     "train": "stages/train/train.py",
     "trials": "stages/sweep/cell_trials.py",
-    "seeds": "stages/train/final_model.py",
+    "seeds": "stages/train/final_models.py",
 }
 SOURCES = {
     "__init__.py": "",

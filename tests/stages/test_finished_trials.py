@@ -7,39 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from backbench.config.running_config import WorkersConfig
 from backbench.config.search_config import SearchConfig
 from backbench.results.records import TrialRecord
 from backbench.search.search import Proposal
-from backbench.search.worker import ShouldStop
-from backbench.stages.sweep.finished_trials import FinishedTrials
-from tests.support.toy_study import SEARCHES, coordination_of, opened, prunes, run_batch, worker_of
+from backbench.stages.sweep.study import ShouldStop
+from tests.support.toy_study import SEARCHES, fit, searched
 
 
-def studied(place: Path, search: SearchConfig, batch_size: int = 1) -> tuple[list[TrialRecord], list[int]]:
+def studied(place: Path, search: SearchConfig) -> tuple[list[TrialRecord], list[int]]:
     """Run a study that keeps its finished trials in a place; return its trials, and the positions that were run."""
     run: list[int] = []
 
-    def objective(proposals: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
-        run.extend(proposal.position for proposal in proposals)
-        return run_batch(proposals, should_stop)
+    def objective(batch: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
+        run.extend(proposal.position for proposal in batch)
+        return fit(batch, should_stop)
 
-    study = opened(place / "study", WorkersConfig(name="one"), creating=True)
-    finished = FinishedTrials(
-        place / "kept", search, prunes=prunes(search), batch_size=batch_size, computed=study.compute
-    )
-    worker = worker_of(study, search, objective)
-    trials = coordination_of(study).run(
-        search,
-        prunes=prunes(search),
-        batch_size=batch_size,
-        on_trial=finished.keep,
-        wait=lambda num_finished: None if worker.run_next() else pytest.fail("nothing waits"),
-        known=finished.known,
-    )
-    shutil.rmtree(place / "study")
-    finished.forget_others()
-    return trials, sorted(run)
+    found = searched(place / "kept", search, objective)
+    assert found.num_known == search.num_trials - len(run)
+    return found.trials, sorted(run)
 
 
 def longer(search: SearchConfig) -> SearchConfig:
@@ -48,27 +33,27 @@ def longer(search: SearchConfig) -> SearchConfig:
 
 @pytest.mark.parametrize("name", [name for name in SEARCHES if "batches" not in name])
 def test_a_longer_study_runs_what_is_new_and_ends_as_one_from_scratch(tmp_path: Path, name: str) -> None:
-    search, batch_size = SEARCHES[name]
-    studied(tmp_path / "twice", search, batch_size)
-    trials, run = studied(tmp_path / "twice", longer(search), batch_size)
-    straight, all_run = studied(tmp_path / "once", longer(search), batch_size)
+    search = SEARCHES[name]
+    studied(tmp_path / "twice", search)
+    trials, run = studied(tmp_path / "twice", longer(search))
+    straight, all_run = studied(tmp_path / "once", longer(search))
     assert trials == straight
     assert all_run == list(range(2 * search.num_trials))
     assert run == all_run[search.num_trials :]
-    assert studied(tmp_path / "twice", longer(search), batch_size) == (straight, [])
+    assert studied(tmp_path / "twice", longer(search)) == (straight, [])
 
 
 def test_a_batch_of_other_trials_is_run_again_whole(tmp_path: Path) -> None:
-    search, batch_size = SEARCHES["quasi_random_in_batches"]
-    assert (search.num_trials, batch_size) == (6, 4)
-    studied(tmp_path, search, batch_size)
-    trials, run = studied(tmp_path, replace(search, num_trials=8), batch_size)
+    search = SEARCHES["quasi_random_in_batches"]
+    assert (search.num_trials) == (6, 4)
+    studied(tmp_path, search)
+    trials, run = studied(tmp_path, replace(search, num_trials=8))
     assert run == [4, 5, 6, 7], "the second batch had two trials"
-    assert trials == studied(tmp_path / "once", replace(search, num_trials=8), batch_size)[0]
+    assert trials == studied(tmp_path / "once", replace(search, num_trials=8))[0]
 
 
 def test_a_shorter_study_and_one_of_another_sampler_take_up_what_they_propose_alike(tmp_path: Path) -> None:
-    tpe, _ = SEARCHES["tpe"]
+    tpe = SEARCHES["tpe"]
     quasi_random = replace(tpe, name="other", sampler="quasi_random")
     studied(tmp_path, longer(tpe))
     assert studied(tmp_path, tpe)[1] == []
@@ -79,7 +64,7 @@ def test_a_shorter_study_and_one_of_another_sampler_take_up_what_they_propose_al
     "change", [{"percentile": 40.0}, {"warmup_epochs": 2}, None], ids=["percentile", "warmup", "no_pruner"]
 )
 def test_another_pruner_takes_up_nothing(tmp_path: Path, change: dict[str, float] | None) -> None:
-    search, _ = SEARCHES["pruned_in_rounds"]
+    search = SEARCHES["pruned_in_rounds"]
     assert search.pruner is not None
     studied(tmp_path, search)
     other = replace(search, pruner=None if change is None else replace(search.pruner, **change))
@@ -89,7 +74,7 @@ def test_another_pruner_takes_up_nothing(tmp_path: Path, change: dict[str, float
 
 
 def test_where_trials_may_be_pruned_those_before_decide_too(tmp_path: Path) -> None:
-    search, _ = SEARCHES["pruned_in_rounds"]
+    search = SEARCHES["pruned_in_rounds"]
     studied(tmp_path, search)
     other = replace(search, trials_per_round=2)
     trials, run = studied(tmp_path, other)
@@ -98,7 +83,7 @@ def test_where_trials_may_be_pruned_those_before_decide_too(tmp_path: Path) -> N
 
 
 def test_what_others_left_goes_and_a_file_that_is_not_whole_counts_for_nothing(tmp_path: Path) -> None:
-    search, _ = SEARCHES["quasi_random"]
+    search = SEARCHES["quasi_random"]
     (tmp_path / "kept").mkdir()
     (tmp_path / "other weights").mkdir()
     studied(tmp_path / "here", search)

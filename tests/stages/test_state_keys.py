@@ -104,15 +104,14 @@ DECIDE_NO_FIT: dict[str, dict[str, Any]] = {
 def test_what_decides_a_fit_names_its_folders(what: str) -> None:
     changed, here = inputs(**DECIDE_A_FIT[what]), inputs()
     assert changed.fits_name("sweep/cell_trials") != here.fits_name("sweep/cell_trials")
-    assert changed.fits_name("train/final_model") != here.fits_name("train/final_model")
-    assert changed.state_folder("sweep") != here.state_folder("sweep")
+    assert changed.fits_name("train/final_models") != here.fits_name("train/final_models")
 
 
 @pytest.mark.parametrize("what", DECIDE_NO_FIT)
 def test_what_only_proposes_or_says_where_does_not(what: str) -> None:
     changed, here = inputs(**DECIDE_NO_FIT[what]), inputs()
     assert changed.fits_name("sweep/cell_trials") == here.fits_name("sweep/cell_trials")
-    assert changed.fits_name("train/final_model") == here.fits_name("train/final_model")
+    assert changed.fits_name("train/final_models") == here.fits_name("train/final_models")
 
 
 @pytest.mark.parametrize(

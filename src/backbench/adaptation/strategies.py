@@ -118,8 +118,8 @@ class TrainablePart:
 
         `train` and `val` are activations at the freeze boundary; `initial_values` makes `initial`, one per candidate.
         `should_stop` is told, after every epoch, the candidate's place and all its epochs so far; true ends its fit as
-        pruned. It never ends a head, for a slice that stops saves nothing, and `checkpoints` ask no head to leave: all of
-        them together take seconds.
+        pruned. It never ends a head, for a slice that stops saves nothing, and no head is asked to leave: all of them
+        together take seconds.
 
         Raises:
             Interrupted: a fit was asked to leave, and did; fits that this call has finished begin again.

@@ -61,7 +61,7 @@ class CellInputs:
     def fits_name(self, module: str) -> str:
         """Name all that decides a fit but its candidate: not how candidates are proposed, nor how many there are.
 
-        `module` is the one of the stages that runs the fits, such as `train/final_model`.
+        `module` is the one of the stages that runs the fits, such as `train/final_models`.
         """
         decides = self.configuration
         search, dataset, strategy = decides.pop("search"), decides.pop("dataset"), decides.pop("strategy")

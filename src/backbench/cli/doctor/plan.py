@@ -16,7 +16,6 @@ CONF = Path("conf")
 BENCHMARK = CONF / "benchmark.yaml"
 TRACKING = "local"  # what conf/config.yaml chooses
 ONE_WORKER = WorkersConfig(name="one")
-LOCAL_LAUNCHER = "local"  # of conf/hydra/launcher: the one that starts its workers on this machine
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Plan:
     @property
     def num_processes_of_a_cell(self) -> int:
         """How many of a cell's processes compute at once on this machine."""
-        return self.workers.num_workers if self.workers.launcher == LOCAL_LAUNCHER else 1
+        return self.workers.num_workers if self.workers.launcher == "local" else 1
 
 
 def read_plan() -> Plan:

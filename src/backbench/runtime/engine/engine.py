@@ -50,6 +50,8 @@ def running(title: str, workers: Workers, opening: Opening, *, most_at_once: int
                 with cluster(title, workers, opening, signals, most_at_once=most_at_once) as run:
                     yield run
         except Interrupted:
+            if signals.received is None:
+                raise
             print(f"{title}: was asked to leave; start this again and it goes on where it was", flush=True)
     if signals.received is not None:
         signal.raise_signal(signals.received)

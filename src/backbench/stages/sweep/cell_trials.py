@@ -1,6 +1,6 @@
 """How the trials of a cell's study are run: fits on activations of train and val only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 from backbench.adaptation.checkpoints import Checkpoints
@@ -8,22 +8,18 @@ from backbench.adaptation.schedule import Fit, Hyperparameters, Weights
 from backbench.adaptation.strategies import TrainablePart
 from backbench.adaptation.training_inputs import TrainingInputs
 from backbench.features.activations import ActivationSource
-from backbench.results.compute import Stopwatch
-from backbench.results.records import COMPLETE, PRUNED, EpochRecord, TrialRecord
-from backbench.runtime.interruption import Interrupted
+from backbench.results.records import COMPLETE, PRUNED, TrialRecord
 from backbench.search.search import Proposal
-from backbench.stages.sweep.study import Study
-
-# Told the epochs so far of a trial; true ends it as pruned.
-ShouldStop = Callable[[Sequence[EpochRecord]], bool]
+from backbench.stages.sweep.study import ShouldStop, study_of
 
 
 class CellTrials:
     """Runs the trials of one cell; a boundary's model and data are made when its first trial comes."""
 
     def __init__(self, inputs: TrainingInputs) -> None:
-        self._inputs, self._study = inputs, Study(inputs)
+        self._inputs, self._study = inputs, study_of(inputs)
         self._seed = inputs.config.search.seed
+        self._checkpoints = Checkpoints(self._study.folder / "checkpoints")
         self._of_boundary = cache(self._opened)
 
     def _opened(self, boundary: str) -> tuple[TrainablePart, ActivationSource, ActivationSource, Weights]:
@@ -33,25 +29,13 @@ class CellTrials:
         trainable_part.forget_features()  # of every boundary that is searched they would be held to the end
         return trainable_part, train, val, initial
 
-    def run(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
-        """Run a batch and keep it, unless it is known; returns its trials in the same order.
-
-        `earlier` is every trial of the rounds before.
+    def run_batch(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Run a batch of proposals and keep it, unless it is known; `earlier` is every trial of the rounds before.
 
         Raises:
             Interrupted: this process was asked to leave; the epochs that are done lie in checkpoints.
         """
-        finished = self._study.finished
-        if known := finished.known(batch, earlier):
-            return known
-        stopwatch = Stopwatch()
-        try:
-            records = self.fit(batch, self._study.pruning(earlier))
-        except Interrupted:
-            finished.leave(batch, earlier, stopwatch.lap())
-            raise
-        finished.keep(batch, earlier, records, stopwatch.lap())
-        return records
+        return self._study.run_batch(self.fit, batch, earlier)
 
     def fit(self, batch: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
         """Fit a batch, the trials of one boundary together, and return them in the same order."""
@@ -64,7 +48,7 @@ class CellTrials:
                 [initial] * len(places),
                 train,
                 val,
-                checkpoints=Checkpoints(self._study.checkpoints),
+                checkpoints=self._checkpoints,
                 should_stop=lambda _, history: should_stop(history),
             )
             fits |= zip(places, found, strict=True)

@@ -1,56 +1,104 @@
-"""The study of one cell: what is searched, in which rounds and batches, and where finished trials lie."""
+"""The study of one cell: its rounds of trials, each proposed by those before, and where finished ones lie."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+from backbench.config.search_config import SearchConfig
 from backbench.config.strategy_config import OUTPUT
 from backbench.results.cell_inputs import CellInputs
-from backbench.results.records import TrialRecord
+from backbench.results.compute import NOTHING, Compute, Stopwatch
+from backbench.results.records import EpochRecord, TrialRecord
 from backbench.runtime import paths
+from backbench.runtime.engine.engine import Run
+from backbench.runtime.interruption import Interrupted
 from backbench.search.search import Proposal, Pruning, Space, batches, proposals, rounds
 from backbench.stages.sweep.finished_trials import FinishedTrials
 
+# Told the epochs so far of a trial; true ends it as pruned.
+ShouldStop = Callable[[Sequence[EpochRecord]], bool]
+# Fits a batch of proposals, and returns their trials in the same order.
+Fit = Callable[[Sequence[Proposal], ShouldStop], Sequence[TrialRecord]]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Every trial of a study, by position; how many an earlier study had finished; and what all of them took."""
+
+    trials: list[TrialRecord]
+    num_known: int
+    compute: Compute
+
 
 class Study:
-    """What the stage that proposes trials and all who run them agree on; no network is imported."""
+    """What the one that proposes trials and all who run them agree on; no network is imported."""
 
-    def __init__(self, inputs: CellInputs) -> None:
-        self._inputs, self._search = inputs, inputs.config.search
-        strategy = inputs.config.strategy
-        ranges = {"learning_rate": strategy.learning_rate, "weight_decay": strategy.weight_decay}
-        self.space = Space(ranges, inputs.boundaries)
-        # Heads that train as one network gain nothing when one of them stops.
-        self._trains_heads = inputs.boundaries == (OUTPUT,)
-        self._pruner = None if self._trains_heads else self._search.pruner
-        self.finished = FinishedTrials(self._folder, self._pruner)
+    def __init__(self, search: SearchConfig, space: Space, folder: Path, *, trains_heads: bool) -> None:
+        """Make a study whose finished trials and checkpoints lie in `folder`.
 
-    @property
-    def rounds(self) -> list[range]:
-        """The positions of the trials that are proposed together."""
-        return rounds(self._search, prunes=self._pruner is not None)
+        `trains_heads`: the trials of a batch train at once, as one network, which gains nothing when one of them stops.
+        Else trials train one by one, and may be pruned.
+        """
+        self._search, self._space, self.folder = search, space, folder
+        self._batch_size = search.trials_per_batch if trains_heads else 1
+        self._pruner = None if trains_heads else search.pruner
+        self._rounds = rounds(search, prunes=self._pruner is not None)
+        self._finished = FinishedTrials(folder, self._pruner)
 
     @property
     def most_at_once(self) -> int:
-        """How many batches of a round there are, which may be run side by side."""
-        return max(len(self._batches(positions)) for positions in self.rounds)
+        """How many batches a round has, which may be run side by side."""
+        return max(len(batches(positions, self._batch_size)) for positions in self._rounds)
 
-    def proposed(self, positions: range, earlier: Sequence[TrialRecord]) -> list[list[Proposal]]:
-        """Propose the trials of a round, in the batches in which they train."""
-        found = {each.position: each for each in proposals(self._search, self.space, positions, earlier)}
-        return [[found[position] for position in batch] for batch in self._batches(positions)]
+    def search(self, run: Run, on_trials: Callable[[Sequence[TrialRecord]], None]) -> Searched:
+        """Propose round after round, and have what is not known of it run: by tasks `run_batch` of what `run` opens.
 
-    def pruning(self, earlier: Sequence[TrialRecord]) -> Pruning:
-        """Return what says whether a trial should stop, by those of the rounds before."""
-        return Pruning(self._pruner, self.space, earlier)
+        `on_trials` is told of every batch that has ended.
+        """
+        trials: list[TrialRecord] = []
+        num_known, compute = 0, NOTHING
+        for positions in self._rounds:
+            earlier = tuple(trials)
+            found = {each.position: each for each in proposals(self._search, self._space, positions, earlier)}
+            proposed = [[found[place] for place in batch] for batch in batches(positions, self._batch_size)]
+            known = [self._finished.known(batch, earlier) for batch in proposed]
+            tasks = {
+                f"trial {batch[0].position}": ("run_batch", batch, earlier)
+                for batch, records in zip(proposed, known, strict=True)
+                if not records
+            }
+            for records in chain(filter(None, known), (records for _, records in run(tasks))):
+                trials += records
+                on_trials(records)
+            trials.sort(key=lambda trial: trial.index)
+            num_known += sum(map(len, known))
+            compute = sum((self._finished.compute(batch, earlier) for batch in proposed), compute)
+        self._finished.forget_others()
+        return Searched(trials, num_known, compute)
 
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of what a trial in training needs to go on."""
-        return self._folder / "checkpoints"
+    def run_batch(self, fit: Fit, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Run a batch and keep it, unless it is known; `earlier` is every trial of the rounds before.
 
-    @property
-    def _folder(self) -> Path:
-        return paths.STATE / "trials" / str(self._inputs.cell) / self._inputs.fits_name("sweep/cell_trials")
+        Raises:
+            Interrupted: this process was asked to leave.
+        """
+        if known := self._finished.known(batch, earlier):
+            return known
+        stopwatch = Stopwatch()
+        try:
+            records = list(fit(batch, Pruning(self._pruner, self._space, earlier)))
+        except Interrupted:
+            self._finished.leave(batch, earlier, stopwatch.lap())
+            raise
+        self._finished.keep(batch, earlier, records, stopwatch.lap())
+        return records
 
-    def _batches(self, positions: range) -> list[range]:
-        return batches(positions, self._search.trials_per_batch if self._trains_heads else 1)
+
+def study_of(inputs: CellInputs) -> Study:
+    """Return the study of a cell; other data, weights, settings of a fit or code have another folder."""
+    strategy = inputs.config.strategy
+    ranges = {"learning_rate": strategy.learning_rate, "weight_decay": strategy.weight_decay}
+    space = Space(ranges, inputs.boundaries)
+    folder = paths.STATE / "trials" / str(inputs.cell) / inputs.fits_name("sweep/cell_trials")
+    return Study(inputs.config.search, space, folder, trains_heads=inputs.boundaries == (OUTPUT,))

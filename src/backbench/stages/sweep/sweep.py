@@ -1,12 +1,12 @@
 """The sweep stage: the Optuna study of one cell, its trials run here or by workers elsewhere."""
 
+from collections.abc import Sequence
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from backbench.config.config import CellConfig
 from backbench.results.cell_inputs import CellInputs
-from backbench.results.compute import NOTHING, SWEEP, write_compute
+from backbench.results.compute import SWEEP, write_compute
 from backbench.results.records import PRUNED, BestRecord, Choice, TrialRecord
 from backbench.results.result_files import write_best, write_trials
 from backbench.runtime.console import progress_bar
@@ -14,7 +14,7 @@ from backbench.runtime.engine.engine import running
 from backbench.runtime.engine.workers import THIS_PROCESS, Workers
 from backbench.runtime.paths import Cell
 from backbench.search.search import best_of, position_in_range
-from backbench.stages.sweep.study import Study
+from backbench.stages.sweep.study import study_of
 from backbench.tracking.background_tracker import BackgroundTracker
 from backbench.tracking.runs import begun_cell
 
@@ -29,39 +29,26 @@ def sweep(config: CellConfig, workers: Workers = THIS_PROCESS) -> str:
         BackbenchError: an input is missing, the configuration is impossible, or no worker can run a trial.
     """
     inputs = CellInputs.of(config)
-    study, title = Study(inputs), f"sweep {inputs.cell}"
+    study, title = study_of(inputs), f"sweep {inputs.cell}"
     begun = begun_cell(inputs.cell, inputs.cell_key, inputs.configuration, inputs.digests)
-    trials: list[TrialRecord] = []
-    num_known, compute = 0, NOTHING
     with BackgroundTracker(config.tracking, begun) as tracker:
         with (
             progress_bar(title, config.search.num_trials, "trials") as advance,
             running(title, workers, partial(opened_trials, config), most_at_once=study.most_at_once) as run,
         ):
-            for positions in study.rounds:
-                earlier = tuple(trials)
-                batches = study.proposed(positions, earlier)
-                known = [study.finished.known(batch, earlier) for batch in batches]
-                tasks = {
-                    f"trial {batch[0].position}": ("run", batch, earlier)
-                    for batch, records in zip(batches, known, strict=True)
-                    if not records
-                }
-                for records in chain(known, (records for _, records in run(tasks))):
-                    trials += records
-                    for record in records:
-                        tracker.add(record)
-                    advance(len(records))
-                trials.sort(key=lambda trial: trial.index)
-                num_known += sum(map(len, known))
-                compute = sum((study.finished.compute(batch, earlier) for batch in batches), compute)
-        if num_known:
-            print(f"{inputs.cell}: {num_known} of {len(trials)} trials are those of an earlier sweep")
-        write_trials(inputs.cell, trials)
-        best = _best_record(config, inputs, trials)
+
+            def on_trials(records: Sequence[TrialRecord]) -> None:
+                for record in records:
+                    tracker.add(record)
+                    advance(1)
+
+            found = study.search(run, on_trials)
+        if found.num_known:
+            print(f"{inputs.cell}: {found.num_known} of {len(found.trials)} trials are those of an earlier sweep")
+        write_trials(inputs.cell, found.trials)
+        best = _best_record(config, inputs, found.trials)
         write_best(inputs.cell, best)
-        write_compute(SWEEP, inputs.cell, compute)
-        study.finished.forget_others()
+        write_compute(SWEEP, inputs.cell, found.compute)
     return _last_line(inputs.cell, best)
 
 
