@@ -13,8 +13,8 @@ from tests.support.toy_study import NUM_EPOCHS, PRUNER, QUASI_RANDOM, RANGES, SP
 
 def test_pruning_spends_fewer_epochs_on_as_many_trials_and_chooses_the_same(tmp_path: Path) -> None:
     search = replace(QUASI_RANDOM, num_trials=8)
-    whole = searched(tmp_path / "whole", search)
-    pruned = searched(tmp_path / "pruned", replace(search, pruner=PRUNER))
+    whole = searched(tmp_path / "whole", search).trials
+    pruned = searched(tmp_path / "pruned", replace(search, pruner=PRUNER)).trials
     assert len(pruned) == len(whole) == 8
     assert {trial.state for trial in pruned} == {"COMPLETE", "PRUNED"}
     assert sum(trial.epochs for trial in pruned) < sum(trial.epochs for trial in whole)
@@ -23,14 +23,16 @@ def test_pruning_spends_fewer_epochs_on_as_many_trials_and_chooses_the_same(tmp_
 
 
 def test_a_pruned_trial_is_never_chosen(tmp_path: Path) -> None:
-    trials = searched(tmp_path / "study", QUASI_RANDOM)
+    trials = searched(tmp_path / "study", QUASI_RANDOM).trials
     pruned = replace(trials[0], state="PRUNED", val_loss=-1.0)
     assert best_of([pruned, *trials[1:]]).index != 0
 
 
 def test_where_every_trial_was_pruned_there_is_none_to_choose(tmp_path: Path) -> None:
     reason = "diverged: training loss nan in epoch 0"
-    trials = [replace(trial, state="PRUNED", reason=reason) for trial in searched(tmp_path / "study", QUASI_RANDOM)]
+    trials = [
+        replace(trial, state="PRUNED", reason=reason) for trial in searched(tmp_path / "study", QUASI_RANDOM).trials
+    ]
     with pytest.raises(DivergedError, match=f"found all 6 pruned, the first because it {reason}; lower the range"):
         best_of(trials)
 
@@ -38,23 +40,23 @@ def test_where_every_trial_was_pruned_there_is_none_to_choose(tmp_path: Path) ->
 @pytest.mark.parametrize("search", [QUASI_RANDOM, TPE], ids=["quasi_random", "tpe"])
 def test_the_boundary_is_searched_with_the_rest(tmp_path: Path, search: SearchConfig) -> None:
     space = Space(RANGES, ("stage_3", "stage_4"))
-    trials = searched(tmp_path / "study", search, space=space)
+    trials = searched(tmp_path / "study", search, space=space).trials
     assert {trial.boundary for trial in trials} == {"stage_3", "stage_4"}
-    assert trials == searched(tmp_path / "again", search, space=space)
+    assert trials == searched(tmp_path / "again", search, space=space).trials
 
 
 @pytest.mark.parametrize("search", [QUASI_RANDOM, TPE], ids=["quasi_random", "tpe"])
 def test_seed_zero_is_honoured(tmp_path: Path, search: SearchConfig) -> None:
-    zero = searched(tmp_path / "zero", search)
-    again = searched(tmp_path / "again", search)
-    one = searched(tmp_path / "one", replace(search, seed=1))
+    zero = searched(tmp_path / "zero", search).trials
+    again = searched(tmp_path / "again", search).trials
+    one = searched(tmp_path / "one", replace(search, seed=1)).trials
     assert zero == again
     assert zero[0].learning_rate != one[0].learning_rate
     assert zero[-1].learning_rate != one[-1].learning_rate
 
 
 def test_tpe_learns_from_its_trials(tmp_path: Path) -> None:
-    trials = searched(tmp_path / "tpe", TPE)
+    trials = searched(tmp_path / "tpe", TPE).trials
     assert len({trial.learning_rate for trial in trials}) == TPE.num_trials
 
 
@@ -66,7 +68,7 @@ def test_points_cover_the_range_on_a_logarithmic_scale() -> None:
 
 def test_the_best_trial_is_the_first_of_equals() -> None:
     points = [Proposal(index, "output", {"learning_rate": 0.02, "weight_decay": 0.0}) for index in range(3)]
-    trials = [run_trial(0, point, lambda place, epoch: False) for point in points]
+    trials = [run_trial(point, lambda place, epoch: False) for point in points]
     assert best_of(trials).index == 0
 
 
@@ -84,7 +86,7 @@ def test_a_pruner_at_the_edges_of_its_ranges(
     tmp_path: Path, percentile: float, startup_trials: int, warmup_epochs: int, num_complete: int
 ) -> None:
     pruner = PrunerConfig(percentile=percentile, startup_trials=startup_trials, warmup_epochs=warmup_epochs)
-    trials = searched(tmp_path / "study", replace(QUASI_RANDOM, pruner=pruner))
+    trials = searched(tmp_path / "study", replace(QUASI_RANDOM, pruner=pruner)).trials
     complete = [trial for trial in trials if trial.state == "COMPLETE"]
     assert len(trials) == 6
     assert len(complete) == num_complete
@@ -100,7 +102,7 @@ def test_a_range_of_one_value_zero_included_gives_that_value_to_every_trial(
     tmp_path: Path, search: SearchConfig
 ) -> None:
     ranges = {"learning_rate": RangeConfig(low=1e-3, high=1e-3), "weight_decay": RangeConfig(low=0, high=0)}
-    trials = searched(tmp_path / "study", search, space=Space(ranges, ("output",)))
+    trials = searched(tmp_path / "study", search, space=Space(ranges, ("output",))).trials
     assert {(trial.learning_rate, trial.weight_decay) for trial in trials} == {(1e-3, 0.0)}
     assert len(trials) == search.num_trials
 
@@ -120,7 +122,7 @@ def test_where_nothing_learns_all_trials_are_one_round() -> None:
 
 def test_a_round_is_proposed_alike_whatever_was_proposed_before(tmp_path: Path) -> None:
     search = replace(TPE, trials_per_round=4)
-    trials = searched(tmp_path / "study", search)
+    trials = searched(tmp_path / "study", search).trials
     again = proposals(search, SPACE, range(4, 8), trials[:4])
     assert [proposal.parameters["learning_rate"] for proposal in again] == [t.learning_rate for t in trials[4:8]]
     other = proposals(search, SPACE, range(4, 8), [replace(trial, val_loss=-trial.val_loss) for trial in trials[:4]])

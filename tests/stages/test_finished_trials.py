@@ -45,7 +45,7 @@ def test_a_longer_study_runs_what_is_new_and_ends_as_one_from_scratch(tmp_path: 
 
 def test_a_batch_of_other_trials_is_run_again_whole(tmp_path: Path) -> None:
     search = SEARCHES["quasi_random_in_batches"]
-    assert (search.num_trials) == (6, 4)
+    assert (search.num_trials, search.trials_per_batch) == (6, 4)
     studied(tmp_path, search)
     trials, run = studied(tmp_path, replace(search, num_trials=8))
     assert run == [4, 5, 6, 7], "the second batch had two trials"
