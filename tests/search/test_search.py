@@ -68,7 +68,7 @@ def test_points_cover_the_range_on_a_logarithmic_scale() -> None:
 
 def test_the_best_trial_is_the_first_of_equals() -> None:
     points = [Proposal(index, "output", {"learning_rate": 0.02, "weight_decay": 0.0}) for index in range(3)]
-    trials = [run_trial(point, lambda place, epoch: False) for point in points]
+    trials = [run_trial(point, lambda history: False) for point in points]
     assert best_of(trials).index == 0
 
 
