@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -21,11 +21,11 @@ from distributed.scheduler import KilledWorker
 from backbench.runtime import paths
 from backbench.runtime.engine import worker_tasks
 from backbench.runtime.engine.certificate import CERTIFICATE, make_certificate, security_of
-from backbench.runtime.engine.child import DIED, DONE, REFUSED
 from backbench.runtime.engine.engine import Opening, Run, Tasks
 from backbench.runtime.engine.launchers import launcher_of
 from backbench.runtime.engine.settings import SCHEDULER_FILE, SETTINGS
 from backbench.runtime.engine.worker_pool import WorkerPool
+from backbench.runtime.engine.worker_tasks import DIED, DONE, FAILED, REFUSED
 from backbench.runtime.engine.workers import Workers
 from backbench.runtime.errors import WorkerError
 from backbench.runtime.interruption import Interrupted, StopSignals
@@ -173,13 +173,15 @@ class _Running:
         future.release()
         if kind == DONE:
             return (content,)
+        if kind == REFUSED:
+            raise content
+        if kind == FAILED:
+            raise WorkerError(f"{self._title}: {name}: {content}; the workers' logs say where")
         if kind == DIED:
             self._deaths[name] += 1
             if self._deaths[name] >= MOST_DEATHS:
-                raise self._deadly(name, f"the process that computes it dead, the last time by {content}")
-            print(f"{self._title}: {name}: its process died ({content}); it is run again", flush=True)
-        elif kind == REFUSED:
-            raise content
+                raise self._deadly(name, "the process dead that computes it")
+            print(f"{self._title}: {name}: its process died; it is run again", flush=True)
         return None
 
     def _deadly(self, name: str, found: str) -> WorkerError:
@@ -194,7 +196,8 @@ class _Running:
         Raises:
             Interrupted: always.
         """
-        self._client.run(worker_tasks.ask, self._session, on_error="ignore")
         while self._in_flight:
-            del self._in_flight[self._ended.get()]
+            self._client.run(worker_tasks.ask, self._session, on_error="ignore")
+            with suppress(Empty):
+                del self._in_flight[self._ended.get(timeout=POLL_SECONDS)]
         raise Interrupted("between two tasks")

@@ -46,14 +46,7 @@ def launcher_of(workers: Workers, folder: Path) -> Launcher:
     """Return what starts workers that connect to the scheduler of `folder`, where their logs are too."""
     if workers.launcher == "slurm":
         return SlurmLauncher(folder, workers.slurm)
-    if workers.launcher == "queue":
-        return QueueLauncher(folder, workers.submit or "")
-    return LocalLauncher(folder)
-
-
-def command_of_worker(folder: Path, number: int) -> list[str]:
-    """Spell what starts a worker, in any folder of any machine that sees the file system."""
-    return [sys.executable, "-m", MODULE, str(folder), str(number)]
+    return ShellLauncher(folder, workers.submit or f"exec {WORKER}", submits=workers.launcher == "queue")
 
 
 def last_line(log: Path) -> str:
@@ -62,26 +55,26 @@ def last_line(log: Path) -> str:
     return said[-1][:200] if said else "without a word"
 
 
-class LocalLauncher:
-    """Starts processes on this machine."""
+class ShellLauncher:
+    """Runs a shell line for every worker, which is the worker itself, or submits it to a batch system."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, line: str, *, submits: bool) -> None:
+        self._folder, self._line, self._submits = folder, line, submits
 
     def __call__(self, numbers: Sequence[int]) -> Sequence[Started]:
-        return [LocalProcess(self._folder, number) for number in numbers]
+        return [ShellJob(self._folder, number, self._line, submits=self._submits) for number in numbers]
 
 
-class LocalProcess:
-    """A worker on this machine, in a session of its own: Ctrl-C reaches the stage alone."""
+class ShellJob:
+    """A shell line in a session of its own: Ctrl-C reaches the stage alone."""
 
-    is_told_by_connection = False
-
-    def __init__(self, folder: Path, number: int) -> None:
-        self.number, self._log = number, folder / f"worker-{number}.log"
+    def __init__(self, folder: Path, number: int, line: str, *, submits: bool) -> None:
+        self.number, self._log, self.is_told_by_connection = number, folder / f"worker-{number}.log", submits
+        worker = shlex.join([sys.executable, "-m", MODULE, str(folder), str(number)])
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command_of_worker(folder, number),
+                line.replace(WORKER, worker),
+                shell=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -90,7 +83,9 @@ class LocalProcess:
 
     def how_it_ended(self) -> str | None:
         code = self._process.poll()
-        return None if code is None else f"with code {code} ({last_line(self._log)}); look into {self._log}"
+        if code is None or (code == 0 and self.is_told_by_connection):
+            return None
+        return f"with code {code} ({last_line(self._log)}); look into {self._log}"
 
     def end(self) -> None:
         for number in (None, signal.SIGTERM, signal.SIGKILL):
@@ -186,35 +181,3 @@ class SlurmJob:
             self._job.cancel(check=False)
         except OSError:
             return
-
-
-class QueueLauncher:
-    """Runs a shell line of the user's for every worker; what becomes of a job only its worker's connection says."""
-
-    def __init__(self, folder: Path, line: str) -> None:
-        self._folder, self._line = folder, line
-
-    def __call__(self, numbers: Sequence[int]) -> Sequence[Started]:
-        return [QueuedJob(self._folder, number, self._line) for number in numbers]
-
-
-class QueuedJob:
-    """A worker for which a job was submitted."""
-
-    is_told_by_connection = True
-
-    def __init__(self, folder: Path, number: int, line: str) -> None:
-        self.number = number
-        submit = line.replace(WORKER, shlex.join(command_of_worker(folder, number)))
-        done = subprocess.run(submit, shell=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise WorkerError(
-                f"expected the line `submit` of conf/workers to submit a worker, found that it ended with code "
-                f"{done.returncode} ({done.stderr.strip() or done.stdout.strip() or 'without a word'}); correct it"
-            )
-
-    def how_it_ended(self) -> str | None:
-        return None
-
-    def end(self) -> None:
-        """Leave it: without a scheduler a worker ends by itself."""

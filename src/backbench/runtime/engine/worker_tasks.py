@@ -1,28 +1,71 @@
 """What a scheduler has a worker do: run a task in the worker's child process, and ask it to leave.
 
-A worker runs one task at a time, on a thread of its own, so that it answers and leaves while a task computes.
+The child imports the network, and ends with the work of a stage: other work begins in a fresh process, so that no
+result depends on what a process did before, and a GPU's memory is really given back. The worker waits for it on a
+thread, so that it answers, and leaves, while a task computes.
 """
+
+import os
+import pickle
+import threading
+import traceback
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from multiprocessing.synchronize import Event
+from typing import Any
 
 from distributed import Reschedule
 
-from backbench.runtime.engine.child import DIED, LEFT, Answer, Child
-from backbench.runtime.interruption import is_asked_to_leave
+from backbench.runtime.errors import BackbenchError
+from backbench.runtime.interruption import Interrupted, StopSignals, ask_to_leave, is_asked_to_leave
 
-_children: list[Child] = []  # of this process: one at most
+# How a task ended; with the first comes its record, with the others what is to be said of it.
+DONE, REFUSED, FAILED, DIED, LEFT = "done", "refused", "failed", "died", "left"
+Answer = tuple[str, Any]
+POLL_SECONDS = 0.5
+
+
+class Child:
+    """The process that computes for a worker, for the work of one stage."""
+
+    def __init__(self, session: str, opening: bytes) -> None:
+        """Start it; `opening`, pickled, makes the object whose methods are the tasks of the session."""
+        self.session = session
+        spawn = get_context("spawn")
+        self._leave = spawn.Event()
+        self._pool = ProcessPoolExecutor(1, spawn, _begin, (opening, self._leave))
+
+    def run(self, task: bytes) -> Answer:
+        try:
+            return self._pool.submit(_run, task).result()
+        except BrokenProcessPool:
+            return DIED, None
+
+    def ask(self) -> None:
+        """Ask the task in it to leave at its next good place."""
+        self._leave.set()
+
+    def end(self) -> None:
+        """Wait until the task in it has ended, and end the process."""
+        self._pool.shutdown()
+
+
+_children: list[Child] = []  # of this worker: one at most
 
 
 def compute(session: str, opening: bytes, task: bytes) -> Answer:
-    """Run a pickled task in this worker's child process; another stage's work begins in a fresh one.
+    """Run a pickled task in this worker's child process.
 
     Raises:
         Reschedule: the task has left because this worker is about to; it goes on at another.
     """
-    if is_asked_to_leave():
-        raise Reschedule
     if _children and _children[0].session != session:
         end()
     if not _children:
         _children.append(Child(session, opening))
+    if is_asked_to_leave():
+        ask()
     answer = _children[0].run(task)
     if answer[0] in (DIED, LEFT):
         end()  # what was asked to leave leaves again
@@ -35,10 +78,50 @@ def ask(session: str | None = None) -> None:
     """Ask the task in the child process to leave at its next good place; with `session`, only one of it."""
     for child in _children:
         if session in (None, child.session):
-            child.leave()
+            child.ask()
 
 
 def end() -> None:
     """Wait until the task in the child process has left, and end it."""
     while _children:
         _children.pop().end()
+
+
+# What follows runs in the child process.
+_opening: list[bytes] = []
+_opened: list[Any] = []
+_computing = threading.Lock()
+
+
+def _begin(opening: bytes, leave: Event) -> None:
+    StopSignals().__enter__()  # SLURM sends signals to every process of a job
+    _opening.append(opening)
+    threading.Thread(target=_watch, args=(leave,), daemon=True).start()
+
+
+def _watch(leave: Event) -> None:
+    """Leave when the worker asks to, and when it is no more."""
+    worker = parent_process()
+    while worker is not None and worker.is_alive():
+        if leave.wait(POLL_SECONDS):
+            ask_to_leave()
+            leave.clear()
+    ask_to_leave()
+    with _computing:
+        os._exit(1)
+
+
+def _run(task: bytes) -> Answer:
+    with _computing:
+        try:
+            if not _opened:
+                _opened.append(pickle.loads(_opening[0])())
+            method, *arguments = pickle.loads(task)
+            return DONE, getattr(_opened[0], method)(*arguments)
+        except Interrupted:
+            return LEFT, None
+        except BackbenchError as error:
+            return REFUSED, error
+        except BaseException as error:  # SystemExit too: a task ends no process
+            traceback.print_exc()
+            return FAILED, f"{type(error).__name__}: {error}"
