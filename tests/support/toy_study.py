@@ -88,7 +88,7 @@ def searched(
     """Run a study whose finished trials are kept in a folder, or go on with it."""
     study = toy_study(folder, search, space)
     opening = partial(ToyTrials, study, objective)
-    with running("toy study", workers, opening, most_at_once=study.most_at_once) as run:
+    with running("toy study", workers, opening) as run:
         return study.search(run, lambda records: None)
     raise AssertionError("it was asked to leave")
 

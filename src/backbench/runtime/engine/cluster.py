@@ -38,24 +38,29 @@ MOST_DEATHS_SHARED = 20
 
 
 @contextmanager
-def cluster(
-    title: str, workers: Workers, opening: Opening, signals: StopSignals, *, most_at_once: int
-) -> Iterator[Run]:
-    """Yield what runs tasks by workers, as `engine.running` has it."""
+def cluster(title: str, workers: Workers, opening: Opening, signals: StopSignals) -> Iterator[Run]:
+    """Yield what runs tasks by workers, as `engine.running` has it; nothing is started before the first task."""
     dask.config.set(SETTINGS)
     with ExitStack() as opened:
-        if workers.scheduler is not None:
-            folder, pool = Path(workers.scheduler), None
-            print(f"{title}: on the scheduler of {folder}", flush=True)
-        else:
-            folder = paths.workers_folder(title)
-            num_workers = min(workers.num_workers, most_at_once)
-            print(f"{title}: {num_workers} workers by conf/workers/{workers.name}.yaml; logs in {folder}", flush=True)
-            pool = WorkerPool(launcher_of(workers, folder.resolve()), num_workers)
-            opened.callback(pool.end)  # when the scheduler has ended
-            opened.enter_context(scheduler(folder, workers, most_deaths=MOST_DEATHS))
-        client = opened.enter_context(connected(folder))
-        yield _Running(title, client, pool, opening, signals).run
+        begun: list[_Running] = []
+
+        def run(tasks: Tasks) -> Iterator[tuple[str, Any]]:
+            if tasks and not begun:
+                pool = None if workers.scheduler is not None else _started(title, workers, opened)
+                client = opened.enter_context(connected(Path(workers.scheduler or paths.workers_folder(title))))
+                begun.append(_Running(title, client, pool, opening, signals))
+            return begun[0].run(tasks) if tasks else iter(())
+
+        yield run
+
+
+def _started(title: str, workers: Workers, opened: ExitStack) -> WorkerPool:
+    folder = paths.workers_folder(title)
+    pool = WorkerPool(title, launcher_of(workers, folder.resolve()), workers.num_workers)
+    print(f"{title}: workers by conf/workers/{workers.name}.yaml; their logs are in {folder}", flush=True)
+    opened.callback(pool.end)  # when the scheduler has ended
+    opened.enter_context(scheduler(folder, workers, most_deaths=MOST_DEATHS))
+    return pool
 
 
 @contextmanager
@@ -116,9 +121,9 @@ class _Running:
 
     def run(self, tasks: Tasks) -> Iterator[tuple[str, Any]]:
         """Run tasks, and yield each one's name and record, as they end."""
-        waiting = deque(tasks)
+        waiting, self._looked = deque(tasks), 0.0
         while waiting or self._in_flight:
-            self._look()
+            self._look(len(waiting) + len(self._in_flight))
             while waiting and len(self._in_flight) < self._num_workers:
                 self._submit(waiting[0], tasks)
                 waiting.popleft()
@@ -140,7 +145,7 @@ class _Running:
         self._in_flight[future] = name
         future.add_done_callback(self._ended.put)
 
-    def _look(self) -> None:
+    def _look(self, num_tasks: int) -> None:
         """See now and then which workers there are, and whether this process is asked to leave."""
         if self._signals.came():
             self._leave()
@@ -148,7 +153,7 @@ class _Running:
             return
         numbers = self._connected_numbers()
         if self._pool is not None:
-            self._pool.keep(numbers)
+            self._pool.keep(numbers, num_tasks)
         self._num_workers, self._looked = len(numbers), time.monotonic()
 
     def _connected_numbers(self) -> list[int]:

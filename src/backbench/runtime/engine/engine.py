@@ -24,16 +24,15 @@ Run = Callable[[Tasks], Iterator[tuple[str, Any]]]
 
 
 @contextmanager
-def running(title: str, workers: Workers, opening: Opening, *, most_at_once: int) -> Iterator[Run]:
+def running(title: str, workers: Workers, opening: Opening) -> Iterator[Run]:
     """Yield what runs tasks: told a mapping of them, it yields each one's name and record, as they end.
 
     SIGTERM, SIGUSR1 and SIGUSR2 end it in good order: every task in flight leaves at its next good place.
 
     Args:
         title: Of the stage's work, such as `sweep resnet50-fine_tuning`; names the folder of the workers' logs.
-        workers: Who runs them.
+        workers: Who runs them; no more are asked for than there are tasks.
         opening: Makes the object whose methods are the tasks; picklable. Called when the first task comes.
-        most_at_once: How many tasks there will be at once; no more workers are asked for.
 
     Raises:
         WorkerError: workers cannot be started, or a task takes one down again and again.
@@ -47,7 +46,7 @@ def running(title: str, workers: Workers, opening: Opening, *, most_at_once: int
                 # Imported here, so that a stage which runs its own tasks does without it.
                 from backbench.runtime.engine.cluster import cluster
 
-                with cluster(title, workers, opening, signals, most_at_once=most_at_once) as run:
+                with cluster(title, workers, opening, signals) as run:
                     yield run
         except Interrupted:
             if signals.received is None:

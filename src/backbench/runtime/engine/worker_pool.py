@@ -11,18 +11,20 @@ MOST_FRUITLESS_STARTS = 3
 class WorkerPool:
     """Workers that a launcher starts, and starts again where one has ended; each has a number of its own."""
 
-    def __init__(self, launcher: Launcher, num_workers: int) -> None:
-        self._launcher = launcher
+    def __init__(self, title: str, launcher: Launcher, num_workers: int) -> None:
+        """Keep at most so many workers for the work of that title; none is started yet."""
+        self._title, self._launcher, self._num_workers = title, launcher, num_workers
+        self._num_asked = 0
         self._alive: dict[int, Started] = {}
-        self._numbers = range(num_workers)
         self._connected: set[int] = set()
         self._num_fruitless = 0
 
-    def keep(self, connected: Collection[int]) -> None:
-        """Start again what has ended.
+    def keep(self, connected: Collection[int], num_tasks: int) -> None:
+        """Have as many workers as there are tasks, so many at most; start again what has ended.
 
         Args:
             connected: The numbers of the workers that the scheduler knows now.
+            num_tasks: How many tasks are left.
 
         Raises:
             WorkerError: workers end, again and again, before they have connected.
@@ -44,7 +46,12 @@ class WorkerPool:
                     )
             self._connected.discard(number)
             del self._alive[number]
-        lacking = [number for number in self._numbers if number not in self._alive]
+        wanted = min(self._num_workers, num_tasks)
+        lacking = [number for number in range(self._num_workers) if number not in self._alive]
+        lacking = lacking[: max(0, wanted - len(self._alive))]
+        if wanted > self._num_asked:
+            print(f"{self._title}: asks for {wanted} workers", flush=True)
+            self._num_asked = wanted
         if lacking:
             self._alive |= {started.number: started for started in self._launcher(lacking)}
 

@@ -46,11 +46,6 @@ class Study:
         self._rounds = rounds(search, prunes=self._pruner is not None)
         self._finished = FinishedTrials(folder, self._pruner)
 
-    @property
-    def most_at_once(self) -> int:
-        """How many batches a round has, which may be run side by side."""
-        return max(len(batches(positions, self._batch_size)) for positions in self._rounds)
-
     def search(self, run: Run, on_trials: Callable[[Sequence[TrialRecord]], None]) -> Searched:
         """Propose round after round, and have what is not known of it run: by tasks `run_batch` of what `run` opens.
 

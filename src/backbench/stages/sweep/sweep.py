@@ -34,7 +34,7 @@ def sweep(config: CellConfig, workers: Workers = THIS_PROCESS) -> str:
     with BackgroundTracker(config.tracking, begun) as tracker:
         with (
             progress_bar(title, config.search.num_trials, "trials") as advance,
-            running(title, workers, partial(opened_trials, config), most_at_once=study.most_at_once) as run,
+            running(title, workers, partial(opened_trials, config)) as run,
         ):
 
             def on_trials(records: Sequence[TrialRecord]) -> None:

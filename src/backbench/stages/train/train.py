@@ -31,7 +31,7 @@ def train(config: CellConfig, workers: Workers = THIS_PROCESS) -> str:
     with BackgroundTracker(config.tracking, begun) as tracker:
         with (
             progress_bar(title, len(seeds), "seeds") as advance,
-            running(title, workers, partial(opened_models, config, best), most_at_once=len(groups)) as run,
+            running(title, workers, partial(opened_models, config, best)) as run,
         ):
             done = {group: all(map(finished.is_done, group)) for group in groups}
             tasks = {_name(group): ("train", group) for group in groups if not done[group]}
