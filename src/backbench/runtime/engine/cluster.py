@@ -56,8 +56,7 @@ def cluster(title: str, workers: Workers, opening: Opening, signals: StopSignals
 
 def _started(title: str, workers: Workers, opened: ExitStack) -> WorkerPool:
     folder = paths.workers_folder(title)
-    pool = WorkerPool(title, launcher_of(workers, folder.resolve()), workers.num_workers)
-    print(f"{title}: workers by conf/workers/{workers.name}.yaml; their logs are in {folder}", flush=True)
+    pool = WorkerPool(title, launcher_of(workers, folder.resolve()), workers.num_workers, logs=folder)
     opened.callback(pool.end)  # when the scheduler has ended
     opened.enter_context(scheduler(folder, workers, most_deaths=MOST_DEATHS))
     return pool

@@ -1,6 +1,7 @@
 """Keeping as many workers alive as a stage wants."""
 
 from collections.abc import Collection
+from pathlib import Path
 
 from backbench.runtime.engine.launchers import Launcher, Started
 from backbench.runtime.errors import WorkerError
@@ -11,10 +12,10 @@ MOST_FRUITLESS_STARTS = 3
 class WorkerPool:
     """Workers that a launcher starts, and starts again where one has ended; each has a number of its own."""
 
-    def __init__(self, title: str, launcher: Launcher, num_workers: int) -> None:
+    def __init__(self, title: str, launcher: Launcher, num_workers: int, *, logs: Path) -> None:
         """Keep at most so many workers for the work of that title; none is started yet."""
         self._title, self._launcher, self._num_workers = title, launcher, num_workers
-        self._num_asked = 0
+        self._num_asked, self._logs = 0, logs
         self._alive: dict[int, Started] = {}
         self._connected: set[int] = set()
         self._num_fruitless = 0
@@ -50,7 +51,7 @@ class WorkerPool:
         lacking = [number for number in range(self._num_workers) if number not in self._alive]
         lacking = lacking[: max(0, wanted - len(self._alive))]
         if wanted > self._num_asked:
-            print(f"{self._title}: asks for {wanted} workers", flush=True)
+            print(f"{self._title}: asks for {wanted} workers; their logs are in {self._logs}", flush=True)
             self._num_asked = wanted
         if lacking:
             self._alive |= {started.number: started for started in self._launcher(lacking)}
