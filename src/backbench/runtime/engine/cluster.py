@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,13 +26,14 @@ from backbench.runtime.engine.engine import Opening, Run, Tasks
 from backbench.runtime.engine.launchers import launcher_of
 from backbench.runtime.engine.settings import SCHEDULER_FILE, SETTINGS
 from backbench.runtime.engine.worker_pool import WorkerPool
-from backbench.runtime.engine.worker_tasks import DIED, DONE, FAILED, REFUSED
+from backbench.runtime.engine.worker_tasks import DIED, DONE, FAILED, REFUSED, Answer
 from backbench.runtime.engine.workers import Workers
 from backbench.runtime.errors import WorkerError
 from backbench.runtime.interruption import Interrupted, StopSignals
 
 LOOPBACK, EVERY_DEVICE = "127.0.0.1", "0.0.0.0"
 POLL_SECONDS = 0.5
+FETCH_SECONDS = 5.0
 MOST_DEATHS = 3
 # On a scheduler that several stages share, their tasks are blamed for each other's deaths.
 MOST_DEATHS_SHARED = 20
@@ -97,12 +99,13 @@ def connected(folder: Path) -> Iterator[Client]:
             "and leave it running"
         )
     try:
-        with Client(scheduler_file=str(folder / SCHEDULER_FILE), security=security_of(folder), timeout=30) as client:
-            yield client
+        client = Client(scheduler_file=str(folder / SCHEDULER_FILE), security=security_of(folder), timeout=30)
     except (OSError, TimeoutError) as error:
         raise WorkerError(
             f"expected the scheduler of {folder} to answer, found: {error}; start `make cluster` again"
         ) from error
+    with client:
+        yield client
 
 
 class _Running:
@@ -145,7 +148,7 @@ class _Running:
         future.add_done_callback(self._ended.put)
 
     def _look(self, num_tasks: int) -> None:
-        """See now and then which workers there are, and whether this process is asked to leave."""
+        """See now and then which workers there are, as many as tasks, and whether this process is asked to leave."""
         if self._signals.came():
             self._leave()
         if time.monotonic() - self._looked < POLL_SECONDS:
@@ -166,14 +169,12 @@ class _Running:
             WorkerError: it takes its worker down again and again, or cannot be run.
             BackbenchError: as the task raised it.
         """
-        if future.status == "error":
-            error = future.exception()
-            if isinstance(error, KilledWorker):
-                raise self._deadly(name, "its worker dead") from error
-            raise WorkerError(f"{self._title}: {name}: {type(error).__name__}: {error}") from error
-        if future.status != "finished":
-            raise WorkerError(f"{self._title}: expected the scheduler to answer, found it gone; start this again")
-        kind, content = future.result()
+        try:
+            kind, content = self._fetched(future)
+        except KilledWorker as error:
+            raise self._deadly(name, "its worker dead") from error
+        except CancelledError as error:
+            raise WorkerError(f"{self._title}: expected the scheduler to answer, found it gone") from error
         future.release()
         if kind == DONE:
             return (content,)
@@ -187,6 +188,14 @@ class _Running:
                 raise self._deadly(name, "the process dead that computes it")
             print(f"{self._title}: {name}: its process died; it is run again", flush=True)
         return None
+
+    def _fetched(self, future: Future) -> Answer:
+        """Fetch what a task said; where its worker died meanwhile, it is run again first."""
+        while True:
+            try:
+                return future.result(timeout=FETCH_SECONDS)
+            except TimeoutError:
+                self._look(len(self._in_flight) + 1)
 
     def _deadly(self, name: str, found: str) -> WorkerError:
         return WorkerError(
