@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -204,13 +205,14 @@ class _Running:
         )
 
     def _leave(self) -> None:
-        """Have every task in flight leave, wait until all have, and leave.
+        """Have every task in flight leave, wait until no worker is at one, and leave.
 
         Raises:
             Interrupted: always.
         """
-        while self._in_flight:
+        keys = {future.key for future in self._in_flight}
+        while not keys.isdisjoint(chain.from_iterable(self._client.processing().values())):
             self._client.run(worker_tasks.ask, self._session, on_error="ignore")
             with suppress(Empty):
-                del self._in_flight[self._ended.get(timeout=POLL_SECONDS)]
+                self._ended.get(timeout=POLL_SECONDS)
         raise Interrupted("between two tasks")

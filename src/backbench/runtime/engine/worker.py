@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 import dask
@@ -39,14 +40,15 @@ def work(folder: Path, number: int) -> None:
     if gpu is not None:
         os.environ[VISIBLE] = gpu
     dask.config.set(SETTINGS)
-    with StopSignals() as signals:
-        asyncio.run(_serve(folder, number, signals))
+    with ExitStack() as connected:
+        signals = asyncio.run(_serve(folder, number, connected))
         worker_tasks.end()
     if signals.received is not None:
         _leave(signals.received)
 
 
-async def _serve(folder: Path, number: int, signals: StopSignals) -> None:
+async def _serve(folder: Path, number: int, connected: ExitStack) -> StopSignals:
+    """Run tasks, and return what signals came; one that comes before this worker has connected ends it at once."""
     async with Worker(
         scheduler_file=str(folder / SCHEDULER_FILE),
         security=security_of(folder),
@@ -56,6 +58,7 @@ async def _serve(folder: Path, number: int, signals: StopSignals) -> None:
         dashboard_address="127.0.0.1:0",
         death_timeout=CONNECT_SECONDS,
     ) as worker:
+        signals = connected.enter_context(StopSignals())
         gone = asyncio.create_task(worker.finished())
         is_asked = False
         while not gone.done():
@@ -69,6 +72,7 @@ async def _serve(folder: Path, number: int, signals: StopSignals) -> None:
                 await worker.close_gracefully(restart=False)
             await asyncio.wait([gone], timeout=POLL_SECONDS)
         worker_tasks.ask()
+    return signals
 
 
 def _leave(received: signal.Signals) -> None:
