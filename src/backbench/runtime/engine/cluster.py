@@ -25,14 +25,14 @@ from backbench.runtime.engine import worker_tasks
 from backbench.runtime.engine.certificate import CERTIFICATE, make_certificate, security_of
 from backbench.runtime.engine.engine import Opening, Run, Tasks
 from backbench.runtime.engine.launchers import launcher_of
-from backbench.runtime.engine.settings import SCHEDULER_FILE, SETTINGS
+from backbench.runtime.engine.settings import LOOPBACK, SCHEDULER_FILE, SETTINGS
 from backbench.runtime.engine.worker_pool import WorkerPool
 from backbench.runtime.engine.worker_tasks import DIED, DONE, FAILED, REFUSED, Answer
 from backbench.runtime.engine.workers import Workers
 from backbench.runtime.errors import WorkerError
 from backbench.runtime.interruption import Interrupted, StopSignals
 
-LOOPBACK, EVERY_DEVICE = "127.0.0.1", "0.0.0.0"
+EVERY_DEVICE = "0.0.0.0"
 POLL_SECONDS = 0.5
 FETCH_SECONDS = 5.0
 MOST_DEATHS = 3

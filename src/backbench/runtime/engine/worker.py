@@ -15,10 +15,12 @@ from pathlib import Path
 
 import dask
 from distributed import Status, Worker
+from distributed.comm import get_address_host
+from distributed.utils import json_load_robust
 
 from backbench.runtime.engine import worker_tasks
 from backbench.runtime.engine.certificate import security_of
-from backbench.runtime.engine.settings import SCHEDULER_FILE, SETTINGS
+from backbench.runtime.engine.settings import LOOPBACK, SCHEDULER_FILE, SETTINGS
 from backbench.runtime.hardware import VISIBLE, own_gpu
 from backbench.runtime.interruption import StopSignals
 
@@ -49,13 +51,15 @@ def work(folder: Path, number: int) -> None:
 
 async def _serve(folder: Path, number: int, connected: ExitStack) -> StopSignals:
     """Run tasks, and return what signals came; one that comes before this worker has connected ends it at once."""
+    scheduler = str(json_load_robust(folder / SCHEDULER_FILE, timeout=CONNECT_SECONDS)["address"])
     async with Worker(
-        scheduler_file=str(folder / SCHEDULER_FILE),
+        scheduler,
         security=security_of(folder),
         name=f"{number}-{uuid.uuid4().hex[:8]}",
         nthreads=1,
         memory_limit=0,
-        dashboard_address="127.0.0.1:0",
+        host=LOOPBACK if get_address_host(scheduler) == LOOPBACK else None,
+        dashboard_address=f"{LOOPBACK}:0",
         death_timeout=CONNECT_SECONDS,
     ) as worker:
         signals = connected.enter_context(StopSignals())
