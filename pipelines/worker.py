@@ -6,12 +6,11 @@ import checkout  # noqa: F401
 import hydra
 from omegaconf import DictConfig
 
-from backbench.cli.entry import check_names, quiet_libraries, refusing
+from backbench.cli.entry import check_names, kept_in, quiet_libraries, refusing
 from backbench.config.config import cell_config, to_typed
 from backbench.config.running_config import WorkersConfig
 from backbench.runtime import paths
 from backbench.runtime.hardware import own_gpu
-from backbench.runtime.library_output import kept_in
 
 
 @hydra.main(version_base=None, config_path="../conf", config_name="worker_entry")

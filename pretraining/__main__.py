@@ -9,12 +9,11 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from backbench.cli.entry import check_names, quiet_libraries, refusing
+from backbench.cli.entry import check_names, kept_in, quiet_libraries, refusing
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import to_typed
 from backbench.config.running_config import TrackingConfig
 from backbench.runtime import paths
-from backbench.runtime.library_output import kept_in
 from backbench.runtime.locks import only_writer
 from pretraining.config import PretrainConfig
 

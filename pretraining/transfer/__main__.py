@@ -5,10 +5,9 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from backbench.cli.entry import quiet_libraries, refusing
+from backbench.cli.entry import kept_in, quiet_libraries, refusing
 from backbench.config.config import to_typed
 from backbench.runtime import paths
-from backbench.runtime.library_output import kept_in
 from pretraining.config import TransferConfig
 
 

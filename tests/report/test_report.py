@@ -24,14 +24,12 @@ from backbench.report.cell_charts import (
     worst_mistakes,
 )
 from backbench.report.columns import missing
-from backbench.report.data_card import MAX_REJECTED, DataCard, data_uri
 from backbench.report.leaderboard_charts import axes_of
-from backbench.report.page import render_page
-from backbench.report.terminal import print_leaderboard
+from backbench.report.page import MAX_REJECTED, DataCard, data_uri, render_page
 from backbench.report.vega import json_in_html, vega_bundle
 from backbench.runtime import paths
 from backbench.runtime.environment import Environment
-from backbench.stages.compare import data_card
+from backbench.stages.compare import data_card, print_leaderboard
 from tests.support.finished_benchmark import (
     cells,
     make_finished_benchmark,

@@ -17,9 +17,8 @@ from backbench.runtime import paths
 from backbench.runtime.atomic_files import write_text
 from backbench.tracking.cell_writer import CellWriter
 from backbench.tracking.connection import Connection
-from backbench.tracking.publishing import publish_benchmark
+from backbench.tracking.publishing import publish_benchmark, run_notes
 from backbench.tracking.refusals import twice
-from backbench.tracking.run_notes import run_notes
 from backbench.tracking.runs import CellRun, begun_cell, child_of
 from backbench.tracking.store_address import store_shown
 from tests.support.finished_benchmark import cells, make_finished_benchmark

@@ -8,7 +8,7 @@ import pytest
 from backbench.comparison.class_recalls import ClassRecall, ClassRecalls
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.comparison.ranking import rank, read_leaderboard
-from backbench.tracking.run_notes import cell_note, cell_tags, model_card, overview, recalls, run_notes
+from backbench.tracking.publishing import cell_note, cell_tags, model_card, overview, recalls, run_notes
 from backbench.tracking.runs import MAX_NOTE_CHARACTERS, NOTE
 from tests.support.finished_benchmark import (
     CLASSES,

@@ -6,17 +6,22 @@ import sys
 from collections.abc import Callable, Sequence
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from backbench.config import catalog
+from backbench.config.backbone_config import BackboneConfig
 from backbench.config.catalog import Filter, SortKey, WeightsKind
+from backbench.runtime.console import print_table
 from backbench.runtime.errors import BackbenchError, ConfigError, tell
 from backbench.runtime.installation import CHECKOUT, require_own_code
-from backbench.runtime.units import count_of
+from backbench.runtime.units import UNKNOWN, count_of, short_count
 
+HEADINGS = ("backbone", "family", "params", "MACs", "input", "MB", "weights", "licence")
+NUMBERS = ("params", "MACs", "input", "MB")
+MEGABYTE = 10**6
 # Every mistake in options and arguments; typer has no public name for it.
 UsageError: type[Exception] = typer.BadParameter.__base__ or Exception
 
@@ -118,8 +123,6 @@ def backbones(
     csv: Annotated[bool, typer.Option("--csv", help="For tables, with exact counts.")] = False,
 ) -> None:
     """List the catalogue: what conf/benchmark.yaml may name. Sizes are without the classifier."""
-    from backbench.cli.listing import as_csv, as_json, print_listing
-
     if json and csv:
         raise ConfigError("expected one of --json and --csv, found both; leave one out")
     filters: list[Filter] = [
@@ -133,15 +136,54 @@ def backbones(
     ]
     found = catalog.ordered(catalog.chosen(catalog.read_catalog(), filters), sort)
     if json:
-        print(as_json(found))
+        print(dumps([_values(backbone) for backbone in found], indent=2, ensure_ascii=False))
     elif csv:
-        print(as_csv(found))
+        print(_as_csv([_values(backbone) for backbone in found]))
     else:
-        print_listing(found, Console())
+        print_table(HEADINGS, [_cells(backbone) for backbone in found], Console(), numbers=NUMBERS)
 
 
 def _limit(measure: SortKey, text: str | None, option: str) -> list[Filter]:
     return [] if text is None else [catalog.at_most(measure, count_of(text, where=option))]
+
+
+def _cells(backbone: BackboneConfig) -> tuple[str, ...]:
+    """Spell a line of the table; MB is the size of float32 weights."""
+    num_bytes = catalog.weights_bytes(backbone)
+    return (
+        backbone.name,
+        backbone.family,
+        short_count(backbone.num_parameters),
+        short_count(backbone.num_macs),
+        str(backbone.input_size_pixels),
+        UNKNOWN if num_bytes is None else f"{num_bytes / MEGABYTE:.1f}",
+        ", ".join(catalog.weights_kinds(backbone)),
+        ", ".join(catalog.licences(backbone)) or UNKNOWN,
+    )
+
+
+def _values(backbone: BackboneConfig) -> dict[str, Any]:
+    """Return what is known of a backbone for machines; None where it is not."""
+    return {
+        "name": backbone.name,
+        "family": backbone.family,
+        "num_parameters": backbone.num_parameters,
+        "num_macs": backbone.num_macs,
+        "input_size_pixels": backbone.input_size_pixels,
+        "feature_dim": backbone.feature_dim,
+        "weights_bytes": catalog.weights_bytes(backbone),
+        "weights": [str(kind) for kind in catalog.weights_kinds(backbone)],
+        "licences": list(catalog.licences(backbone)),
+    }
+
+
+def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Spell rows as CSV with a header; what is not known is empty, lists are parted by spaces."""
+    from backbench.data.arrays.file_formats import csv_text
+
+    for row in rows:
+        row |= {key: " ".join(value) for key, value in row.items() if isinstance(value, list)}
+    return csv_text(rows, tuple(rows[0])).rstrip("\n")
 
 
 @app.command()

@@ -57,9 +57,7 @@ def _agree_on_links() -> None:
             "or mount it with them (Lustre: -o flock), or, where one host at a time runs this checkout, run "
             f"`{DVC} config --local core.hardlink_lock true`, and start again"
         )
-    for lock in LOCKS:
-        if not lock.exists():
-            continue
+    for lock in filter(Path.exists, LOCKS):
         if is_held(lock):
             raise DvcSettingError(
                 f"expected no other DVC here, found {lock}, and on {file_system(FOLDER)} nobody can tell whether its "

@@ -1,8 +1,9 @@
-"""What every stage's entry point shares: compose, one line and exit code 2 for a user's mistake, one writer.
+"""What every stage's entry point shares: compose, one line and exit code 2 for a user's mistake, one writer, a log.
 
 Hydra is imported here, in `config.py` and in `pipelines/` only.
 """
 
+import faulthandler
 import io
 import os
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -23,11 +25,12 @@ from backbench.runtime import file_systems, paths
 from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.hardware import machine_name, peak_memory_bytes
 from backbench.runtime.installation import CONF, require_own_code
-from backbench.runtime.library_output import kept_in
 from backbench.runtime.locks import only_writer
 from backbench.runtime.versions import require_recorded_versions
 
 REFUSED, INTERRUPTED = 2, 130  # the second is a shell's own code for a command that was interrupted
+STDERR = 2
+NUM_SHOWN_LINES = 20
 
 
 def quiet_libraries() -> None:
@@ -42,6 +45,51 @@ def quiet_libraries() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # Otherwise Hydra prints errors in its own way and exits with 1.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+
+
+@contextmanager
+def kept_in(log: Path) -> Iterator[None]:
+    """Send whatever is written to standard error to `log`, which is emptied first; standard output is left alone.
+
+    TensorFlow's first lines come before its log can be set up, so that only the file descriptor can be turned away. A
+    traceback that ends the process comes after the last lines of the log. A signal that the process
+    dies of, such as SIGSEGV, leaves no time for that: Python's stack goes to standard error, and the log is whole.
+    """
+    if sys.stderr is None:  # so it is where the process was started with it closed
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    terminal = os.dup(STDERR)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), STDERR)
+    is_first = not faulthandler.is_enabled()
+    if is_first:
+        faulthandler.enable(terminal, all_threads=False)
+    try:
+        yield
+    except Exception:
+        _show_before_traceback(log)
+        raise
+    finally:
+        if is_first:
+            faulthandler.disable()
+        sys.stderr.flush()
+        os.dup2(terminal, STDERR)
+        os.close(terminal)
+
+
+def _show_before_traceback(log: Path) -> None:
+    """Where the error is a user's mistake, it ends in `SystemExit`, which Python shows no traceback of."""
+    before = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-NUM_SHOWN_LINES:]
+        if lines:
+            print(f"what libraries said, the last lines of {log}:", *lines, sep="\n  ", file=sys.stderr)
+        before(kind, error, trace)
+
+    sys.excepthook = show
 
 
 @contextmanager

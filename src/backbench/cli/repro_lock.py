@@ -56,7 +56,13 @@ def take(lock_file: Path) -> None:
             advice = f"where its host is another one and it was killed, remove {_link(lock_file)}"
             raise CheckoutInUseError(f"{_who_holds(lock_file)}; {advice}") from None
     os.truncate(descriptor, 0)
-    os.write(descriptor, json.dumps(_this_process()).encode())
+    taker = {
+        "user": _user(),
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "since": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+    }
+    os.write(descriptor, json.dumps(taker).encode())
     os.set_inheritable(descriptor, True)
 
 
@@ -84,15 +90,6 @@ def _is_taken_by_name(lock_file: Path) -> bool:
 
 def _link(lock_file: Path) -> Path:
     return lock_file.with_name(f"{lock_file.name}.holder")
-
-
-def _this_process() -> dict[str, str | int]:
-    return {
-        "user": _user(),
-        "host": socket.gethostname(),
-        "process": os.getpid(),
-        "since": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
-    }
 
 
 def _user() -> str:

@@ -117,10 +117,6 @@ class Row(Finished):
         return str(self.record.best.configuration["weights"]["name"]) if self.record else "none"
 
     @property
-    def num_images(self) -> int:
-        return self.resampled.num_images
-
-    @property
     def interval(self) -> Interval:
         """The 95 % interval of test accuracy over test images and seeds, within [0, 1]."""
         found = self.intervals[ACCURACY]

@@ -84,12 +84,10 @@ def rank(finished: Sequence[Finished], classes: Sequence[str]) -> Leaderboard:
     recalls: list[ClassRecalls] = []
     numbers = resample(_noting(_of_the_same_images(ordered, "test"), classes, recalls))
     _require_same_metrics(ordered, numbers)
-    compared = compare_with(ordered[0].name, _accuracies(ordered, numbers))
-    on_test = {pair.second: pair for pair in compared}
+    on_test = {pair.second: pair for pair in compare_with(ordered[0].name, _accuracies(ordered, numbers))}
+    on_val = _accuracies(ordered, resample(_of_the_same_images(ordered, "val")))
     # The chosen has the lowest loss, whatever its accuracy.
-    as_good_on_val = {ordered[0].name} | may_be_best(
-        _accuracies(ordered, resample(_of_the_same_images(ordered, "val")))
-    )
+    as_good_on_val = {ordered[0].name} | may_be_best(on_val)
     by_test = sorted(range(len(ordered)), key=lambda place: (-ordered[place].test_accuracy, place))
     rows = [
         Row(

@@ -20,10 +20,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def includes_zero(self) -> bool:
-        return self.low <= 0.0 <= self.high
-
 
 @dataclass(frozen=True)
 class Spread:

@@ -39,7 +39,7 @@ class StrategyEffect:
         by = f"{points(abs(self.gain.estimate))}{spread(self.gain)}"
         if self.is_significant:
             return f"{self.strategy} {'gains' if self.gain.estimate > 0 else 'loses'} {by} over {self.over}"
-        if self.gain.includes_zero:
+        if self.gain.low <= 0.0 <= self.gain.high:
             return f"{self.strategy} and {self.over} are not significantly different{spread(self.gain)}"
         seems = "gain" if self.gain.estimate > 0 else "lose"
         return f"{self.strategy} seems to {seems} {by} over {self.over}, too little for {self.num_questions} at once"

@@ -182,7 +182,7 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
         },
         "num_cells": len(leaderboard.cells),
         "failed": dict(leaderboard.failed),
-        "num_test_images": chosen.num_images,
+        "num_test_images": chosen.resampled.num_images,
         "test_accuracy_mean": by_backbone,
     }
 

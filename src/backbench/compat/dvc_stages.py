@@ -8,8 +8,6 @@ Checked with DVC 3.67.1.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -18,11 +16,9 @@ from dvc.stage.exceptions import StageCmdFailedError
 from backbench.runtime.errors import causes
 
 
-@contextmanager
-def opened_repository() -> Iterator[Repo]:
-    """Open the repository that this folder is in, and wait where another process has locked it."""
-    with Repo(_wait_for_lock=True) as repository:
-        yield repository
+def opened_repository() -> Repo:
+    """Open the repository that this folder is in, for a `with` statement, and wait where another process locks it."""
+    return Repo(_wait_for_lock=True)
 
 
 def speak_of_stages_alone() -> None:

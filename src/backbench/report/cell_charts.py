@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.evaluation.predictions import Predictions
-from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, digits, static_svg
+from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, digits, numeric, static_svg
 from backbench.results.records import PRUNED, CellRecord
 
 SWEEP_FIELDS = ("trial", "learning rate", "weight decay", "val accuracy", "val loss", "epochs", "state")
@@ -34,10 +33,6 @@ def cell_charts(leaderboard: Leaderboard) -> Spec:
     }
 
 
-def _quantitative(field: str, *, title: str | None = None, scale: Spec | None = None, **axis: Any) -> Spec:
-    return {"field": field, "type": "quantitative", "scale": scale or {}, "axis": {"title": title or field, **axis}}
-
-
 def _tooltip(*fields: str) -> list[Spec]:
     return [{"field": name, "type": "nominal"} for name in fields]
 
@@ -50,8 +45,8 @@ def _sweep() -> Spec:
         "width": "container",
         "height": 150,
         "encoding": {
-            "x": _quantitative("learning rate", scale={"type": "log", "padding": 12}, format="~e", tickCount=3),
-            "y": _quantitative("val accuracy", scale={"zero": False, "padding": 12}, tickCount=4),
+            "x": numeric("learning rate", scale={"type": "log", "padding": 12}, format="~e", tickCount=3),
+            "y": numeric("val accuracy", scale={"zero": False, "padding": 12}, tickCount=4),
         },
         "layer": [
             {
@@ -80,8 +75,8 @@ def _curves() -> Spec:
         "height": 150,
         "mark": {"type": "line", "strokeWidth": 1.4, "point": {"size": 14}},
         "encoding": {
-            "x": _quantitative("epoch", **whole),
-            "y": _quantitative("loss", title="loss, nats", tickCount=4),
+            "x": numeric("epoch", **whole),
+            "y": numeric("loss", title="loss, nats", tickCount=4),
             "color": {**split, "scale": {"domain": sides, "range": [ACCENT, SECOND]}},
             "strokeDash": {**split, "scale": {"domain": sides, "range": [[1, 0], [4, 3]]}},
             "detail": {"field": "seed"},
@@ -210,10 +205,9 @@ def confused_pairs(share: NDArray[np.float64], classes: Sequence[str]) -> list[C
     """Name the pairs that are confused most, at most eight."""
     wrong = share * (1 - np.eye(len(classes)))
     worst = np.argsort(-wrong, axis=None, kind="stable")[:NUM_CONFUSED_PAIRS]
-    pairs = [(int(flat) // len(classes), int(flat) % len(classes)) for flat in worst]
     return [
         ConfusedPair(classes[actual], classes[predicted], float(wrong[actual, predicted]))
-        for actual, predicted in pairs
+        for actual, predicted in zip(*np.unravel_index(worst, wrong.shape), strict=True)
         if wrong[actual, predicted] > 0
     ]
 

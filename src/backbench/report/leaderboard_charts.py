@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 
@@ -9,7 +10,7 @@ from backbench.comparison.choosing import LATENCY, SECONDS, SIZE, pareto_front
 from backbench.comparison.leaderboard import Leaderboard, value_at
 from backbench.comparison.spread import Interval
 from backbench.comparison.strategy_effects import StrategyEffect
-from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, SERIES, SHAPES, SOFT, Spec, digits, static_svg
+from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, SERIES, SHAPES, SOFT, Spec, digits, numeric, static_svg
 
 MAX_DRAWN_ROWS = 30
 WIDTH_PIXELS = 440
@@ -58,11 +59,7 @@ def _line(name: str, interval: Interval, colour: str = ACCENT, *, factor: int = 
 
 def _intervals(title: str, scale: Spec, description: str) -> Spec:
     """Specify a line per `place`: its name above its interval, its text at the right, and a rule at 0."""
-    x = {
-        "type": "quantitative",
-        "scale": {"nice": False, **scale},
-        "axis": {"title": title, "tickCount": 5, "grid": True},
-    }
+    x = partial(numeric, title=title, scale={"nice": False, **scale}, tickCount=5, grid=True)
     drawn = {"color": {"field": "colour", "scale": None}, "opacity": {"field": "strength", "scale": None}}
     text = {"type": "text", "align": "left", "color": INK, "fontSize": 12}
     return {
@@ -79,12 +76,9 @@ def _intervals(title: str, scale: Spec, description: str) -> Spec:
             },
             {
                 "mark": {"type": "rule", "strokeWidth": 2.5},
-                "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, **drawn},
+                "encoding": {"x": x("low"), "x2": {"field": "high"}, **drawn},
             },
-            {
-                "mark": {"type": "point", "filled": True, "size": 60},
-                "encoding": {"x": {**x, "field": "estimate"}, **drawn},
-            },
+            {"mark": {"type": "point", "filled": True, "size": 60}, "encoding": {"x": x("estimate"), **drawn}},
             {"mark": {**text, "dy": -13}, "encoding": {"x": {"value": 2}, "text": {"field": "name"}}},
             {"mark": {**text, "dx": 6}, "encoding": {"x": {"value": "width"}, "text": {"field": "text"}}},
         ],
@@ -112,9 +106,9 @@ def axes_of(leaderboard: Leaderboard) -> list[Axis]:
     return made
 
 
-def pareto_points(leaderboard: Leaderboard, axes: Sequence[Axis]) -> list[Spec]:
-    """Spell every cell with its accuracy, its interval and its costs."""
-    return [
+def cost_charts(leaderboard: Leaderboard, axes: Sequence[Axis]) -> Spec:
+    """Spell what the page's script draws of accuracy against costs: a specification each, and every cell's numbers."""
+    points = [
         {
             "backbone": row.backbone,
             "strategy": row.strategy,
@@ -128,25 +122,19 @@ def pareto_points(leaderboard: Leaderboard, axes: Sequence[Axis]) -> list[Spec]:
         for row in leaderboard.rows
         if not row.is_baseline
     ]
+    return {"specs": {axis.key: _pareto_spec(points, axis) for axis in axes}, "points": points}
 
 
-def pareto_spec(points: Sequence[Spec], axis: Axis) -> Spec:
+def _pareto_spec(points: Sequence[Spec], axis: Axis) -> Spec:
     """Specify accuracy against one cost: points with intervals, and the front as steps. Data is put in later."""
     strategies = sorted({point["strategy"] for point in points})
-    x = {
-        "field": axis.key,
-        "type": "quantitative",
-        "scale": {"type": "log", "padding": 16, "nice": False},
-        "axis": {"title": f"{axis.title} (logarithmic)", "format": "~s", "tickCount": 5, "labelFlush": False},
-    }
+    logarithmic: Spec = {"type": "log", "padding": 16, "nice": False}
+    title = f"{axis.title} (logarithmic)"
+    x = numeric(axis.key, title=title, scale=logarithmic, format="~s", tickCount=5, labelFlush=False)
+    near: Spec = {"zero": False, "nice": False, "padding": 10}
+    y = partial(numeric, title="test accuracy", scale=near, format=".2~f")
     colour = {"field": "strategy", "scale": _scale(strategies, SERIES), "legend": {"orient": "top", "title": None}}
     shape = {**colour, "scale": _scale(strategies, SHAPES)}
-    y = {
-        "field": "accuracy",
-        "type": "quantitative",
-        "scale": {"zero": False, "nice": False, "padding": 10},
-        "axis": {"title": "test accuracy", "format": ".2~f"},
-    }
     return {
         "description": f"Test accuracy against {axis.title}. On the front: {', '.join(axis.front)}",
         "config": CONFIG,
@@ -158,15 +146,15 @@ def pareto_spec(points: Sequence[Spec], axis: Axis) -> Spec:
             {
                 "transform": [{"filter": {"field": "name", "oneOf": list(axis.front)}}],
                 "mark": {"type": "line", "interpolate": "step-after", "color": SOFT, "strokeDash": [5, 4]},
-                "encoding": {"y": y},
+                "encoding": {"y": y("accuracy")},
             },
             {
                 "mark": {"type": "rule", "strokeWidth": 1},
-                "encoding": {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
+                "encoding": {"y": y("low"), "y2": {"field": "high"}, "color": colour},
             },
             {
                 "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
-                "encoding": {"y": y, "color": colour, "shape": shape, "tooltip": _pareto_tooltip(axis)},
+                "encoding": {"y": y("accuracy"), "color": colour, "shape": shape, "tooltip": _pareto_tooltip(axis)},
             },
         ],
     }

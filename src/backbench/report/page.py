@@ -1,12 +1,18 @@
-"""The HTML page: one self-contained file, the answer first."""
+"""The HTML page: one self-contained file, the answer first, with the images in it as text."""
 
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment as Templates
 from jinja2 import FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from omegaconf import OmegaConf
+from PIL import Image
 
 from backbench.comparison.choosing import recommendations
 from backbench.comparison.class_recalls import UNEVEN
@@ -22,21 +28,61 @@ from backbench.report.cell_charts import (
     worst_mistakes,
 )
 from backbench.report.columns import leaderboard_columns, missing
-from backbench.report.data_card import MAX_REJECTED, DataCard, data_uri
-from backbench.report.leaderboard_charts import (
-    MAX_DRAWN_ROWS,
-    accuracy_picture,
-    axes_of,
-    effects_picture,
-    pareto_points,
-    pareto_spec,
-)
+from backbench.report.leaderboard_charts import MAX_DRAWN_ROWS, accuracy_picture, axes_of, cost_charts, effects_picture
 from backbench.report.vega import json_in_html, static_svg, vega_bundle
 from backbench.runtime.environment import Environment
 
 FOLDER = Path(__file__).parent
-TEMPLATE = "page.html.jinja"
 MAX_RECALLS = 12
+MAX_REJECTED = 50
+MAX_SAMPLES = 24
+# Drawn at half of it: sharp on screens of twice the density.
+SIDE_PIXELS = 144
+JPEG_QUALITY = 85
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What `dataset.json` says, with images of it.
+
+    `samples` is one training image per class, uint8 RGB `(S, S, 3)` each; `test_images` are all test images, uint8
+    `(n, S, S, 3)`, of which few are read; `manifest` is the rows of manifest.csv.
+    """
+
+    content: Mapping[str, Any]
+    samples: Sequence[np.ndarray]
+    test_images: np.ndarray
+    manifest: Sequence[Mapping[str, str]] = field(default=())
+
+    @property
+    def classes(self) -> list[str]:
+        return [str(name) for name in self.content["classes"]]
+
+    @property
+    def examples(self) -> list[tuple[str, np.ndarray]]:
+        """The first classes, each with an image."""
+        return list(zip(self.classes, self.samples, strict=False))[:MAX_SAMPLES]
+
+    @property
+    def num_rejected(self) -> int:
+        return int(sum(self.content["rejected"].values()))
+
+    @property
+    def rejected_files(self) -> list[tuple[str, str]]:
+        """The first files that no split has, with the reason."""
+        rejected = [(row["path"], row["verdict"]) for row in self.manifest if not row["split"]]
+        return rejected[:MAX_REJECTED]
+
+
+def data_uri(image: np.ndarray) -> str:
+    """Spell a uint8 RGB `(S, S, 3)` image as an address that holds it: whole where small, else a thumbnail."""
+    picture, buffer = Image.fromarray(np.asarray(image)), io.BytesIO()
+    kind = "png" if max(picture.size) <= SIDE_PIXELS else "jpeg"
+    picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS), Image.Resampling.LANCZOS)
+    picture.save(buffer, format=kind, quality=JPEG_QUALITY)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
 # What the templates ask for what they show; they compute nothing themselves.
 ASKED = (
     *(answer, called, rule, recommendations, leaderboard_columns, missing, accuracy_picture, effects_picture),
@@ -53,25 +99,20 @@ def render_page(leaderboard: Leaderboard, data: DataCard, environment: Environme
         environment: What this process runs with.
     """
     axes = axes_of(leaderboard)
-    points = pareto_points(leaderboard, axes)
-    specs = {axis.key: pareto_spec(points, axis) for axis in axes}
-    charts = {"pareto": {"specs": specs, "points": points}, **cell_charts(leaderboard)}
-    return (
-        _templates()
-        .get_template(TEMPLATE)
-        .render(
-            leaderboard=leaderboard,
-            chosen=leaderboard.chosen,
-            data=data,
-            dataset=data.content,
-            axes=axes,
-            pareto=static_svg(specs[axes[0].key], points) if axes else None,
-            effects=strategy_effects(leaderboard),
-            confusion=mean_confusion(leaderboard.chosen.predictions),
-            charts=json_in_html(charts),
-            vega=Markup(vega_bundle()),
-            environment=environment,
-        )
+    pareto = cost_charts(leaderboard, axes)
+    template = _templates().get_template("page.html.jinja")
+    return template.render(
+        leaderboard=leaderboard,
+        chosen=leaderboard.chosen,
+        data=data,
+        dataset=data.content,
+        axes=axes,
+        pareto=static_svg(pareto["specs"][axes[0].key], pareto["points"]) if axes else None,
+        effects=strategy_effects(leaderboard),
+        confusion=mean_confusion(leaderboard.chosen.predictions),
+        charts=json_in_html({"pareto": pareto, **cell_charts(leaderboard)}),
+        vega=Markup(vega_bundle()),
+        environment=environment,
     )
 
 

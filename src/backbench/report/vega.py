@@ -68,6 +68,11 @@ def static_svg(spec: Spec, values: Sequence[Spec]) -> Markup:
     return Markup(text.replace("<svg", f'<svg role="img" aria-label="{escape(spec["description"])}"', 1))
 
 
+def numeric(field: str, *, title: str | None = None, scale: Spec | None = None, **axis: Any) -> Spec:
+    """Specify a place by a number of the data; `axis` is what more its axis has beside the title."""
+    return {"field": field, "type": "quantitative", "scale": scale or {}, "axis": {"title": title or field, **axis}}
+
+
 def digits(value: float | None) -> float | None:
     """Keep as many digits as a chart shows; what is not finite has no place in it."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")

@@ -14,7 +14,6 @@ PACKAGES = ("backbench", "keras", "tensorflow", "jax", "torch", "optuna", "mlflo
 # What decides results; a stage writes into other places while it runs.
 SOURCES = ("src", "pipelines", "conf", "dvc.yaml")
 PATIENCE_SECONDS = 30
-ENGLISH = {"LC_ALL": "C"}
 
 
 class GitError(Exception):
@@ -33,7 +32,7 @@ def git(*words: str) -> str:
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,
-            env={**os.environ, **ENGLISH},
+            env={**os.environ, "LC_ALL": "C"},  # so that it refuses in English
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -70,11 +69,8 @@ def look_around() -> Environment:
     """Gather what this process runs with; never the machine's name, a place or a time."""
     packages = {name: version for name in PACKAGES if (version := installed(name))}
     versions, found = {"Python": platform.python_version(), **packages}, commit()
-    return Environment(versions, backend(), machine_name(), found, found is not None and _is_changed())
-
-
-def _is_changed() -> bool:
     try:
-        return bool(git("status", "--porcelain", "--", *SOURCES))
+        is_changed = found is not None and bool(git("status", "--porcelain", "--", *SOURCES))
     except GitError:
-        return False
+        is_changed = False
+    return Environment(versions, backend(), machine_name(), found, is_changed)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from backbench.comparison.conclusions import answer
+from backbench.comparison.conclusions import answer, rule, spelt_rows
 from backbench.comparison.leaderboard import Leaderboard, cells_of
 from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.tables import scores, summary, write_tables
@@ -15,18 +15,15 @@ from backbench.config.config import BenchmarkConfig
 from backbench.config.running_config import TrackingConfig
 from backbench.data.arrays.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
 from backbench.data.arrays.file_formats import read_array, read_csv, read_json, write_json
-from backbench.report.data_card import DataCard
-from backbench.report.page import render_page
-from backbench.report.terminal import print_leaderboard
+from backbench.report.page import DataCard, render_page
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import put_folder_in_place, write_text
-from backbench.runtime.console import progress_bar
+from backbench.runtime.console import print_table, progress_bar
 from backbench.runtime.environment import look_around
 from backbench.runtime.errors import TrackingError
 from backbench.tracking.models import registered_name
-from backbench.tracking.publishing import publish_benchmark
+from backbench.tracking.publishing import publish_benchmark, run_notes, verbatim
 from backbench.tracking.refusals import until_back
-from backbench.tracking.run_notes import run_notes, verbatim
 from backbench.tracking.store_address import store_shown
 
 
@@ -94,3 +91,16 @@ def _publish(leaderboard: Leaderboard, card: DataCard, tracking: TrackingConfig)
         until_back(publish, store_shown(tracking.uri), patience_seconds=tracking.patience_seconds)
     except TrackingError as error:
         raise type(error)(f"{error}; results and report are written, `make report` publishes them") from error
+
+
+def print_leaderboard(leaderboard: Leaderboard, console: Console) -> None:
+    """Print the rows by validation, what was enlarged or failed, and last, where people look, the answer."""
+    lines = spelt_rows(leaderboard)
+    headings = tuple(lines[0])
+    numbers = set(headings) - {"#", "backbone", "strategy"}
+    print_table(headings, [tuple(line.values()) for line in lines], console, numbers=numbers)
+    for name, found in leaderboard.enlarged.items():
+        print(f"{name}: {found}", flush=True)
+    for name, reason in leaderboard.failed.items():
+        print(f"no row: {name} failed at {reason}", flush=True)
+    print(answer(leaderboard), rule(leaderboard), sep="\n", flush=True)

@@ -11,16 +11,7 @@ from omegaconf import OmegaConf
 
 from backbench.runtime.web_address import without_secrets
 from backbench.tracking.connection import Connection
-from backbench.tracking.runs import (
-    KIND,
-    RESULTS_DIGEST,
-    CellRun,
-    Child,
-    code_tags,
-    dataset_input,
-    flattened,
-    weights_tags,
-)
+from backbench.tracking.runs import KIND, RESULTS_DIGEST, CellRun, Child, code_tags, flattened, weights_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -53,7 +44,10 @@ class CellWriter:
         """
         is_finished = cell.results_digest is not None
         code = FROM_RESULTS if is_finished else self._code
-        run = self._running(cell) or (self._finished(cell) if is_finished else None) or self._created(cell, code)
+        run = self._running(cell) or (self._finished(cell) if is_finished else None)
+        if run is None:
+            tags = {CELL_KEY: cell.key, CELL_NAME: cell.name, KIND: "cell", **code}
+            run = self._connection.create(cell.name, tags)
         self._describe(run, cell, {} if is_finished else code)
         self._connection.attach(run, cell.files)
         others = self._write_children(run, cell, code)
@@ -76,15 +70,12 @@ class CellWriter:
         found = self._connection.search({RESULTS_DIGEST: str(cell.results_digest)}, status=FINISHED)
         return found[0] if found else None
 
-    def _created(self, cell: CellRun, code: Mapping[str, str]) -> "Run":
-        return self._connection.create(cell.name, {CELL_KEY: cell.key, CELL_NAME: cell.name, KIND: "cell", **code})
-
     def _describe(self, run: "Run", cell: CellRun, code: Mapping[str, str]) -> None:
         parameters, tags = flattened(cell.parameters), {**cell.tags, **code}
         if run.info.status == RUNNING and not parameters.items() <= run.data.params.items():
             text = without_secrets(OmegaConf.to_yaml(OmegaConf.create(dict(cell.parameters))))
             self._client.log_text(run.info.run_id, text, "configuration.yaml")
-            self._connection.log_dataset(run, dataset_input(cell.parameters))
+            self._connection.log_dataset(run, cell.parameters)
             self._connection.log(run, parameters=parameters)
         if not tags.items() <= run.data.tags.items():
             self._connection.log(run, tags=tags)

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backbench.compat.mlflow_stores import artifact_sizes, create_store
 from backbench.config.running_config import TrackingConfig
@@ -12,6 +12,7 @@ from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import TrackingError
 from backbench.runtime.web_address import without_secrets
 from backbench.tracking.refusals import is_lacking, reason, store_errors
+from backbench.tracking.runs import dataset_input
 from backbench.tracking.store_address import artifact_folder, sqlite_file, store_uri, unreachable_artifacts
 
 if TYPE_CHECKING:
@@ -125,10 +126,11 @@ class Connection:
                 labels if start == 0 else [],
             )
 
-    def log_dataset(self, run: "Run", dataset: Mapping[str, str] | None) -> None:
-        """Name the data set of a run, as `runs.dataset_input` spells it, where the store keeps such names."""
+    def log_dataset(self, run: "Run", parameters: Mapping[str, Any]) -> None:
+        """Name the data set of a run with the parameters of a `CellRun`, where the store keeps such names."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
+        dataset = dataset_input(parameters)
         if dataset is None or not self._takes_datasets:
             return
         context = InputTag("mlflow.data.context", "training")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from itertools import chain, repeat
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from requests import exceptions
@@ -26,7 +25,6 @@ LACKING = re.compile(
 )
 PAGE = re.compile(r"\. Response body: '\s*<.*", re.DOTALL)
 LOST = (exceptions.ConnectionError, exceptions.Timeout, exceptions.RetryError, exceptions.ChunkedEncodingError)
-Returned = TypeVar("Returned")
 RETRY_SECONDS = 1.0
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)  # the last one again and again
 
@@ -123,7 +121,7 @@ def _advice(error: BaseException, uri_shown: str) -> str:
     return "check MLFLOW_TRACKING_URI or conf/tracking"
 
 
-def twice(action: Callable[[], Returned], uri_shown: str) -> Returned:
+def twice(action: Callable[[], object], uri_shown: str) -> object:
     """Call again after a failure, since MLflow may raise though it stored; the second failure is the user's to see.
 
     Raises:

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -74,11 +75,8 @@ def _sqlite(file: Path) -> Finding:
             return ready("MLflow store", f"{file} will be made")
         return missing("MLflow store", f"{file.parent} cannot be written to", "correct MLFLOW_TRACKING_URI")
     try:
-        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
-        try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("select count(*) from sqlite_master").fetchone()
-        finally:
-            connection.close()
     except sqlite3.Error as error:
         return missing("MLflow store", f"{file} is no readable SQLite file ({error})", "move it away")
     return ready("MLflow store", str(file))

@@ -231,6 +231,5 @@ def _process_bytes(config: CellConfig, images: Images) -> float:
     if not _has_suffix(strategy):
         return PROCESS_BYTES + embed
     features = _stored_rows(strategy, images) * backbone.feature_dim * FLOAT_BYTES
-    return PROCESS_BYTES + max(
-        embed, COPIES_OF_WEIGHTS * weights + strategy.batch_size * TRAINED_LAYERS * layer + features
-    )
+    train = COPIES_OF_WEIGHTS * weights + strategy.batch_size * TRAINED_LAYERS * layer + features
+    return PROCESS_BYTES + max(embed, train)

@@ -20,6 +20,8 @@ from backbench.runtime.units import size
 
 # The rest is for the page cache, DVC, and what an estimate misses.
 SHARE_OF_MEMORY = 0.9
+# How many cells one thing leaves room for, and its words for it.
+Room = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,6 @@ class MachinePlan:
     lines: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Room:
-    """How many cells one thing leaves room for, and its words for it."""
-
-    num_cells: int
-    reason: str
-
-
 def plan_for_this_machine(jobs: int | None = None) -> MachinePlan:
     """Plan a run of the benchmark of the working directory; `jobs` is what the user says.
 
@@ -113,17 +107,16 @@ def machine_plan(plan: Plan, images: Images, machine: Machine, *, jobs: int | No
     uses_gpus = bool(machine.gpus) and on_gpu.verdict is Verdict.READY
     sizes = sorted(cell_bytes(plan, images), reverse=True)
     rooms = [
-        _Room(len(sizes), "all of them"),
+        (len(sizes), "all of them"),
         _gpu_room(plan, machine) if uses_gpus else _core_room(plan, machine),
         _memory_room(sizes, machine),
     ]
-    tightest = min(rooms, key=lambda room: room.num_cells)
-    num_cells = min(jobs, len(sizes)) if jobs else tightest.num_cells
-    reason = "as JOBS says" if jobs else tightest.reason
+    most_cells, reason = min(rooms, key=lambda room: room[0])
+    num_cells, reason = (min(jobs, len(sizes)), "as JOBS says") if jobs else (most_cells, reason)
     findings = [ready("cells at once", f"{num_cells} of {len(sizes)}, {reason}")]
-    findings += _shortage(sizes[:num_cells], rooms[-1].num_cells, machine)
+    findings += _shortage(sizes[:num_cells], rooms[-1][0], machine)
     if not uses_gpus:
-        findings += _idle_cores(plan, machine, num_cells, tightest.num_cells)
+        findings += _idle_cores(plan, machine, num_cells, most_cells)
     told = [on_gpu, *findings] if machine.gpus and not uses_gpus else findings
     gpus = tuple(machine.gpus) if uses_gpus and plan.num_processes_of_a_cell == 1 else ()
     return MachinePlan(num_cells, gpus, tuple(findings), tuple(map(_line, told)))
@@ -133,27 +126,27 @@ def _line(finding: Finding) -> str:
     return "; ".join(filter(None, [f"{finding.what}: {finding.found}", finding.advice]))
 
 
-def _core_room(plan: Plan, machine: Machine) -> _Room:
+def _core_room(plan: Plan, machine: Machine) -> Room:
     # A backend that is left alone takes every core.
     threads = (plan.one.benchmark.threads or machine.num_cores) * plan.num_processes_of_a_cell
     each = f"{threads} {'thread' if threads == 1 else 'threads'}"
-    return _Room(max(1, machine.num_cores // threads), f"{each} each on {machine.num_cores} cores")
+    return max(1, machine.num_cores // threads), f"{each} each on {machine.num_cores} cores"
 
 
-def _gpu_room(plan: Plan, machine: Machine) -> _Room:
+def _gpu_room(plan: Plan, machine: Machine) -> Room:
     if plan.num_processes_of_a_cell > 1:
-        return _Room(1, "whose workers take the GPUs")
-    return _Room(len(machine.gpus), "one per GPU")
+        return 1, "whose workers take the GPUs"
+    return len(machine.gpus), "one per GPU"
 
 
-def _memory_room(sizes: Sequence[float], machine: Machine) -> _Room:
+def _memory_room(sizes: Sequence[float], machine: Machine) -> Room:
     """Fit the largest cells, for nobody knows which ones will meet."""
     if machine.free_memory_bytes is None:
-        return _Room(len(sizes), "all of them")
+        return len(sizes), "all of them"
     room = SHARE_OF_MEMORY * machine.free_memory_bytes
     num_cells = sum(sum(sizes[: number + 1]) <= room for number in range(len(sizes)))
     reason = f"{size(machine.free_memory_bytes)} of memory free, a cell takes up to {size(sizes[0])}"
-    return _Room(max(1, num_cells), reason)
+    return max(1, num_cells), reason
 
 
 def _shortage(running: Sequence[float], fitting: int, machine: Machine) -> Iterator[Finding]:

@@ -61,9 +61,8 @@ def _python(asked: str) -> Finding:
 
 def _locked(lock: Path) -> Finding:
     if not lock.is_file():
-        return warning(
-            "lock", f"expected {lock}, found nothing there", "bring it back: `git checkout requirements.lock`"
-        )
+        advice = "bring it back: `git checkout requirements.lock`"
+        return warning("lock", f"expected {lock}, found nothing there", advice)
     pinned = dict(_pinned(lock.read_text(encoding="utf-8").splitlines()))
     others = [
         f"{name} {installed(name) or 'absent'}, not {version}"
@@ -73,9 +72,8 @@ def _locked(lock: Path) -> Finding:
     if not others:
         return ready("lock", f"all {len(pinned)} versions are those of {lock}")
     shown = "; ".join(others[:3]) + (" …" if len(others) > 3 else "")
-    return warning(
-        "lock", f"{len(others)} of {len(pinned)} differ from {lock}: {shown}", f"for the same bytes, {INSTALL}"
-    )
+    found = f"{len(others)} of {len(pinned)} differ from {lock}: {shown}"
+    return warning("lock", found, f"for the same bytes, {INSTALL}")
 
 
 def _pinned(lines: Iterable[str]) -> Iterator[tuple[str, str]]:

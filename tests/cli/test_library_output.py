@@ -11,9 +11,8 @@ from tests.support.configs import PROJECT
 NOISE = """
 import logging, os, subprocess, sys, warnings
 from pathlib import Path
-from backbench.cli.entry import refusing, run_stage
+from backbench.cli.entry import kept_in, refusing, run_stage
 from backbench.runtime.errors import BackbenchError
-from backbench.runtime.library_output import kept_in
 
 def noise():
     os.write(2, b"of C\\n")
