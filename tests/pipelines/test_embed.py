@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -325,18 +326,42 @@ def test_of_two_processes_that_make_one_part_the_first_is_kept_and_nothing_is_le
 ) -> None:
     plan, opened = planned(workplace / "state"), opened_pass((configured(),))
     images, write = ranges_of(plan.rows)[0], BackbonePass._write_rows
-    firsts: list[Part] = []
+    other, firsts = opened_pass((configured(),)), list[Part]()
 
     def overtaken(self: BackbonePass, plan: PassPlan, images: Range, folder: Path) -> Part:
-        mine = write(self, plan, images, folder)
-        if not firsts:
-            firsts.append(mine)
-            firsts[0] = self.embed_range(plan, images)
-        return mine
+        part = write(self, plan, images, folder)
+        if self is opened:
+            firsts.append(other.embed_range(plan, images))
+        return part
 
     monkeypatch.setattr(BackbonePass, "_write_rows", overtaken)
-    assert opened.embed_range(plan, images) == firsts[0]
+    second = opened.embed_range(plan, images)
+    assert second.rounding == firsts[0].rounding
+    assert other.embed_range(plan, images) == firsts[0], "of whom the part is"
     assert list((workplace / "state/parts").iterdir()) == [plan.part(images)]
+
+
+def test_a_task_that_ends_when_its_part_was_taken_already_says_what_it_made(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, opened = planned(workplace / "state"), opened_pass((configured(),))
+    images = ranges_of(plan.rows)[0]
+    first, rename = opened.embed_range(plan, images), Path.rename
+
+    def taken(self: Path, target: Path) -> Path:
+        try:
+            return rename(self, target)
+        finally:
+            shutil.rmtree(target)
+
+    (plan.part(images) / "part.json").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Path,
+            "rename",
+            lambda self, target: taken(self, target) if target == plan.part(images) else rename(self, target),
+        )
+        assert opened.embed_range(plan, images).rounding == first.rounding
 
 
 def test_the_room_on_the_disk_is_shared_by_all_strategies(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 What is given and taken is plain, so that tasks may run in other processes, and on machines with the same file system.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +20,15 @@ from backbench.config.strategy_config import INPUT
 from backbench.data.arrays.array_file import GrowingArrayFile
 from backbench.data.arrays.file_formats import write_json
 from backbench.features.activation_store import prepared_images
-from backbench.features.activations import padded_indices, predicted
+from backbench.features.activations import PreparedImages, padded_indices, predicted
 from backbench.features.freezing import cut, resolve_boundary, tapped_prefix
 from backbench.results.compute import NOTHING, Compute, Stopwatch
 from backbench.runtime.atomic_files import sync
 from backbench.runtime.known_files import known_json
 from backbench.stages.embed.pass_plan import PART, Description, Part, PassPlan, Place, Range, part_of
+
+# What a file system answers where a folder of that name is there, with something in it.
+IS_THERE = (errno.EEXIST, errno.ENOTEMPTY)
 
 
 class BackbonePass:
@@ -43,6 +47,7 @@ class BackbonePass:
         with computing_in(benchmark.precision):
             self._backbone = load_backbone(self._one.backbone, weights)
         self._prefixes: dict[tuple[str, ...], keras.Model] = {}
+        self._images: dict[str, PreparedImages] = {}
         self._opening = stopwatch.lap()
 
     def describe(self) -> Description:
@@ -68,20 +73,21 @@ class BackbonePass:
         is not made again; of two processes that make the same, one does so in vain.
         """
         target = plan.part(images)
-        if not target.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(prefix=".", dir=target.parent, ignore_cleanup_errors=True) as folder:
-                part = self._write_rows(plan, images, Path(folder))
-                write_json(Path(folder, PART), asdict(part))
-                for path in (*Path(folder).rglob("*"), Path(folder)):
-                    sync(path)
-                try:
-                    Path(folder).rename(target)
-                except OSError:
-                    if not target.is_dir():
-                        raise
-            sync(target.parent)
-        return part_of(known_json(target / PART))
+        if found := known_json(target / PART):
+            return part_of(found)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".", dir=target.parent, ignore_cleanup_errors=True) as folder:
+            part = self._write_rows(plan, images, Path(folder))
+            write_json(Path(folder, PART), asdict(part))
+            for path in (*Path(folder).rglob("*"), Path(folder)):
+                sync(path)
+            try:
+                Path(folder).rename(target)
+            except OSError as error:
+                if error.errno not in IS_THERE:
+                    raise
+        sync(target.parent)
+        return part
 
     def _write_rows(self, plan: PassPlan, images: Range, folder: Path) -> Part:
         stopwatch, stores = Stopwatch(), plan.stores_of(images)
@@ -97,7 +103,9 @@ class BackbonePass:
             file.keep(0)
         rounding = {f"{strategy}/{boundary}": (0.0, 0.0) for strategy, boundary in files}
         here = {boundary: self._layer(plan.words[boundary]) for _, boundary in files}
-        source = prepared_images(self._one, images.split)
+        if images.split not in self._images:
+            self._images[images.split] = prepared_images(self._one, images.split)
+        source = self._images[images.split]
         for num_real, examples in padded_indices(images.first, images.last, plan.batch_size):
             values = self._activations(tuple(here.values()), source.take(np.full(len(examples), images.view), examples))
             for (strategy, boundary), file in files.items():
