@@ -239,11 +239,10 @@ def test_a_strategy_that_is_added_later_leaves_the_others_as_they_were(workplace
 
 
 @contextmanager
-def backwards(title: str, workers: object, opening: Callable[[], BackbonePass], *, most_at_once: int) -> Iterator[Run]:
+def backwards(title: str, workers: object, opening: Callable[[], BackbonePass]) -> Iterator[Run]:
     """Run the last task first, each through a backbone of its own, as in a process of its own."""
 
     def run(tasks: Mapping[str, tuple[Any, ...]]) -> Iterator[tuple[str, Any]]:
-        assert len(tasks) <= most_at_once
         for name in reversed(tasks):
             method, *arguments = pickle.loads(pickle.dumps(tasks[name]))
             opened = pickle.loads(pickle.dumps(opening))()

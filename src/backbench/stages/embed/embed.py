@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbench.config.config import CellConfig
-from backbench.config.running_config import WorkersConfig
 from backbench.config.strategy_config import ON_THE_FLY, StrategyConfig
 from backbench.data.arrays.dataset import SPLITS, Dataset, open_dataset
 from backbench.data.arrays.sizes import enlarged
@@ -24,16 +23,16 @@ from backbench.runtime import paths
 from backbench.runtime.atomic_files import remove_others
 from backbench.runtime.console import progress_bar
 from backbench.runtime.engine.engine import running
+from backbench.runtime.engine.workers import THIS_PROCESS, Workers
 from backbench.runtime.installation import backend, deciding_versions
 from backbench.runtime.paths import Cell
 from backbench.runtime.units import size
-from backbench.stages.embed.pass_plan import Description, PassPlan, StorePlan, most_rows, ranges_of
+from backbench.stages.embed.pass_plan import Description, PassPlan, StorePlan
 from backbench.stages.embed.store_writer import StoreWriter
 
 if TYPE_CHECKING:
     from backbench.stages.embed.backbone_pass import BackbonePass
 
-ALONE = WorkersConfig(name="one")
 GIGABYTE = 10**9
 FREE_BYTES = GIGABYTE
 # What DVC stores of an output is a copy of it, unless the file system or the user's cache type can share blocks.
@@ -47,7 +46,7 @@ def opened_pass(configs: tuple[CellConfig, ...]) -> "BackbonePass":
     return BackbonePass(configs)
 
 
-def embed(configs: Sequence[CellConfig], workers: WorkersConfig = ALONE) -> str:
+def embed(configs: Sequence[CellConfig], workers: Workers = THIS_PROCESS) -> str:
     """Write `work/activations/<backbone>/` and return the line that says where to look next.
 
     Images of all splits pass, the test images too; no label is read. A killed embed goes on where it stopped. What is
@@ -63,9 +62,8 @@ def embed(configs: Sequence[CellConfig], workers: WorkersConfig = ALONE) -> str:
     stopwatch, one = Stopwatch(), configs[0]
     title, state = f"embed {one.backbone.name}", paths.STATE / "embed" / one.backbone.name
     dataset = open_dataset(paths.DATASET)
-    most_ranges = len(ranges_of(most_rows(_rows(config.strategy, dataset) for config in configs)))
     took = stopwatch.lap()
-    with running(title, workers, partial(opened_pass, tuple(configs)), most_at_once=most_ranges) as run:
+    with running(title, workers, partial(opened_pass, tuple(configs))) as run:
         ((_, graph),) = run({"graph": ("describe",)})
         took += graph.compute
         stopwatch.lap()  # what a task takes is in its record, here or elsewhere
