@@ -204,13 +204,18 @@ class _Running:
         )
 
     def _leave(self) -> None:
-        """Have every task in flight leave, wait until all have, and leave.
+        """Have every task in flight leave, wait until all have that a worker is at, and leave.
 
         Raises:
             Interrupted: always.
         """
-        while self._in_flight:
+        while self._are_at_workers():
             self._client.run(worker_tasks.ask, self._session, on_error="ignore")
             with suppress(Empty):
                 del self._in_flight[self._ended.get(timeout=POLL_SECONDS)]
         raise Interrupted("between two tasks")
+
+    def _are_at_workers(self) -> bool:
+        """Say whether any task in flight is computed, or has just been: the others wait for a worker."""
+        computed = {key for keys in self._client.processing().values() for key in keys}
+        return any(future.done() or future.key in computed for future in self._in_flight)

@@ -40,13 +40,14 @@ def work(folder: Path, number: int) -> None:
         os.environ[VISIBLE] = gpu
     dask.config.set(SETTINGS)
     with StopSignals() as signals:
-        asyncio.run(_serve(folder, number, signals))
+        has_left = asyncio.run(_serve(folder, number, signals))
         worker_tasks.end()
-    if signals.received is not None:
+    if has_left and signals.received is not None:
         _leave(signals.received)
 
 
-async def _serve(folder: Path, number: int, signals: StopSignals) -> None:
+async def _serve(folder: Path, number: int, signals: StopSignals) -> bool:
+    """Run tasks; say whether this worker left a scheduler that goes on without it."""
     async with Worker(
         scheduler_file=str(folder / SCHEDULER_FILE),
         security=security_of(folder),
@@ -57,7 +58,7 @@ async def _serve(folder: Path, number: int, signals: StopSignals) -> None:
         death_timeout=CONNECT_SECONDS,
     ) as worker:
         gone = asyncio.create_task(worker.finished())
-        is_asked = False
+        is_asked = has_left = False
         while not gone.done():
             if signals.came() and worker.status == Status.running:
                 worker.status = Status.paused  # the scheduler sends nothing new
@@ -65,10 +66,12 @@ async def _serve(folder: Path, number: int, signals: StopSignals) -> None:
                 is_asked = True
                 worker_tasks.ask()
             if signals.came() and worker.status == Status.paused and not worker.state.executing_count:
+                has_left = True
                 await asyncio.sleep(SAYING_SECONDS)
                 await worker.close_gracefully(restart=False)
             await asyncio.wait([gone], timeout=POLL_SECONDS)
         worker_tasks.ask()
+    return has_left
 
 
 def _leave(received: signal.Signals) -> None:
