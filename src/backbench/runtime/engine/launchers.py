@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from backbench.runtime.engine.slurm_queue import SlurmQueue
 from backbench.runtime.engine.workers import WORKER, Workers
 from backbench.runtime.errors import WorkerError
 
-LEAVING_SECONDS = 15.0
+LEAVING_SECONDS = 30.0
 MODULE = "backbench.runtime.engine.worker"
 SLURM_CONF = "SLURM_CONF"
 JOBS, SUBMISSION = "jobs", "_submission.sh"
@@ -35,7 +36,7 @@ class Started(Protocol):
         ...
 
     def end(self) -> None:
-        """Have it end, if it does not by itself within a few seconds."""
+        """Have it end: in good order, if that does not take long."""
         ...
 
 
@@ -91,21 +92,15 @@ class ShellJob:
         return f"with code {code} ({last_line(self._log)}); look into {self._log}"
 
     def end(self) -> None:
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            if number is not None:
-                self._signal(number)
-            try:
-                self._process.wait(LEAVING_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-            break
-        self._signal(signal.SIGKILL)  # a child process whose worker was killed
+        self._signal(signal.SIGTERM)  # or one that has not connected yet would go on trying to
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(LEAVING_SECONDS)
+        self._signal(signal.SIGKILL)  # also to a child process whose worker was killed
+        self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return
 
 
 class SlurmLauncher:
