@@ -43,14 +43,17 @@ def work(folder: Path, number: int) -> None:
         os.environ[VISIBLE] = gpu
     dask.config.set(SETTINGS)
     with ExitStack() as connected:
-        signals = asyncio.run(_serve(folder, number, connected))
+        left_at = asyncio.run(_serve(folder, number, connected))
         worker_tasks.end()
-    if signals.received is not None:
-        _leave(signals.received)
+    if left_at is not None:
+        _leave(left_at)
 
 
-async def _serve(folder: Path, number: int, connected: ExitStack) -> StopSignals:
-    """Run tasks, and return what signals came; one that comes before this worker has connected ends it at once."""
+async def _serve(folder: Path, number: int, connected: ExitStack) -> signal.Signals | None:
+    """Run tasks, and return the signal at which this worker left, if the scheduler did not end before.
+
+    A signal that comes before it has connected does what it always did.
+    """
     scheduler = str(json_load_robust(folder / SCHEDULER_FILE, timeout=CONNECT_SECONDS)["address"])
     async with Worker(
         scheduler,
@@ -64,7 +67,7 @@ async def _serve(folder: Path, number: int, connected: ExitStack) -> StopSignals
     ) as worker:
         signals = connected.enter_context(StopSignals())
         gone = asyncio.create_task(worker.finished())
-        is_asked = False
+        is_asked = has_left = False
         while not gone.done():
             if signals.came() and worker.status == Status.running:
                 worker.status = Status.paused  # the scheduler sends nothing new
@@ -72,11 +75,12 @@ async def _serve(folder: Path, number: int, connected: ExitStack) -> StopSignals
                 is_asked = True
                 worker_tasks.ask()
             if signals.came() and worker.status == Status.paused and not worker.state.executing_count:
+                has_left = True
                 await asyncio.sleep(SAYING_SECONDS)
                 await worker.close_gracefully(restart=False)
             await asyncio.wait([gone], timeout=POLL_SECONDS)
         worker_tasks.ask()
-    return signals
+    return signals.received if has_left else None
 
 
 def _leave(received: signal.Signals) -> None:
