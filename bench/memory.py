@@ -134,9 +134,9 @@ def cell_config(pixels: int) -> CellConfig:
 
 def embed_cell(config: CellConfig) -> None:
     """Run the embed stage."""
-    from backbench.stages.embed import embed
+    from backbench.stages.embed.embed import embed
 
-    print(embed(config))
+    print(embed([config]))
 
 
 def train_cell(config: CellConfig) -> None:

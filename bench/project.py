@@ -13,7 +13,7 @@ import mlflow.tracking  # noqa: F401 - the sweep imports it when it begins; impo
 from backbench.data.arrays.file_formats import read_csv
 from backbench.runtime import paths
 from backbench.runtime.paths import Cell
-from backbench.stages.embed import embed
+from backbench.stages.embed.embed import embed
 from backbench.stages.sweep.sweep import sweep
 from bench.rows import Measurement
 from bench.start import config_from_start
@@ -43,7 +43,7 @@ class Project:
             tracking = replace(self._config.tracking, uri=f"sqlite:///{Path.cwd() / 'mlflow.db'}")
             config = replace(self._config, tracking=tracking)
             started = time.perf_counter()
-            embed(config)
+            embed([config])
             embedded = time.perf_counter()
             sweep(config)
             ended = time.perf_counter()

@@ -84,12 +84,12 @@ def test_a_process_that_a_signal_kills_shows_where_and_leaves_its_log(tmp_path: 
 @pytest.mark.parametrize(
     ("script", "log", "said"),
     [
-        pytest.param("embed", "logs/embed-resnet50_slim-feature_extraction", "oneDNN", marks=pytest.mark.system),
+        pytest.param("train", "logs/train-resnet50_slim-feature_extraction", "oneDNN", marks=pytest.mark.system),
         ("worker", "workers/resnet50_slim-feature_extraction/worker-0", ""),
     ],
 )
 def test_a_stages_own_line_is_all_that_is_shown(tmp_path: Path, script: str, log: str, said: str) -> None:
-    """In an empty folder: embed imports TensorFlow before it misses its images, a worker misses its study at once."""
+    """In an empty folder: train imports TensorFlow before it misses its images, a worker misses its study at once."""
     command = [sys.executable, str(PROJECT / f"pipelines/{script}.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2

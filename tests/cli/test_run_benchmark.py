@@ -13,7 +13,7 @@ from backbench.cli.run_benchmark import FAILED, failure
 from backbench.runtime.paths import Cell
 from tests.support.configs import PROJECT
 
-CELLS = [Cell("one", "any"), Cell("two", "any"), Cell("three", "any")]
+CELLS = [Cell(backbone, strategy) for backbone in ("one", "two", "three") for strategy in ("any", "other")]
 
 
 @pytest.fixture
@@ -41,30 +41,56 @@ def test_a_report_that_is_there_is_named_last(compared: list[bool], capsys: pyte
     assert capsys.readouterr().out.splitlines()[-1] == "open report/index.html"
 
 
-def test_cells_that_run_at_once_have_a_gpu_each_and_a_failed_one_stops_no_other(
+def test_what_runs_at_once_has_a_gpu_each_and_a_failed_backbone_takes_its_own_cells_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: dict[str, str | None] = {}
 
     def run_stages(*stages: str, gpu: str | None, **options: bool) -> str | None:
-        seen[stages[0]] = gpu
-        return f"{stages[0]}: it is broken" if "two" in stages[0] else None
+        seen[" ".join(stages)] = gpu
+        broken = [stage for stage in stages if stage in ("embed@two", "train@three-other")]
+        return f"{broken[0]}: it is broken" if broken else None
 
     monkeypatch.setattr(run_benchmark, "run_stages", run_stages)
     failed = run_benchmark.run_cells(CELLS, MachinePlan(2, ("0", "5"), (), ()))
-    assert failed == {"two-any": "embed@two-any: it is broken"}
-    assert seen.keys() == {"baseline", "embed@one-any", "embed@two-any", "embed@three-any"}
+    assert failed == {
+        **dict.fromkeys(("two-any", "two-other"), "embed@two: it is broken"),
+        "three-other": "train@three-other: it is broken",
+    }
+    run = [f"sweep@{cell} train@{cell}" for cell in CELLS if cell.backbone != "two"]
+    assert seen.keys() == {"baseline", "embed@one", "embed@two", "embed@three", *run}
     assert set(seen.values()) <= {"0", "5"}
-    assert run_benchmark.run_cells(CELLS, MachinePlan(1, (), (), ())).keys() == {"two-any"}
+    assert run_benchmark.run_cells(CELLS, MachinePlan(1, (), (), ())) == failed
     assert set(seen.values()) == {None}
+
+
+def test_cells_begin_when_the_pass_of_their_backbone_has_ended_and_wait_for_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended, cell_ran = set[str](), threading.Event()
+
+    def run_stages(*stages: str, **options: object) -> str | None:
+        if stages[0] == "embed@one":
+            assert cell_ran.wait(60), "a cell of another backbone"
+        if "@" in stages[-1] and len(stages) == 2:
+            assert f"embed@{stages[0].split('@')[1].split('-')[0]}" in ended
+            cell_ran.set()
+        ended.update(stages)
+        return None
+
+    monkeypatch.setattr(run_benchmark, "run_stages", run_stages)
+    assert run_benchmark.run_cells(CELLS, MachinePlan(2, (), (), ())) == {}
+    assert ended == {"baseline", "embed@one", "embed@two", "embed@three"} | {
+        f"{stage}@{cell}" for stage in ("sweep", "train") for cell in CELLS
+    }
 
 
 def test_all_that_a_stage_says_of_its_failure_is_the_reason() -> None:
     told = ["error: conf/weights/a.yaml: expected b", "error: conf/backbone/c.yaml: expected d"]
-    whole = "embed@one-any: conf/weights/a.yaml: expected b; conf/backbone/c.yaml: expected d"
-    assert failure(["warming up", *told, f"{FAILED}embed@one-any"]) == whole
-    assert failure(["Traceback", "KeyError: 1", f"{FAILED}embed@one-any"]) == "embed@one-any: KeyError: 1"
-    assert failure([f"{FAILED}embed@one-any killed by SIGKILL"]) == "embed@one-any: killed by SIGKILL"
+    whole = "embed@one: conf/weights/a.yaml: expected b; conf/backbone/c.yaml: expected d"
+    assert failure(["warming up", *told, f"{FAILED}embed@one"]) == whole
+    assert failure(["Traceback", "KeyError: 1", f"{FAILED}embed@one"]) == "embed@one: KeyError: 1"
+    assert failure([f"{FAILED}embed@one killed by SIGKILL"]) == "embed@one: killed by SIGKILL"
     assert failure([]) == "dvc.yaml: it left no word"
 
 

@@ -230,7 +230,7 @@ def parameters_of_stages() -> Iterator[tuple[str, str]]:
 def test_no_file_may_leave_out_a_key_that_dvc_asks_for() -> None:
     """DVC refuses a parameter that its file lacks, in words of its own; null is one."""
     named = set(parameters_of_stages())
-    assert {("strategy", "unfreeze"), ("benchmark", "xla"), ("dataset", "augmentation")} < named
+    assert {("benchmark", "strategies"), ("benchmark", "xla"), ("dataset", "augmentation")} < named
     for group, name in named:
         (key,) = (key for key in fields(SCHEMAS[group]) if key.name == name)
         assert key.default is MISSING, f"{group}.{name}"

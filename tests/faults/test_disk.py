@@ -11,7 +11,7 @@ import pytest
 from backbench.cli.entry import refusing
 from backbench.config.config import CellConfig
 from backbench.runtime.digests import file_sha256
-from backbench.stages.embed import embed
+from backbench.stages.embed.embed import embed
 from backbench.stages.sweep.sweep import sweep
 from backbench.stages.train.train import train
 from tests.faults.conftest import Tried, differing
@@ -49,13 +49,13 @@ def results() -> dict[str, str]:
 def test_a_full_disk_is_one_line_and_takes_nothing_that_was_finished(
     small_disk: Path, tried: Tried, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("backbench.features.activation_store.FREE_BYTES", 0)
+    monkeypatch.setattr("backbench.stages.embed.embed.FREE_BYTES", 0)
     run(STRATEGY, seeds=SEEDS)
     undisturbed = results()
     for folder in ("results", "models", "work/activations", "work/predictions", "work/state"):
         shutil.rmtree(folder)
     config, lost, refusals = cell_config_for(STRATEGY, seeds=SEEDS), set[str](), list[str]()
-    embed(config)
+    embed([config])
     for stage in (sweep, train):
         before, num_pages = results(), 0
         while refused := refusal_with(num_pages * PAGE_BYTES, stage, config, small_disk, capsys):

@@ -23,7 +23,7 @@ from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import STATE, Cell
 from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
 from backbench.search.study_storage import StudyError
-from backbench.stages.embed import embed
+from backbench.stages.embed.embed import embed
 from backbench.stages.sweep.cell_study import CellStudy
 from backbench.stages.sweep.sweep import sweep
 from tests.faults.conftest import Tried, differing
@@ -115,7 +115,7 @@ def joined(config: CellConfig, stage: subprocess.Popen[bytes], log: Path) -> Sha
 
 def undisturbed(config: CellConfig) -> dict[str, str]:
     """Run the cell in this process, and take its results and what it kept away again."""
-    embed(config)
+    embed([config])
     sweep(config)
     found = results()
     for file in CELL.results.iterdir():

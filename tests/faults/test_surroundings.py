@@ -54,17 +54,14 @@ def images_in(folder: Path) -> Path:
 
 def run_cell() -> dict[str, str]:
     """Run a tiny cell from images to test metrics here; return digests of what it leaves, MLflow's tables too."""
-    from backbench.stages.embed import embed
     from backbench.stages.prepare import prepare
-    from backbench.stages.sweep.sweep import sweep
-    from backbench.stages.train.train import train
     from tests.support.mlflow_store import table_of
-    from tests.support.tiny_cell import cell_config_for
+    from tests.support.tiny_cell import STAGES, cell_config_for
 
     tracking = TrackingConfig(uri=f"sqlite:///{Path.cwd()}/mlflow.db", experiment="tests")
     config = replace(cell_config_for("feature_extraction", seeds=[0]), tracking=tracking)
     prepare(config.dataset)
-    for stage in (embed, sweep, train):
+    for stage in STAGES:
         stage(config)
     folders = map(Path, ("results", "models", "work/dataset", "work/activations", "work/predictions"))
     files = {path.as_posix(): file_sha256(path) for folder in folders for path in folder.rglob("*") if path.is_file()}

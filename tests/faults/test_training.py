@@ -13,7 +13,7 @@ from backbench.config.strategy_config import RangeConfig
 from backbench.results.records import COMPLETE, PRUNED, TrialRecord
 from backbench.results.result_files import read_best, read_cell, read_trials
 from backbench.runtime.paths import Cell
-from backbench.stages.embed import embed
+from backbench.stages.embed.embed import embed
 from backbench.stages.sweep.sweep import sweep
 from backbench.stages.train.train import train
 from tests.faults.conftest import Tried, differing
@@ -37,7 +37,7 @@ def test_where_memory_runs_out_the_study_goes_on_in_halves(
 ) -> None:
     config = cell_config_for("fine_tuning", seeds=[0])
     config = replace(config, strategy=replace(config.strategy, batch_size=16, linear_probe_warmup=None))
-    embed(config)
+    embed([config])
     whole = swept(config)
     forget()
     limit_memory(monkeypatch, "train_on_batch", 8)
@@ -64,7 +64,7 @@ def test_a_loss_that_is_no_number_prunes_its_trial_alone(workplace: Path, tried:
     )
     wild = RangeConfig(low=1e-3, high=1e18)
     config = replace(config, search=search, strategy=replace(config.strategy, learning_rate=wild, epochs=6))
-    embed(config)
+    embed([config])
     trials = swept(config)
     diverged = [trial for trial in trials if trial.reason.startswith("diverged: ")]
     assert 1 <= len(diverged) < search.num_trials

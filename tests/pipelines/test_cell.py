@@ -22,7 +22,7 @@ from backbench.runtime import paths
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ArtifactError, DivergedError, MemoryLimitError
 from backbench.runtime.paths import Cell
-from backbench.stages.embed import embed
+from backbench.stages.embed.embed import embed
 from backbench.stages.sweep.sweep import sweep
 from backbench.stages.train.train import train
 from tests.support.configs import strategy_config
@@ -112,7 +112,7 @@ def test_a_cell_runs_whatever_its_strategy_stores_and_chooses_from(name: str, wo
     config = cell_config_for(strategy.name, seeds=[0, 1])
     augmented = replace(config.dataset, augmentation=replace(NO_AUGMENTATION, shift=0.1, brightness=0.1))
     config = replace(config, dataset=augmented, strategy=strategy)
-    embed(config)
+    embed([config])
     digests = results_of(config)
     record = read_cell(Cell("tiny", strategy.name))
     assert record.best.num_trials == len(record.trials) == config.search.num_trials
@@ -131,7 +131,7 @@ def test_where_nothing_is_stored_the_choice_is_that_of_what_is(workplace: Path) 
         changes = {"linear_probe_warmup": None, "activation_limit_gigabytes": limit, "activation_dtype": "float32"}
         strategy = strategy_config("fine_tuning", epochs=2, views=2, **changes)
         config = replace(cell_config_for("fine_tuning", seeds=[0]), strategy=strategy)
-        embed(config)
+        embed([config])
         sweep(config)
         losses.append([trial.val_loss for trial in read_trials(Cell("tiny", "fine_tuning"))])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -153,7 +153,7 @@ def test_where_every_trial_or_a_final_model_diverges_the_stage_says_so_in_one_li
     far_too_high = RangeConfig(low=1e30, high=1e31)
     strategy = replace(config.strategy, learning_rate=far_too_high, weight_decay=far_too_high)
     cell = Cell("tiny", "feature_extraction")
-    embed(config)
+    embed([config])
     with pytest.raises(DivergedError, match="found all 3 pruned, the first because it diverged: "):
         sweep(replace(config, strategy=strategy))
     sweep(config)
@@ -168,7 +168,7 @@ def test_a_cell_that_cannot_fit_into_memory_is_refused_before_its_first_trial(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = cell_config_for("fine_tuning", seeds=[0])
-    embed(config)
+    embed([config])
     monkeypatch.setattr("backbench.adaptation.training_inputs.available_bytes", lambda: 1000)
     with pytest.raises(MemoryLimitError, match="accumulation_steps in conf/strategy/fine_tuning.yaml"):
         sweep(config)
@@ -206,7 +206,7 @@ def results_of(config: CellConfig) -> dict[str, str]:
 def test_more_trials_and_seeds_train_what_is_new_and_end_as_all_from_scratch(
     workplace: Path, fitted: list[int]
 ) -> None:
-    embed(searching(2))
+    embed([searching(2)])
     results_of(searching(2))
     assert fitted == [1] * (2 + 2)
     fitted.clear()
@@ -222,7 +222,7 @@ def test_more_trials_and_seeds_train_what_is_new_and_end_as_all_from_scratch(
 
 
 def test_heads_that_train_as_one_network_are_known_together_or_not_at_all(workplace: Path, fitted: list[int]) -> None:
-    embed(searching(4, "feature_extraction"))
+    embed([searching(4, "feature_extraction")])
     results_of(searching(4, "feature_extraction"))
     results_of(searching(8, "feature_extraction", seeds=[0, 1, 2]))
     assert fitted == [4, 2, 8, 3]

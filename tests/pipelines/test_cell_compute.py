@@ -11,16 +11,16 @@ import pytest
 from backbench.adaptation.strategies import TrainablePart
 from backbench.comparison.leaderboard import MeasuredCost
 from backbench.comparison.ranking import measured_cost
-from backbench.features import activation_store
-from backbench.features.activation_store import StoreWriter
+from backbench.results.compute import EMBED, read_compute
 from backbench.runtime import paths
 from backbench.runtime.paths import Cell
-from backbench.stages.embed import embed
+from backbench.stages.embed.backbone_pass import BackbonePass
+from backbench.stages.embed.embed import embed
 from backbench.stages.sweep.sweep import sweep
 from backbench.stages.train.train import train
 from backbench.tracking.background_tracker import BackgroundTracker
 from tests.support.clock import Clock, stopped
-from tests.support.tiny_cell import Killed, cell_config_for, run
+from tests.support.tiny_cell import STAGES, Killed, cell_config_for, run
 
 CELL = Cell("tiny", "fine_tuning")
 FIT_SECONDS, ROWS_SECONDS, MLFLOW_SECONDS = 100.0, 10.0, 1e6
@@ -51,12 +51,11 @@ class Costly:
 
 @pytest.fixture
 def costly(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Costly:
-    """Time passes in fits, with rows of activations, and in whatever is told to MLflow, and nowhere else."""
-    monkeypatch.setattr(activation_store, "NOTE_SECONDS", 0.0)
+    """Time passes in fits, with batches of activations, and in whatever is told to MLflow, and nowhere else."""
     clock = stopped(monkeypatch)
     made = Costly(monkeypatch, clock)
     made.make(TrainablePart, "fit", FIT_SECONDS)
-    made.make(StoreWriter, "append", ROWS_SECONDS)
+    made.make(BackbonePass, "_activations", ROWS_SECONDS)
     for name in ("__init__", "add", "write", "__exit__"):
         monkeypatch.setattr(BackgroundTracker, name, _waiting(getattr(BackgroundTracker, name), clock))
     return made
@@ -76,9 +75,9 @@ def cost() -> MeasuredCost:
 
 def test_a_cell_took_the_same_in_one_run_or_several_killed_or_not_and_mlflow_adds_nothing(costly: Costly) -> None:
     run("fine_tuning", seeds=[0, 1])
-    straight, num_appended = cost(), costly.calls.count("append")
-    assert num_appended > 2
-    assert straight.embed_seconds == num_appended * ROWS_SECONDS
+    straight, num_batches = cost(), costly.calls.count("_activations")
+    assert num_batches > 2
+    assert straight.embed_seconds == num_batches * ROWS_SECONDS
     assert (straight.search_seconds, straight.training_seconds) == (3 * FIT_SECONDS, 2 * FIT_SECONDS)
 
     more = cell_config_for("fine_tuning", seeds=[0, 1, 2])
@@ -91,9 +90,16 @@ def test_a_cell_took_the_same_in_one_run_or_several_killed_or_not_and_mlflow_add
         shutil.rmtree(folder)
     assert (cost().embed_seconds, cost().search_seconds, cost().training_seconds) == (None, None, None)
     config = cell_config_for("fine_tuning", seeds=[0, 1])
-    for stage in (embed, sweep, train):
+    for stage in STAGES:
         costly.dies_at = len(costly.calls) + 1
         with pytest.raises(Killed):
             stage(config)
         stage(config)
     assert cost() == replace(straight, peak_memory_bytes=cost().peak_memory_bytes)
+
+
+def test_cells_have_equal_shares_of_the_pass_of_their_backbone_and_add_up_to_it(costly: Costly) -> None:
+    configs = [cell_config_for(strategy, seeds=[0]) for strategy in ("feature_extraction", "fine_tuning")]
+    embed(configs)
+    shares = [compute.seconds for config in configs if (compute := read_compute(EMBED, config.cell))]
+    assert shares == [costly.calls.count("_activations") * ROWS_SECONDS / 2] * 2

@@ -65,9 +65,9 @@ def test_a_stage_depends_on_the_packages_that_it_reaches_and_on_no_others(stage:
     assert len(code) <= MOST_CODE
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("size", "measure")])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("size", "boundaries", "measure")])
 def test_versions_that_decide_a_result_are_a_dependency(stage: str) -> None:
-    """What measure finds is no result, and it asks for itself what it was measured with; size copies a number."""
+    """What measure finds is no result, and it asks for itself what it was measured with; size and boundaries copy."""
     (keys,) = [entry["conf/versions.yaml"] for entry in STAGES[stage]["params"] if "conf/versions.yaml" in entry]
     imported = set().union(*map(imported_packages, imported_modules(PROJECT / f"pipelines/{stage}.py")))
     of_import = {"numpy": "numpy", "PIL": "pillow", "sklearn": "scikit_learn", "scipy": "scipy", "keras": "keras"}
@@ -97,6 +97,19 @@ def test_a_backbone_belongs_to_its_own_cells_alone(stage: str) -> None:
     parameters = names(STAGES[stage]["params"])
     assert "conf/backbone/${item.backbone}.yaml" in parameters
     assert not [path for path in names(STAGES[stage]["deps"]) if path.startswith("conf")]
+
+
+def test_a_backbone_passes_once_and_what_trains_a_strategy_does_not_rerun_it() -> None:
+    """Another learning rate runs the stage boundaries, which writes the same file again."""
+    embed = STAGES["embed"]
+    assert set(embed["matrix"]) == {"backbone"}
+    assert "strategy" not in embed["cmd"]
+    assert not [path for path in names(embed["params"]) if path.startswith("conf/strategy")]
+    assert set(STAGES["boundaries"]["outs"]) < set(embed["deps"])
+    assert "conf/strategy" in STAGES["boundaries"]["deps"]
+    (stored,) = embed["outs"]
+    for stage in ("sweep", "train"):
+        assert f"{stored}/${{item.strategy}}" in STAGES[stage]["deps"], "another strategy's activations rerun no cell"
 
 
 @pytest.mark.parametrize("stage", NETWORK_STAGES)

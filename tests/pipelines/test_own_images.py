@@ -102,7 +102,7 @@ def test_a_cell_that_fails_is_named_and_costs_the_others_nothing(project: Path) 
     benchmark = BENCHMARK.replace("[mobilenet_v2_slim]", "[broken, mobilenet_v2_slim]")
     (project / "conf/benchmark.yaml").write_text(benchmark, encoding="utf-8")
     printed = run(project, *RUN, expected_code=2)
-    reason = "embed@broken-feature_extraction: conf/backbone/broken.yaml: expected feature_dim 128, found 120"
+    reason = "embed@broken: conf/backbone/broken.yaml: expected feature_dim 128, found 120"
     assert f"no row: broken-feature_extraction failed at {reason}; correct it\n" in printed
     assert rows(project) == ["mobilenet_v2_slim-feature_extraction", "pixels-logistic_regression"]
     page = (project / "report/index.html").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 from backbench.runtime.source_code import PACKAGE, code_fingerprint, imported_modules, named_modules
 
 STARTS = {
-    "embed": "stages/embed.py",
+    "embed": "stages/embed/embed.py",
     "sweep": "stages/sweep/sweep.py",
     "train": "stages/train/train.py",
     "trials": "stages/sweep/cell_trials.py",

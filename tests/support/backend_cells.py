@@ -12,11 +12,11 @@ from backbench.config.config import CellConfig
 from backbench.results.result_files import read_cell
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import Cell
-from backbench.stages.embed import embed
+from backbench.stages.embed.embed import embed
 from backbench.stages.sweep.sweep import sweep
 from backbench.stages.train.train import train
 from tests.support.configs import PROJECT, backbone_config
-from tests.support.tiny_cell import cell_config_for
+from tests.support.tiny_cell import STRATEGIES, cell_config_for
 
 WEIGHTS = "tiny.weights.h5"
 # The smaller ones: each is traced and compiled once more per backend.
@@ -40,10 +40,14 @@ def cell_from_file(strategy: str) -> CellConfig:
     return replace(cell_config_for(strategy, seeds=[0, 1]), weights=weights)
 
 
-def run_cell(strategy: str) -> dict[str, Any]:
-    """Run the three stages in the working folder; return what can be compared between backends."""
-    config = cell_from_file(strategy)
-    for stage in (embed, sweep, train):
-        stage(config)
-    record = read_cell(Cell("tiny", strategy))
-    return {"num_trials": len(record.trials), "test_accuracy": record.metrics.mean["test_accuracy"]}
+def run_cells() -> dict[str, Any]:
+    """Run the stages of all strategies in the working folder; return what can be compared between backends."""
+    configs = {strategy: cell_from_file(strategy) for strategy in STRATEGIES}
+    embed(list(configs.values()))
+    found = {}
+    for strategy, config in configs.items():
+        sweep(config)
+        train(config)
+        record = read_cell(Cell("tiny", strategy))
+        found[strategy] = {"num_trials": len(record.trials), "test_accuracy": record.metrics.mean["test_accuracy"]}
+    return found

@@ -22,13 +22,12 @@ class WithoutTensorFlow:
 
 
 def cells() -> dict[str, Any]:
-    """Run embed, sweep and train of a tiny cell per strategy, from `tiny.weights.h5`."""
+    """Run embed, and sweep and train of a tiny cell per strategy, from `tiny.weights.h5`."""
     from backbench.backbones.determinism import limit_threads
-    from tests.support.backend_cells import NUM_THREADS, run_cell
-    from tests.support.tiny_cell import STRATEGIES
+    from tests.support.backend_cells import NUM_THREADS, run_cells
 
     limit_threads(NUM_THREADS)
-    found = {strategy: run_cell(strategy) for strategy in STRATEGIES}
+    found = run_cells()
     assert "tensorflow" not in sys.modules, "TensorFlow was imported"
     limit_threads(NUM_THREADS)  # as every stage does again for each model
     return {**found, "num_threads": num_threads(), "refuses_another_number": refuses(NUM_THREADS + 1)}

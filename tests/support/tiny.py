@@ -49,6 +49,17 @@ def TinyNet(  # noqa: N802 - it stands where a Keras constructor stands
     return keras.Model(images, layers.GlobalAveragePooling2D(name="pool")(x), name="tiny")
 
 
+def NamelessNet(  # noqa: N802 - it stands where a Keras constructor stands
+    *, weights: str | None, include_top: bool, pooling: str, input_shape: tuple[int, int, int]
+) -> keras.Model:
+    """Two strides of layers whose names Keras makes up."""
+    assert (weights, include_top, pooling) == (None, False, "avg")
+    images = x = keras.Input(input_shape)
+    for _ in range(2):
+        x = keras.layers.Conv2D(FEATURE_DIM, 3, strides=2, padding="same", activation="relu")(x)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x), name="nameless")
+
+
 def cut_tiny() -> CutModel:
     keras.utils.set_random_seed(3)
     model = TinyNet(weights=None, include_top=False, pooling="avg", input_shape=(16, 16, 3))

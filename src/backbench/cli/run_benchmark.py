@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
@@ -18,7 +19,7 @@ from backbench.cli.doctor.machine import MachinePlan, plan_for_this_machine
 from backbench.cli.doctor.plan import Plan, read_plan
 from backbench.cli.dvc_stages import FAILED, is_up_to_date
 from backbench.data.arrays.file_formats import write_json
-from backbench.results.compute import STAGES
+from backbench.results.compute import EMBED, SWEEP, TRAIN
 from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.installation import require_own_code
@@ -78,35 +79,60 @@ def _copy(source: IO[str] | None, target: IO[str], kept: list[str]) -> None:
             target.flush()
 
 
+@dataclass(frozen=True)
+class Job:
+    """Stages that run one after another; `rows` of the comparison fail with them, and `then` runs after them."""
+
+    stages: tuple[str, ...]
+    rows: tuple[str, ...]
+    then: tuple["Job", ...] = ()
+
+
+def jobs_of(cells: Sequence[Cell]) -> list[Job]:
+    """Return the baseline, and for every backbone its pass over the images, then its cells."""
+    jobs = [Job(("baseline",), (BASELINE,))]
+    for backbone in dict.fromkeys(cell.backbone for cell in cells):
+        own = [str(cell) for cell in cells if cell.backbone == backbone]
+        of_cells = tuple(Job((f"{SWEEP}@{cell}", f"{TRAIN}@{cell}"), (cell,)) for cell in own)
+        jobs.append(Job((f"{EMBED}@{backbone}",), tuple(own), of_cells))
+    return jobs
+
+
 def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, str]:
-    """Run every cell's stages and the baseline, as many at once as the machine takes; return what failed, by name."""
-    stages = {BASELINE: ["baseline"]} | {str(cell): [f"{stage}@{cell}" for stage in STAGES] for cell in cells}
+    """Run every cell's stages and the baseline, as many at once as the machine takes; return what failed, by row."""
     num_at_once = machine.num_cells_at_once
     gpus = SimpleQueue[str | None]()
     for number in range(num_at_once):
         gpus.put(machine.gpus[number % len(machine.gpus)] if machine.gpus else None)
 
-    def run(names: Sequence[str]) -> str | None:
+    def run(job: Job) -> str | None:
         gpu = gpus.get()
         try:
-            return run_stages(*names, alone=True, watched=num_at_once == 1, gpu=gpu)
+            return run_stages(*job.stages, alone=True, watched=num_at_once == 1, gpu=gpu)
         finally:
             gpus.put(gpu)
 
+    failed: dict[str, str] = {}
     with ThreadPoolExecutor(num_at_once) as pool:
-        running = {name: pool.submit(run, names) for name, names in stages.items()}
+        running = {pool.submit(run, job): job for job in jobs_of(cells)}
         try:
-            ended = {name: each.result() for name, each in running.items()}
+            while running:
+                for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                    job, reason = running.pop(ended), ended.result()
+                    if reason is None:
+                        running |= {pool.submit(run, following): following for following in job.then}
+                    else:
+                        failed |= dict.fromkeys(job.rows, reason)
         finally:
             pool.shutdown(cancel_futures=True)  # whoever interrupts wants no further cell begun
-    return {name: reason for name, reason in ended.items() if reason is not None}
+    return failed
 
 
 def run_benchmark(plan: Plan, machine: MachinePlan) -> int:
     """Run what DVC finds changed, and return the exit code: 2 where something failed."""
     paths.FAILED.unlink(missing_ok=True)
     before = _report_time()
-    if run_stages("prepare"):
+    if run_stages("prepare", "boundaries"):
         return REFUSED
     failed = run_cells([config.cell for config in plan.cells], machine)
     if failed:

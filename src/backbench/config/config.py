@@ -159,8 +159,8 @@ def gathered(calls: Iterable[Callable[[], Typed]]) -> list[Typed]:
     return made
 
 
-def cell_config(composed: DictConfig) -> CellConfig:
-    """Type the composed configuration of a stage that works on one cell.
+def cell_config(composed: DictConfig, strategy: StrategyConfig | None = None) -> CellConfig:
+    """Type the composed configuration of one cell; `strategy` stands in the place of the composed one.
 
     Raises:
         ConfigError: any group is not as `to_typed` wants it.
@@ -171,8 +171,9 @@ def cell_config(composed: DictConfig) -> CellConfig:
         where = f"conf/{group}" if name is None else f"conf/{group}/{name}.yaml"
         return group, to_typed(composed[group], schema, where=BENCHMARK if group == "benchmark" else where)
 
-    schemas = get_type_hints(CellConfig, include_extras=True)
-    return CellConfig(**dict(gathered(partial(typed, group, schema) for group, schema in schemas.items())))
+    given: dict[str, Any] = {} if strategy is None else {"strategy": strategy}
+    schemas = get_type_hints(CellConfig, include_extras=True).items()
+    return CellConfig(**given, **dict(gathered(partial(typed, *each) for each in schemas if each[0] not in given)))
 
 
 def resolved(config: CellConfig) -> dict[str, Any]:

@@ -4,7 +4,7 @@ The name of a file decides where a stage writes; the `name` inside it is what a 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from backbench.config.config import gathered, to_typed
+from backbench.config.strategy_config import StrategyConfig
 from backbench.config.value_types import NAME_FORM, NAME_PATTERN
 from backbench.runtime.errors import ConfigError
 
@@ -58,6 +59,15 @@ def read_named(path: Path, schema: type[Named]) -> Named:
         ConfigError: it cannot be read, is called otherwise than it calls itself, or has another form.
     """
     return to_typed(read_named_yaml(path), schema, where=str(path))
+
+
+def read_strategies(names: Iterable[str]) -> list[StrategyConfig]:
+    """Read strategies of the project in the working directory.
+
+    Raises:
+        ConfigError: what `read_named` refuses, of all of them.
+    """
+    return gathered(partial(read_named, Path(f"conf/strategy/{name}.yaml"), StrategyConfig) for name in names)
 
 
 def check_name(path: Path, name: object) -> None:

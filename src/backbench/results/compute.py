@@ -6,6 +6,9 @@ the seeds of the final models, each once and in whichever process: one that was 
 trials are taken up, a worker on another machine. What embed and train do once for all rows or seeds counts as it took
 the process that finished. Seconds are those of a clock: other work makes a machine slow.
 
+One pass of embed is for all cells of a backbone. Each has an equal share of its seconds, so that cells add up to what
+was computed; alone, a cell would take nearly the whole.
+
 It does not count while a process starts and imports, or waits: for the writer's lock, for MLflow, for a storage that is
 away, for workers or for work. Nor does what was lost when a process was killed: it is no part of the result.
 
@@ -13,7 +16,7 @@ Seconds lie in `work/`, outside of everything that DVC hashes, each with the dig
 where DVC brings back another one, they are not known.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from time import monotonic
@@ -45,6 +48,10 @@ class Compute:
             max(self.peak_memory_bytes, other.peak_memory_bytes),
             tuple(dict.fromkeys([*self.machines, *other.machines])),
         )
+
+    def share_of(self, number: int) -> "Compute":
+        """Return an equal share of the seconds, for one of so many that it was for."""
+        return replace(self, seconds=self.seconds / number)
 
 
 NOTHING = Compute(0.0, 0, ())

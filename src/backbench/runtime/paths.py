@@ -8,6 +8,7 @@ from pathlib import Path
 
 DATASET = Path("work/dataset")
 IMAGE_SIZE = Path("work/image_size.json")
+BOUNDARIES = Path("work/boundaries.json")
 BASELINE = Path("results/pixels")
 BASELINE_PREDICTIONS = Path("work/predictions/pixels.parquet")
 LEADERBOARD = Path("results/leaderboard.csv")
@@ -46,7 +47,7 @@ class Cell:
 
     @property
     def activations(self) -> Path:
-        return Path("work/activations") / self.backbone / self.strategy
+        return activations(self.backbone) / self.strategy
 
     @property
     def results(self) -> Path:
@@ -79,6 +80,11 @@ class Cell:
     @property
     def predictions(self) -> Path:
         return Path("work/predictions") / self.backbone / f"{self.strategy}.parquet"
+
+
+def activations(backbone: str) -> Path:
+    """Where embed stores what a backbone makes of the images: a folder per strategy."""
+    return Path("work/activations") / backbone
 
 
 def timing(stage: str) -> Path:

@@ -22,10 +22,9 @@ from backbench.runtime.errors import BackbenchError
 from backbench.runtime.installation import backend
 from backbench.runtime.known_files import known_json
 
-# Without `measure`, the fifth that no cell has: where all was measured already, its last process took no time.
-STAGES = ("size", "prepare", "baseline", *CELL_STAGES, "compare")
+# Without `measure`, one more that no cell has: where all was measured already, its last process took no time.
+STAGES = ("size", "boundaries", "prepare", "baseline", *CELL_STAGES, "compare")
 SHARED_STAGES = tuple(stage for stage in STAGES if stage not in CELL_STAGES)
-NUM_SHARED_STAGES = len(SHARED_STAGES) + 1
 STAGE = re.compile(r"stage_(\d+)")
 # What ends before the last stage of a convolutional network works at 1/16 of the input's side.
 LAST_STAGE_STRIDE, LEAST_STRIDE = 16, 4
@@ -71,22 +70,24 @@ class Cost:
 def cost_of_run(plan: Plan, images: Images, *, jobs: int) -> Cost:
     """Gather what a run with `jobs` cells side by side takes."""
     earlier = {config.cell: earlier_run(config, images) for config in plan.cells}
+    of_backbones = [
+        [run for cell, run in earlier.items() if cell.backbone == backbone.name] for backbone in plan.backbones
+    ]
     took: dict[str, list[float | None]] = {
-        stage: [run.seconds.get(stage) for run in earlier.values()]
-        if stage in CELL_STAGES
-        else [measured_seconds(stage) if images.digest is not None else None]
-        for stage in STAGES
+        stage: [measured_seconds(stage) if images.digest is not None else None] for stage in SHARED_STAGES
     }
+    took[EMBED] = [_pass_seconds(runs) for runs in of_backbones]
+    took |= {stage: [run.seconds.get(stage) for run in earlier.values()] for stage in (SWEEP, TRAIN)}
     unmeasured = [f"{TRAIN}@{cell}" for cell, run in earlier.items() if run.seconds.keys() != set(CELL_STAGES)]
     unmeasured += [stage for stage in SHARED_STAGES if None in took[stage]]
-    stages = {stage: _added(seconds) for stage, seconds in took.items()}
-    of_cells = [sum(run.seconds.values()) for run in earlier.values()]
-    side_by_side = max(sum(of_cells) / jobs, max(of_cells))
+    stages = {stage: _added(took[stage]) for stage in STAGES}
+    in_all = sum(sum(run.seconds.values()) for run in earlier.values())
+    side_by_side = max(in_all / jobs, *map(_least_seconds, of_backbones))
     one_by_one = sum(stages[stage].seconds for stage in SHARED_STAGES)
     on_disk = sum(disk_bytes(config, images, earlier[config.cell]) for config in plan.cells)
     return Cost(
         num_cells=len(plan.cells),
-        num_stages=len(plan.cells) * len(CELL_STAGES) + NUM_SHARED_STAGES,
+        num_stages=sum(map(len, took.values())) + 1,  # measure
         num_trials=len(plan.cells) * plan.one.search.num_trials,
         num_final_fits=len(plan.cells) * len(plan.one.benchmark.seeds),
         jobs=jobs,
@@ -96,6 +97,17 @@ def cost_of_run(plan: Plan, images: Images, *, jobs: int) -> Cost:
         disk_bytes=on_disk + pixel_bytes(images),
         memory_bytes=sum(sorted(cell_bytes(plan, images), reverse=True)[:jobs]),
     )
+
+
+def _pass_seconds(runs: Sequence["EarlierRun"]) -> float | None:
+    """Return what the pass of a backbone took, of which each cell has a share; None where a share is not known."""
+    shares = [run.seconds.get(EMBED) for run in runs]
+    return None if None in shares else sum(share for share in shares if share is not None)
+
+
+def _least_seconds(runs: Sequence["EarlierRun"]) -> float:
+    """Return what a backbone takes at least, whatever runs beside it: its pass, and then its longest cell."""
+    return (_pass_seconds(runs) or 0.0) + max(run.seconds.get(SWEEP, 0.0) + run.seconds.get(TRAIN, 0.0) for run in runs)
 
 
 def _added(seconds: Sequence[float | None]) -> StageCost:

@@ -1,6 +1,7 @@
 """Arrays in `.npy` files, read and appended to row by row, so that memory stays flat whatever their size."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,13 @@ class GrowingArrayFile:
     def append(self, rows: np.ndarray) -> None:
         with self._path.open("ab") as file:
             file.write(np.ascontiguousarray(rows, self._dtype).data)
+
+    def append_file(self, path: Path) -> None:
+        """Append all rows of another `.npy` file, which are as long and of the same type."""
+        with path.open("rb") as rows, self._path.open("ab") as file:
+            np.lib.format.read_magic(rows)
+            np.lib.format.read_array_header_1_0(rows)
+            shutil.copyfileobj(rows, file)
 
     def sync(self) -> None:
         """Have the disk hold what was appended."""

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -24,14 +25,14 @@ from backbench.runtime.engine import worker_tasks
 from backbench.runtime.engine.certificate import CERTIFICATE, make_certificate, security_of
 from backbench.runtime.engine.engine import Opening, Run, Tasks
 from backbench.runtime.engine.launchers import launcher_of
-from backbench.runtime.engine.settings import SCHEDULER_FILE, SETTINGS
+from backbench.runtime.engine.settings import LOOPBACK, SCHEDULER_FILE, SETTINGS
 from backbench.runtime.engine.worker_pool import WorkerPool
 from backbench.runtime.engine.worker_tasks import DIED, DONE, FAILED, REFUSED, Answer
 from backbench.runtime.engine.workers import Workers
 from backbench.runtime.errors import WorkerError
 from backbench.runtime.interruption import Interrupted, StopSignals
 
-LOOPBACK, EVERY_DEVICE = "127.0.0.1", "0.0.0.0"
+EVERY_DEVICE = "0.0.0.0"
 POLL_SECONDS = 0.5
 FETCH_SECONDS = 5.0
 MOST_DEATHS = 3
@@ -214,13 +215,14 @@ class _Running:
         )
 
     def _leave(self) -> None:
-        """Have every task in flight leave, wait until all have, and leave.
+        """Have every task in flight leave, wait until no worker is at one, and leave.
 
         Raises:
             Interrupted: always.
         """
-        while self._in_flight:
+        keys = {future.key for future in self._in_flight}
+        while not keys.isdisjoint(chain.from_iterable(self._client.processing().values())):
             self._client.run(worker_tasks.ask, self._session, on_error="ignore")
             with suppress(Empty):
-                del self._in_flight[self._ended.get(timeout=POLL_SECONDS)]
+                self._ended.get(timeout=POLL_SECONDS)
         raise Interrupted("between two tasks")

@@ -2,19 +2,23 @@
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from backbench.runtime.engine.slurm_queue import SlurmQueue
 from backbench.runtime.engine.workers import WORKER, Workers
 from backbench.runtime.errors import WorkerError
 
-LEAVING_SECONDS = 15.0
+LEAVING_SECONDS = 30.0
 MODULE = "backbench.runtime.engine.worker"
 SLURM_CONF = "SLURM_CONF"
+JOBS, SUBMISSION = "jobs", "_submission.sh"
 OWN_OPTIONS = ("setup", "max_num_timeout")
 
 
@@ -32,7 +36,7 @@ class Started(Protocol):
         ...
 
     def end(self) -> None:
-        """Have it end, if it does not by itself within a few seconds."""
+        """Have it end: in good order, if that does not take long."""
         ...
 
 
@@ -88,61 +92,62 @@ class ShellJob:
         return f"with code {code} ({last_line(self._log)}); look into {self._log}"
 
     def end(self) -> None:
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            if number is not None:
-                self._signal(number)
-            try:
-                self._process.wait(LEAVING_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-            break
-        self._signal(signal.SIGKILL)  # a child process whose worker was killed
+        self._signal(signal.SIGTERM)  # or one that has not connected yet would go on trying to
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(LEAVING_SECONDS)
+        self._signal(signal.SIGKILL)  # also to a child process whose worker was killed
+        self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return
 
 
 class SlurmLauncher:
     """Submits jobs of one array through submitit; `options` are those of its SLURM executor."""
 
     def __init__(self, folder: Path, options: Mapping[str, Any]) -> None:
-        from submitit import AutoExecutor
+        from submitit import SlurmExecutor
 
-        self._folder = folder
+        self._folder, self._queue = folder, SlurmQueue()
         # A site may not hand the environment on to jobs.
         setup = [f"export PYTHONPATH={shlex.quote(os.environ.get('PYTHONPATH', ''))}", *options.get("setup", [])]
         given = {name: value for name, value in options.items() if value is not None and name not in OWN_OPTIONS}
         try:
-            self._executor = AutoExecutor(
-                folder / "jobs", cluster="slurm", slurm_max_num_timeout=options.get("max_num_timeout", 20)
-            )
-            self._executor.update_parameters(
-                slurm_setup=setup, **{f"slurm_{name}": value for name, value in given.items()}
-            )
-        except (RuntimeError, NameError, ValueError) as error:
+            self._executor = SlurmExecutor(folder / JOBS, max_num_timeout=options.get("max_num_timeout", 20))
+            self._executor.update_parameters(setup=setup, **given)
+        except (RuntimeError, ValueError) as error:
             raise WorkerError(
                 f"expected a SLURM and options that it knows, found: {error}; correct conf/workers/slurm.yaml, or "
                 "start this where sbatch is"
             ) from error
+        self._cancel_left()
+
+    def _cancel_left(self) -> None:
+        """Cancel the jobs of a stage that was killed, which nobody waits for, and remove what is left of them."""
+        left = [file.name.removesuffix(SUBMISSION) for file in (self._folder / JOBS).glob(f"[0-9]*{SUBMISSION}")]
+        if left:
+            subprocess.run(["scancel", "--quiet", f"--name={self._job_name()}", *left], check=False)
+        shutil.rmtree(self._folder / JOBS, ignore_errors=True)
+
+    def _job_name(self) -> str:
+        return str(self._executor.parameters.get("job_name", "submitit"))
 
     def __call__(self, numbers: Sequence[int]) -> Sequence[Started]:
-        from submitit.core.utils import FailedJobError
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
         from submitit.helpers import clean_env
 
+        # A stage may run in a job itself: what that job's environment says of its nodes holds for no other. But where
+        # SLURM is found holds for all.
+        configuration = {name: os.environ[name] for name in (SLURM_CONF,) if name in os.environ}
         try:
-            # A stage may run in a job itself: what that job's environment says of its nodes holds for no other. But
-            # where SLURM is found holds for all.
-            configuration = {name: os.environ[name] for name in (SLURM_CONF,) if name in os.environ}
             with clean_env():
                 os.environ.update(configuration)
-                with self._executor.batch():
-                    jobs = [self._executor.submit(SlurmWorker(self._folder, number)) for number in numbers]
-        except FailedJobError as error:
+                jobs = self._executor.submit_array([SlurmWorker(self._folder, number) for number in numbers])
+        except (FailedJobError, FailedSubmissionError, OSError) as error:
             raise WorkerError(f"expected sbatch to take {len(numbers)} jobs, found: {error}") from error
-        return [SlurmJob(self._folder, number, job) for number, job in zip(numbers, jobs, strict=True)]
+        self._queue.expect_news()
+        return [SlurmJob(number, job, self._queue) for number, job in zip(numbers, jobs, strict=True)]
 
 
 class SlurmWorker:
@@ -167,17 +172,13 @@ class SlurmJob:
 
     is_told_by_connection = False
 
-    def __init__(self, folder: Path, number: int, job: Any) -> None:
-        self.number, self._job = number, job
+    def __init__(self, number: int, job: Any, queue: SlurmQueue) -> None:
+        self.number, self._job, self._queue = number, job, queue
 
     def how_it_ended(self) -> str | None:
-        if not self._job.done():
-            return None
-        log = self._job.paths.stderr
-        return f"as {self._job.state} ({last_line(log)}); look into {log}"
+        state, log = self._queue.how_it_ended(self._job.job_id), self._job.paths.stderr
+        return state and f"as {state} ({last_line(log)}); look into {log}"
 
     def end(self) -> None:
-        try:
-            self._job.cancel(check=False)
-        except OSError:
-            return
+        """Cancel it, whether it waits in the queue or runs."""
+        subprocess.run(["scancel", "--quiet", self._job.job_id], check=False)

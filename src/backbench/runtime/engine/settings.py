@@ -1,5 +1,6 @@
 """How Dask is set, on both sides."""
 
+LOOPBACK = "127.0.0.1"
 SCHEDULER_FILE = "scheduler.json"
 SETTINGS = {
     "logging": {"distributed": "critical"},

@@ -10,14 +10,17 @@ import signal
 import sys
 import time
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 import dask
 from distributed import Status, Worker
+from distributed.comm import get_address_host
+from distributed.utils import json_load_robust
 
 from backbench.runtime.engine import worker_tasks
 from backbench.runtime.engine.certificate import security_of
-from backbench.runtime.engine.settings import SCHEDULER_FILE, SETTINGS
+from backbench.runtime.engine.settings import LOOPBACK, SCHEDULER_FILE, SETTINGS
 from backbench.runtime.hardware import VISIBLE, own_gpu
 from backbench.runtime.interruption import StopSignals
 
@@ -39,25 +42,32 @@ def work(folder: Path, number: int) -> None:
     if gpu is not None:
         os.environ[VISIBLE] = gpu
     dask.config.set(SETTINGS)
-    with StopSignals() as signals:
-        asyncio.run(_serve(folder, number, signals))
+    with ExitStack() as connected:
+        left_at = asyncio.run(_serve(folder, number, connected))
         worker_tasks.end()
-    if signals.received is not None:
-        _leave(signals.received)
+    if left_at is not None:
+        _leave(left_at)
 
 
-async def _serve(folder: Path, number: int, signals: StopSignals) -> None:
+async def _serve(folder: Path, number: int, connected: ExitStack) -> signal.Signals | None:
+    """Run tasks, and return the signal at which this worker left, if the scheduler did not end before.
+
+    A signal that comes before it has connected does what it always did.
+    """
+    scheduler = str(json_load_robust(folder / SCHEDULER_FILE, timeout=CONNECT_SECONDS)["address"])
     async with Worker(
-        scheduler_file=str(folder / SCHEDULER_FILE),
+        scheduler,
         security=security_of(folder),
         name=f"{number}-{uuid.uuid4().hex[:8]}",
         nthreads=1,
         memory_limit=0,
-        dashboard_address="127.0.0.1:0",
+        host=LOOPBACK if get_address_host(scheduler) == LOOPBACK else None,
+        dashboard_address=f"{LOOPBACK}:0",
         death_timeout=CONNECT_SECONDS,
     ) as worker:
+        signals = connected.enter_context(StopSignals())
         gone = asyncio.create_task(worker.finished())
-        is_asked = False
+        is_asked = has_left = False
         while not gone.done():
             if signals.came() and worker.status == Status.running:
                 worker.status = Status.paused  # the scheduler sends nothing new
@@ -65,10 +75,12 @@ async def _serve(folder: Path, number: int, signals: StopSignals) -> None:
                 is_asked = True
                 worker_tasks.ask()
             if signals.came() and worker.status == Status.paused and not worker.state.executing_count:
+                has_left = True
                 await asyncio.sleep(SAYING_SECONDS)
                 await worker.close_gracefully(restart=False)
             await asyncio.wait([gone], timeout=POLL_SECONDS)
         worker_tasks.ask()
+    return signals.received if has_left else None
 
 
 def _leave(received: signal.Signals) -> None:

@@ -58,7 +58,8 @@ def compute(session: str, opening: bytes, task: bytes) -> Answer:
     """Run a pickled task in this worker's child process.
 
     Raises:
-        Reschedule: the task has left because this worker is about to; it goes on at another.
+        Reschedule: the task has left because this worker is about to, or the signal that this worker was sent has
+            ended the child process before it minded any; it goes on at another.
     """
     if _children and _children[0].session != session:
         end()
@@ -69,7 +70,7 @@ def compute(session: str, opening: bytes, task: bytes) -> Answer:
     answer = _children[0].run(task)
     if answer[0] in (DIED, LEFT):
         end()  # what was asked to leave leaves again
-    if answer[0] == LEFT and is_asked_to_leave():
+    if answer[0] in (DIED, LEFT) and is_asked_to_leave():
         raise Reschedule
     return answer
 
