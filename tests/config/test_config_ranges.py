@@ -51,8 +51,8 @@ def _shipped() -> dict[str, Any]:
 
 
 SHIPPED = _shipped()
-# Keys whose values are free: what a constructor takes, and texts that only a reader reads.
-FREE = ("arguments",)
+# Keys whose values are free: what a constructor or sbatch takes, and texts that only a reader reads.
+FREE = ("arguments", "slurm")
 
 
 def leaves(content: Any, key: Key = ()) -> Iterator[tuple[Key, Any]]:
