@@ -9,8 +9,8 @@ from pathlib import Path
 
 import keras
 import pytest
-
 from backbench.adaptation.interruption import STOP_SIGNALS, Interrupted, Pause, StopSignals
+
 from backbench.adaptation.schedule import Fit, Hyperparameters, Schedule, Weights
 from backbench.adaptation.strategies import TrainablePart
 from backbench.adaptation.training import Fitter

@@ -1,7 +1,6 @@
+from backbench.compat.optuna_trials import stored_id
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
-
-from backbench.compat.optuna_trials import stored_id
 
 
 def test_a_storage_knows_a_trial_by_its_id_and_not_by_its_number() -> None:

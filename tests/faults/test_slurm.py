@@ -12,6 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
+from backbench.search.study_storage import StudyError
+from backbench.stages.sweep.cell_study import CellStudy
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
@@ -21,10 +24,7 @@ from backbench.config.running_config import WorkersConfig
 from backbench.results.cell_inputs import CellInputs
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.paths import STATE, Cell
-from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
-from backbench.search.study_storage import StudyError
 from backbench.stages.embed.embed import embed
-from backbench.stages.sweep.cell_study import CellStudy
 from backbench.stages.sweep.sweep import sweep
 from tests.faults.conftest import Tried, differing
 from tests.support.configs import PROJECT

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from backbench.adaptation.interruption import Interrupted
+from backbench.search.shared_study import COMPUTE, LOST
+from backbench.search.worker import Objective, ShouldStop
+
 from backbench.config.running_config import WorkersConfig
 from backbench.config.search_config import SearchConfig
 from backbench.results.compute import NOTHING, STAGES, Compute, Stopwatch, read_compute, write_compute
@@ -16,8 +18,6 @@ from backbench.results.records import TrialRecord
 from backbench.runtime.atomic_files import write_text
 from backbench.runtime.paths import Cell
 from backbench.search.search import Proposal, batches, proposals, rounds
-from backbench.search.shared_study import COMPUTE, LOST
-from backbench.search.worker import Objective, ShouldStop
 from backbench.stages.sweep.finished_trials import FinishedTrials
 from tests.support.clock import Clock, stopped
 from tests.support.toy_study import (
