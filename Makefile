@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor weights repro report test test-system test-all faults check ui dashboard plots bench times pretrain transfer lock FORCE
+.PHONY: help doctor weights repro report cluster test test-system test-all faults check ui dashboard plots bench times pretrain transfer lock FORCE
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -29,6 +29,10 @@ repro: .venv/ready ## run the benchmark of conf/benchmark.yaml, JOBS cells at on
 
 report: .venv/ready ## write report/index.html and what MLflow lacks, from results that are there
 	@python -m backbench.cli.run_benchmark --report
+
+WORKERS ?=
+cluster: .venv/ready ## run one scheduler with the workers of WORKERS=local or slurm, for `workers: address`; Ctrl-C ends it
+	@python pipelines/cluster.py $(if $(WORKERS),workers=$(WORKERS))
 
 # A process per core, of up to four. How long each test took is kept in work/tests.
 PYTEST := python -m pytest --numprocesses logical --maxprocesses 4 --durations 15

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from backbench.config import catalog
 from backbench.config.backbone_config import BackboneConfig
 from backbench.config.config import BenchmarkConfig, CellConfig, cell_config, gathered, to_typed
-from backbench.config.config_files import read_named_yaml, read_yaml
+from backbench.config.config_files import read_named, read_named_yaml, read_yaml
 from backbench.config.running_config import WorkersConfig
 
 CONF = Path("conf")
@@ -71,3 +71,14 @@ def read_plan() -> Plan:
     )
     grid = [{**shared, "backbone": backbone, "strategy": strategy} for backbone in backbones for strategy in strategies]
     return Plan(tuple(gathered(partial(cell_config, OmegaConf.create(content)) for content in grid)), workers)
+
+
+def workers_to_start() -> str:
+    """Name the workers that `make cluster` starts: those of the benchmark, where something starts them, else local.
+
+    Raises:
+        ConfigError: a file is missing or broken.
+    """
+    benchmark = to_typed(read_yaml(BENCHMARK), BenchmarkConfig, where=str(BENCHMARK))
+    chosen = read_named(CONF / f"workers/{benchmark.workers}.yaml", WorkersConfig)
+    return "local" if chosen.launcher is None else chosen.name

@@ -109,6 +109,12 @@ def connected(folder: Path) -> Iterator[Client]:
         yield client
 
 
+def connected_numbers(client: Client) -> list[int]:
+    """Return the numbers of the workers that take tasks now."""
+    known = client.scheduler_info(n_workers=-1)["workers"].values()
+    return [int(str(worker["name"]).partition("-")[0]) for worker in known if worker["status"] == "running"]
+
+
 class _Running:
     """The tasks of one stage on a scheduler."""
 
@@ -154,14 +160,12 @@ class _Running:
             self._leave()
         if time.monotonic() - self._looked < POLL_SECONDS:
             return
-        numbers = self._connected_numbers()
+        if self._client.status != "running":  # it would connect again, but without its tasks
+            raise self._gone()
+        numbers = connected_numbers(self._client)
         if self._pool is not None:
             self._pool.keep(numbers, num_tasks)
         self._num_workers, self._looked = len(numbers), time.monotonic()
-
-    def _connected_numbers(self) -> list[int]:
-        known = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return [int(str(worker["name"]).partition("-")[0]) for worker in known if worker["status"] == "running"]
 
     def _answer(self, name: str, future: Future) -> tuple[Any] | None:
         """Return a task's record in a tuple of its own; None where it is to be run again.
@@ -175,7 +179,7 @@ class _Running:
         except KilledWorker as error:
             raise self._deadly(name, "its worker dead") from error
         except CancelledError as error:
-            raise WorkerError(f"{self._title}: expected the scheduler to answer, found it gone") from error
+            raise self._gone() from error
         future.release()
         if kind == DONE:
             return (content,)
@@ -197,6 +201,12 @@ class _Running:
                 return future.result(timeout=FETCH_SECONDS)
             except TimeoutError:
                 self._look(len(self._in_flight) + 1)
+
+    def _gone(self) -> WorkerError:
+        return WorkerError(
+            f"{self._title}: expected the scheduler to answer, found it gone; see that one runs, and start this again: "
+            "it goes on where it was"
+        )
 
     def _deadly(self, name: str, found: str) -> WorkerError:
         return WorkerError(

@@ -15,7 +15,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from distributed import Reschedule
+from distributed import Reschedule, Status, Worker
 
 from backbench.runtime.errors import BackbenchError
 from backbench.runtime.interruption import Interrupted, StopSignals, ask_to_leave, is_asked_to_leave
@@ -80,6 +80,11 @@ def ask(session: str | None = None) -> None:
     for child in _children:
         if session in (None, child.session):
             child.ask()
+
+
+def pause(dask_worker: Worker) -> None:
+    """Have this worker take no more tasks; that at hand is then asked to leave (`worker.py`)."""
+    dask_worker.status = Status.paused
 
 
 def end() -> None:
