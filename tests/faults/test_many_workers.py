@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from backbench.search.shared_study import OWNER, RECORD, SharedStudy
 from optuna.trial import TrialState
 
 from backbench.config.running_config import WorkersConfig
 from backbench.results.records import TrialRecord
-from backbench.search.shared_study import OWNER, RECORD, SharedStudy
 from tests.faults.conftest import Tried, differing
 from tests.support.configs import PROJECT
 from tests.support.engines.postgresql import PASSWORD, Postgresql

@@ -8,13 +8,7 @@ import dask
 from distributed import Client
 
 from backbench.runtime.engine import worker_tasks
-from backbench.runtime.engine.cluster import (
-    MOST_DEATHS_SHARED,
-    POLL_SECONDS,
-    connected,
-    connected_numbers,
-    scheduler,
-)
+from backbench.runtime.engine.cluster import MOST_DEATHS_SHARED, POLL_SECONDS, connected, connected_numbers, scheduler
 from backbench.runtime.engine.launchers import launcher_of
 from backbench.runtime.engine.settings import SETTINGS
 from backbench.runtime.engine.worker_pool import WorkerPool
