@@ -56,7 +56,8 @@ class Stage:
     """A stage that `dvc repro` runs, and its jobs."""
 
     def __init__(self, project: Path, slurm: Slurm, name: str) -> None:
-        self._slurm, self.name, self._log = slurm, name, project.parent / f"{name}.log"
+        self._project, self._slurm, self.name, self._log = project, slurm, name, project.parent / f"{name}.log"
+        self._num_kept = num_kept(project)
         self._known, self._used = set(slurm.jobs()), set[str]()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -71,6 +72,10 @@ class Stage:
         """Return its workers' jobs, in these states."""
         ours = [job for id_, job in self._slurm.jobs().items() if id_ not in self._known]
         return [job for job in ours if not states or job.state in states]
+
+    def num_finished(self) -> int:
+        """Count its tasks that are finished."""
+        return num_kept(self._project) - self._num_kept
 
     def submit(self, script: str, *options: str) -> str:
         """Submit a job that is no worker's."""
@@ -116,8 +121,8 @@ def jobs_that_compute() -> set[str]:
 
 def disturb(stage: Stage, slurm: Slurm, project: Path) -> str:
     """Cancel one of two workers and preempt the other, once a task is finished; say what became of them."""
-    stage.until(lambda: len(stage.jobs("RUNNING")) == 2 and num_kept(project) > 0)
-    had = num_kept(project)
+    stage.until(lambda: len(stage.jobs("RUNNING")) == 2 and stage.num_finished() > 0)
+    had = stage.num_finished()
     cancelled, preempted = stage.jobs("RUNNING")
     slurm.cancel(cancelled.id)
     urgent = stage.submit("true", "--partition=high", f"--nodelist={preempted.node}", "--exclusive")
