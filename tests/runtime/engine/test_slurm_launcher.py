@@ -1,11 +1,13 @@
 """Workers that are jobs of a real SLURM of two nodes: which are started, and that none is left."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from backbench.runtime.engine.engine import running
 from backbench.runtime.engine.workers import Workers
+from backbench.runtime.errors import WorkerError
 from tests.support.engines.slurm import Job, Slurm
 from tests.support.toy_tasks import epochs_of, opened
 
@@ -66,7 +69,7 @@ def states(jobs: dict[str, Job], known: set[str]) -> list[str]:
 
 
 def test_a_job_that_waits_when_the_stage_ends_is_cancelled(slurm: Slurm, known: set[str], place: Path) -> None:
-    three = Workers(name="slurm", launcher="slurm", num_workers=3, slurm=OPTIONS)
+    three = replace(TWO, num_workers=3)
     with running("three", three, partial(opened, place)) as run:
         records = dict(run({f"task {number}": ("counted", number, 20, 0.1) for number in range(4)}))
         assert "PENDING" in states(slurm.jobs(), known), "it is one more than there are nodes"
@@ -110,9 +113,25 @@ def test_jobs_of_a_stage_that_was_killed_are_cancelled_by_the_next(
     assert again.wait(120) == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("echo expected a module >&2; exit 3", "expected a module"), ("export PYTHONHOME=nowhere", "<no Python frame>")],
+    ids=["shell", "python"],
+)
+def test_jobs_that_end_before_their_worker_connects_are_told_of_with_its_last_word(
+    slurm: Slurm, known: set[str], place: Path, line: str, told: str
+) -> None:
+    workers = replace(TWO, slurm={**OPTIONS, "setup": [line]})
+    expected = rf"3 ended before they did, the last as FAILED \({told}\); look into {re.escape(str(place))}.*_log.err$"
+    with pytest.raises(WorkerError, match=expected), running("fruitless", workers, partial(opened, place)) as run:
+        list(run({f"task {number}": ("square", number) for number in range(2)}))
+    slurm.wait_until(lambda jobs: set(states(jobs, known)) <= {"CANCELLED", "FAILED"})
+
+
 def test_a_stage_in_a_job_submits_jobs_that_know_nothing_of_its_own(slurm: Slurm, known: set[str], place: Path) -> None:
     stage = """
 import json
+import re
 from functools import partial
 from pathlib import Path
 from backbench.runtime.engine.engine import running
