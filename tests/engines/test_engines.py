@@ -12,7 +12,6 @@ import psutil
 import psycopg
 import pytest
 from mlflow.tracking import MlflowClient
-from submitit.slurm.slurm import SlurmInfoWatcher
 
 from tests.support.engines.components import lacking, program
 from tests.support.engines.engine_folder import end_abandoned, processes_of
@@ -65,19 +64,6 @@ def test_slurm_gives_each_job_of_an_array_a_node_and_its_gpus(slurm: Slurm, tmp_
     assert [(tmp_path / str(index)).read_text().split() for index in range(2)] == [
         [jobs[id_].node, "0,1"] for id_ in ids
     ]
-
-
-@pytest.mark.slurm
-def test_submitit_learns_that_a_job_was_cancelled(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in slurm.environment.items():
-        monkeypatch.setenv(name, value)
-    job = slurm.submit("sleep 600", "--gres=gpu:1")
-    slurm.wait_until(lambda jobs: jobs[job].state == "RUNNING")
-    slurm.cancel(job)
-    slurm.wait_until(lambda jobs: jobs[job].state == "CANCELLED")
-    watcher = SlurmInfoWatcher()
-    watcher.register_job(job)
-    assert watcher.get_state(job, mode="force") == "CANCELLED"
 
 
 @pytest.mark.slurm

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -17,13 +18,13 @@ from omegaconf import OmegaConf
 
 from backbench.config.config import CellConfig, cell_config
 from backbench.runtime.digests import file_sha256
-from backbench.runtime.known_files import known_json
 from backbench.runtime.paths import STATE, WORKERS, Cell, activations
 from backbench.stages.boundaries import boundaries
 from tests.faults.conftest import Tried, differing
 from tests.support.configs import PROJECT, strategy_config
 from tests.support.engines.engine_folder import wait_until
 from tests.support.engines.slurm import Job, Slurm
+from tests.support.kept_work import checkpoints, num_kept
 from tests.support.tiny import BACKBONE
 from tests.support.tiny_cell import STAGES
 
@@ -79,7 +80,8 @@ def config_with(searchpath: str) -> CellConfig:
 def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed") / "work place"
     shutil.copytree(prepared, folder)
-    for name, content in {"backbone/tiny": SLOW, "strategy/patient": STRATEGY}.items():
+    shipped: dict[str, Any] = {"backbone/tiny": SLOW, "strategy/patient": STRATEGY}
+    for name, content in shipped.items():
         file = folder / f"conf/{name}.yaml"
         file.parent.mkdir(parents=True)
         file.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(content))), encoding="utf-8")
@@ -166,22 +168,12 @@ def in_jobs(stage: str, searchpath: str, slurm: Slurm) -> Iterator[Run]:
         slurm.wait_until(lambda jobs: not ALIVE & {job.state for job in jobs.values()})
 
 
-def num_finished() -> int:
-    """How many trials, seeds or ranges of images are kept."""
-    files = [file for file in STATE.rglob("*.json") if not file.name.endswith(".left.json")]
-    return sum(known_json(file).get("num_ranges", 1) for file in files)
-
-
-def checkpoints() -> list[Path]:
-    return list(STATE.rglob("checkpoints/*.npz"))
-
-
 @pytest.mark.parametrize("stage", list(OUTS))
 def test_workers_that_are_cancelled_and_preempted_and_a_stage_that_is_killed_lose_nothing(
     stage: str, before: Undisturbed, slurm: Slurm, tried: Tried
 ) -> None:
     with in_jobs(stage, before.searchpath, slurm) as run:
-        run.once(lambda: len(run.running()) == 2 and num_finished() >= 2)
+        run.once(lambda: len(run.running()) == 2 and num_kept() >= 2)
         cancelled, preempted = run.running()
         slurm.cancel(cancelled.id)
         urgent = run.submit("true", "--partition=high", f"--nodelist={preempted.node}", "--exclusive")
@@ -193,17 +185,17 @@ def test_workers_that_are_cancelled_and_preempted_and_a_stage_that_is_killed_los
         workers = [job.id for job in run.running()]
         assert preempted.id in workers, "it was not started again"
         assert cancelled.id not in workers
-        had = num_finished()
-        run.once(lambda: num_finished() > had)
+        had = num_kept()
+        run.once(lambda: num_kept() > had)
         os.killpg(run.process.pid, signal.SIGKILL)
         run.process.wait()
         slurm.wait_until(lambda jobs: all(jobs[id_].state == "COMPLETED" for id_ in workers), seconds=SECONDS)
         assert checkpoints() or stage == "embed", "no epoch was kept of what the stage was at"
 
-    known = num_finished()
+    known = num_kept()
     with in_jobs(stage, before.searchpath, slurm) as run:
         run.once(lambda: len(run.running()) == 2)
-        assert num_finished() >= known
+        assert num_kept() >= known
         assert run.process.wait() == 0, run.said()
         slurm.wait_until(lambda jobs: not ALIVE & {job.state for job in run.jobs()})
         assert len(run.jobs()) == 2

@@ -24,6 +24,10 @@ class Toy:
     def square(self, number: int) -> int:
         return number**2
 
+    def variables(self, *prefixes: str) -> dict[str, str]:
+        """Say what the environment says under these prefixes."""
+        return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+
     def counted(
         self, number: int, num_epochs: int, seconds: float, signals: Mapping[int, signal.Signals] | None = None
     ) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.engines.components import program, root
 from tests.support.engines.engine_folder import EngineFolder, engine_folder, free_port, wait_until
-from tests.support.engines.slurm_configuration import GPUS_PER_NODE, NODES, SACCT, Place, gres_conf, slurm_conf
+from tests.support.engines.slurm_configuration import GPUS_PER_NODE, NODES, Place, gres_conf, slurm_conf
 
 PACKAGES = "slurm-wlm munge"
 STARTS_IN_SECONDS = 60.0
@@ -34,13 +34,8 @@ class Slurm:
 
     def __init__(self, folder: EngineFolder) -> None:
         self._folder = folder
-        programs = folder.path / "bin"
         # What a process needs to speak to this SLURM, over its own environment.
-        self.environment = {
-            **folder.environment,
-            "SLURM_CONF": str(folder.path / "slurm.conf"),
-            "PATH": os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)]),
-        }
+        self.environment = {**folder.environment, "SLURM_CONF": str(folder.path / "slurm.conf")}
 
     def submit(self, script: str, *options: str) -> str:
         """Submit a shell script with sbatch's options, and return the job's id."""
@@ -110,10 +105,6 @@ class Slurm:
         place = Place(folder, munge_socket, host, free_port(), tuple(free_port() for _ in NODES), devices)
         (folder / "slurm.conf").write_text(slurm_conf(place))
         (folder / "gres.conf").write_text(gres_conf(place))
-        sacct = folder / "bin/sacct"
-        sacct.parent.mkdir()
-        sacct.write_text(SACCT)
-        sacct.chmod(0o755)
 
     def _idle(self) -> bool:
         try:

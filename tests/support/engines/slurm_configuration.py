@@ -79,11 +79,3 @@ def gres_conf(place: Place) -> str:
 def _devices(place: Place) -> list[tuple[str, Path]]:
     owners = [name for name in NODES for _ in range(GPUS_PER_NODE)]
     return list(zip(owners, place.gpu_devices, strict=True))
-
-
-# submitit asks sacct what became of a job, and waits for ever where it gets no answer. There is no accounting here.
-SACCT = """\
-#!/bin/sh
-echo 'JobID|State|NodeList'
-exec squeue --noheader --all --array --states=all --format='%i|%T|%N'
-"""

@@ -18,6 +18,7 @@ from backbench.runtime.errors import WorkerError
 LEAVING_SECONDS = 30.0
 MODULE = "backbench.runtime.engine.worker"
 SLURM_CONF = "SLURM_CONF"
+SLURM_SAYS = ("srun: ", "slurmstepd")
 JOBS, SUBMISSION = "jobs", "_submission.sh"
 OWN_OPTIONS = ("setup", "max_num_timeout")
 
@@ -54,9 +55,10 @@ def launcher_of(workers: Workers, folder: Path) -> Launcher:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a worker's log, cut off where it is long."""
-    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
-    return said[-1][:200] if said else "without a word"
+    """Return the last line of a worker's log, not of SLURM's in it, cut off where it is long."""
+    said = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    its_own = [line for line in said if line.strip() and not line.startswith(SLURM_SAYS)]
+    return its_own[-1].strip()[:200] if its_own else "without a word"
 
 
 class ShellLauncher:
