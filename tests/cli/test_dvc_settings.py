@@ -132,13 +132,13 @@ def test_a_run_is_refused_without_the_systems_locks_and_takes_over_from_one_that
     fail(monkeypatch, errno.ENOSYS)
     repro_lock.take(lock)
     link = tmp_path / "work/repro.lock.holder"
-    kernel, _, started, life = str(link.readlink()).split(":")
+    kernel, _, started = str(link.readlink()).split(":")
     link.unlink()
-    link.symlink_to(f"{kernel}:{os.getppid()}:{started_of(os.getppid())}:{life}")
+    link.symlink_to(f"{kernel}:{os.getppid()}:{started_of(os.getppid())}")
     with pytest.raises(CheckoutInUseError, match="where its host is another one and it was killed, remove"):
         repro_lock.take(lock)
     link.unlink()
-    link.symlink_to(f"{kernel}:{ended}:{started}:{life}")
+    link.symlink_to(f"{kernel}:{ended}:{started}")
     repro_lock.take(lock)
     assert f":{os.getpid()}:" in str(link.readlink())
 

@@ -81,18 +81,11 @@ def test_a_process_that_a_signal_kills_shows_where_and_leaves_its_log(tmp_path: 
     assert "of C\n" in (tmp_path / LOG).read_text()
 
 
-@pytest.mark.parametrize(
-    ("script", "log", "said"),
-    [
-        pytest.param("train", "logs/train-resnet50_slim-feature_extraction", "oneDNN", marks=pytest.mark.system),
-        ("worker", "workers/resnet50_slim-feature_extraction/worker-0", ""),
-    ],
-)
-def test_a_stages_own_line_is_all_that_is_shown(tmp_path: Path, script: str, log: str, said: str) -> None:
-    """In an empty folder: train imports TensorFlow before it misses its images, a worker misses its study at once."""
-    command = [sys.executable, str(PROJECT / f"pipelines/{script}.py")]
+def test_a_stages_own_line_is_all_that_is_shown(tmp_path: Path) -> None:
+    """In an empty folder, where it misses its images before it imports a network."""
+    command = [sys.executable, str(PROJECT / "pipelines/train.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: expected ")
     assert done.stderr.count("\n") == 1
-    assert said in (tmp_path / f"work/{log}.log").read_text()
+    assert (tmp_path / "work/logs/train-resnet50_slim-feature_extraction.log").read_text() == ""

@@ -87,7 +87,7 @@ def test_whoever_reads_a_copy_that_kept_its_name_refuses_it(project: Path, reade
         read()
 
 
-@pytest.mark.parametrize("stage", ["sweep", "prepare", "worker"])
+@pytest.mark.parametrize("stage", ["sweep", "prepare", "train"])
 def test_a_stage_that_is_told_another_name_than_the_files_writes_nothing(tmp_path: Path, stage: str) -> None:
     override = "dataset.name=other" if stage == "prepare" else "strategy.name=other"
     command = [sys.executable, str(PROJECT / f"pipelines/{stage}.py"), override]

@@ -51,8 +51,8 @@ def _shipped() -> dict[str, Any]:
 
 
 SHIPPED = _shipped()
-# Keys whose values are free: what a constructor takes, and texts that only a reader reads.
-FREE = ("arguments",)
+# Keys whose values are free: what a constructor or sbatch takes, and texts that only a reader reads.
+FREE = ("arguments", "slurm")
 
 
 def leaves(content: Any, key: Key = ()) -> Iterator[tuple[Key, Any]]:
@@ -156,8 +156,20 @@ WARMUP_RATES = ("linear_probe_warmup", "learning_rates")
         ("search", ("sampler",), "grid", "sampler: expected 'quasi_random' or 'tpe', found 'grid'"),
         ("search", ("pruner", "percentile"), 101, "pruner.percentile: expected at most 100, found 101"),
         ("search", ("startup_trials",), 0, "startup_trials: expected at least 1, found 0"),
-        ("workers", ("lost_after_seconds",), 10, "lost_after_seconds: expected more than heartbeat_seconds 10"),
-        ("workers", ("launcher",), "../local", "launcher: expected a name of letters"),
+        ("workers", ("launcher",), "two_nodes", "launcher: expected 'local', 'slurm' or 'queue', found 'two_nodes'"),
+        (
+            "workers",
+            ("launcher",),
+            "queue",
+            "submit: expected the shell line .* with {worker} for its command, found N",
+        ),
+        ("workers", ("launcher",), None, "num_workers: expected 1 where nothing starts workers, found 8; set launcher"),
+        (
+            "workers",
+            ("scheduler",),
+            "work/cluster",
+            "launcher: expected null where scheduler names one .*, found slurm",
+        ),
         ("tracking", ("patience_seconds",), -1, "patience_seconds: expected at least 0, found -1"),
         ("pretrain", ("warmup_steps",), 10**6, "warmup_steps: expected at most steps 3200, found 1000000"),
     ],
@@ -170,10 +182,44 @@ def test_what_cannot_be_run_is_refused(group: str, key: Key, value: object, mess
     assert "\n" not in str(refused.value)
 
 
-def test_a_key_of_before_is_refused_with_its_new_name() -> None:
-    message = "^conf/mine.yaml: head_start: unknown key; it is called linear_probe_warmup now; correct it there$"
+@pytest.mark.parametrize(
+    ("group", "key", "advice"),
+    [
+        ("strategy", "head_start", "it is called linear_probe_warmup now"),
+        ("workers", "storage", "trials need none any more, so leave it out"),
+        ("workers", "heartbeat_seconds", "lost_after_seconds alone decides, so leave it out"),
+        ("workers", "patience_seconds", "workers wait for no database any more, so leave it out"),
+    ],
+)
+def test_a_key_of_before_is_refused_with_what_to_do(group: str, key: str, advice: str) -> None:
+    message = f"^conf/mine.yaml: {key}: unknown key; {advice}; correct it there$"
     with pytest.raises(ConfigError, match=message):
-        to_typed(changed(SHIPPED["strategy"], ("head_start",), None), StrategyConfig, where="conf/mine.yaml")
+        to_typed(changed(SHIPPED[group], (key,), None), SCHEMAS[group], where="conf/mine.yaml")
+
+
+def test_workers_of_before_are_told_all_that_is_to_be_changed() -> None:
+    elsewhere = {"name": "elsewhere", "num_workers": 8, "launcher": None, "storage": "postgresql", "patience": 1}
+    with pytest.raises(ConfigError) as refused:
+        to_typed(elsewhere, WorkersConfig, where="conf/workers/elsewhere.yaml")
+    (line,) = refused.value.lines
+    assert line.startswith("conf/workers/elsewhere.yaml: storage: unknown key; trials need none any more, so leave it")
+    assert "; patience: unknown key; known are name, launcher, num_workers, scheduler, host, submit, slurm, " in line
+    assert line.endswith("; correct them there")
+
+
+@pytest.mark.parametrize("submit", ["bsub", " {worker", "{}"])
+def test_a_line_that_submits_has_a_place_for_the_worker(submit: str) -> None:
+    queue = {"name": "queue", "launcher": "queue", "num_workers": 2}
+    assert to_typed({**queue, "submit": "bsub {worker}"}, WorkersConfig, where="queue").submit == "bsub {worker}"
+    with pytest.raises(ConfigError, match="submit: expected the shell line that submits one worker, with {worker} for"):
+        to_typed({**queue, "submit": submit}, WorkersConfig, where="queue")
+
+
+def test_every_shipped_file_of_workers_can_be_started() -> None:
+    for file in sorted((PROJECT / "conf/workers").glob("*.yaml")):
+        typed = to_typed(OmegaConf.load(file), WorkersConfig, where=str(file))  # type: ignore[arg-type]
+        assert typed.name == file.stem
+        assert typed.is_this_process == (file.stem == "one")
 
 
 def test_all_mistakes_of_a_file_are_told_in_one_line() -> None:

@@ -1,69 +1,73 @@
-"""A cell's sweep on a real SLURM of two nodes: as in one process, whatever is cancelled, killed or sent back."""
+"""A cell's stages on a real SLURM of two nodes: as in one process, whatever is cancelled, preempted or killed."""
 
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from backbench.search.shared_study import GIVEN_BACK, POSITION, REASON, SharedStudy
-from backbench.search.study_storage import StudyError
-from backbench.stages.sweep.cell_study import CellStudy
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from optuna.trial import TrialState
 
 from backbench.config.config import CellConfig, cell_config
-from backbench.config.running_config import WorkersConfig
-from backbench.results.cell_inputs import CellInputs
 from backbench.runtime.digests import file_sha256
-from backbench.runtime.paths import STATE, Cell
-from backbench.stages.embed.embed import embed
-from backbench.stages.sweep.sweep import sweep
+from backbench.runtime.known_files import known_json
+from backbench.runtime.paths import STATE, WORKERS, Cell, activations
+from backbench.stages.boundaries import boundaries
 from tests.faults.conftest import Tried, differing
-from tests.support.configs import PROJECT
-from tests.support.engines.slurm import Slurm
+from tests.support.configs import PROJECT, strategy_config
+from tests.support.engines.engine_folder import wait_until
+from tests.support.engines.slurm import Job, Slurm
 from tests.support.tiny import BACKBONE
+from tests.support.tiny_cell import STAGES
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(280)]
-CELL = Cell("tiny", "fine_tuning")
-# As many as keep both workers busy for longer than SLURM takes to make room.
-NUM_TRIALS = 16
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
+# Every task takes seconds, and no stage has a round that ends while the test breaks something.
+SLOW = replace(BACKBONE, preprocessor="tests.support.tiny.preprocess_slowly")
+PATIENT = strategy_config("fine_tuning", linear_probe_warmup=None, views=8, epochs=300, early_stopping_patience=300)
+STRATEGY = replace(PATIENT, name="patient")
+CELL = Cell("tiny", "patient")
+OUTS = {
+    "embed": (activations("tiny"),),
+    "sweep": (CELL.trials, CELL.trial_history, CELL.best),
+    "train": (CELL.metrics, CELL.history, CELL.models, CELL.predictions),
+}
+NUM_TRIALS, NUM_SEEDS = 8, 8
 OVERRIDES = (
     "benchmark.threads=0",  # the tests' own process has made tensors already
-    *("dataset=folder", "weights=random", "backbone=tiny", "strategy=fine_tuning", "search=quasi_random"),
-    *(f"search.num_trials={NUM_TRIALS}", "strategy.linear_probe_warmup=null", "strategy.views=2"),
-    *("strategy.epochs=150", "strategy.early_stopping_patience=150", "search.pruner.warmup_epochs=100"),
+    *("benchmark.strategies=[patient]", f"benchmark.seeds={list(range(NUM_SEEDS))}"),
+    *("dataset=folder", "weights=random", "backbone=tiny", "strategy=patient", "search=quasi_random"),
+    *(f"search.num_trials={NUM_TRIALS}", f"search.trials_per_round={NUM_TRIALS // 2}"),
+    "search.pruner.warmup_epochs=250",
 )
-WORKERS = ("workers=slurm", "workers.num_workers=2", "workers.storage=journal", "workers.launcher=two_nodes")
-LAUNCHER = """
-defaults: [slurm]
-timeout_min: 30
-signal_delay_s: 5
-cpus_per_task: 1
-mem_gb: 2
-additional_parameters: {requeue: true}
-"""
+# A worker has a node to itself: both of its fake GPUs.
+IN_JOBS = (
+    *("workers=slurm", "workers.num_workers=2", "workers.slurm.time=30", "workers.slurm.gres=gpu:2"),
+    *("workers.slurm.cpus_per_task=1", "workers.slurm.mem=2GB", "workers.slurm.signal_delay_s=5"),
+    "+workers.slurm.additional_parameters.requeue=true",
+)
+ALIVE = {"PENDING", "RUNNING", "COMPLETING"}
+SECONDS = 240.0
 
 
-@pytest.fixture
-def configured(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The tiny backbone, and a launcher for this SLURM's small nodes, as a folder for Hydra to look into."""
-    folder = workplace / "conf"
-    for name, text in {
-        "backbone/tiny.yaml": OmegaConf.to_yaml(OmegaConf.create(asdict(BACKBONE))),
-        "hydra/launcher/two_nodes.yaml": LAUNCHER,
-    }.items():
-        (folder / name).parent.mkdir(parents=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", f"{PROJECT / 'src'}:{PROJECT}")
-    return f"hydra.searchpath=['file://{folder}']"
+@dataclass(frozen=True)
+class Undisturbed:
+    """A folder in which a process ran the cell's stages alone, and the digest of every file of each stage's outs."""
+
+    folder: Path
+    searchpath: str
+    digests: dict[str, dict[str, str]]
+
+
+def digests(stage: str) -> dict[str, str]:
+    files = [file for out in OUTS[stage] for file in (out.rglob("*") if out.is_dir() else [out]) if file.is_file()]
+    return {file.as_posix(): file_sha256(file) for file in files}
 
 
 def config_with(searchpath: str) -> CellConfig:
@@ -71,104 +75,166 @@ def config_with(searchpath: str) -> CellConfig:
         return cell_config(compose("config", overrides=[searchpath, *OVERRIDES]))
 
 
-def results() -> dict[str, str]:
-    return {path.name: file_sha256(path) for path in CELL.results.iterdir()}
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("undisturbed") / "work place"
+    shutil.copytree(prepared, folder)
+    for name, content in {"backbone/tiny": SLOW, "strategy/patient": STRATEGY}.items():
+        file = folder / f"conf/{name}.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(OmegaConf.to_yaml(OmegaConf.create(asdict(content))), encoding="utf-8")
+    searchpath = f"hydra.searchpath=['file://{folder}/conf']"
+    config = config_with(searchpath)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        boundaries([config.strategy])
+        for stage in STAGES:
+            stage(config)
+        found = {stage: digests(stage) for stage in OUTS}
+        shutil.rmtree(STATE)
+    return Undisturbed(folder, searchpath, found)
+
+
+@pytest.fixture
+def before(undisturbed: Undisturbed, stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Undisturbed:
+    """Work in a copy in which neither the stage of the test nor a later one has run."""
+    shutil.copytree(undisturbed.folder, tmp_path / "work place")
+    monkeypatch.chdir(tmp_path / "work place")
+    monkeypatch.setenv("PYTHONPATH", f"{PROJECT / 'src'}:{PROJECT}")
+    for out in chain.from_iterable(list(OUTS.values())[list(OUTS).index(stage) :]):
+        shutil.rmtree(out) if out.is_dir() else out.unlink()
+    return undisturbed
+
+
+class Run:
+    """A stage that runs in a process of its own, and its workers in jobs."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", slurm: Slurm, log: Path, known: set[str]) -> None:
+        self.process, self._slurm, self._log, self._known = process, slurm, log, known
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs that were submitted since it began, but those of the test."""
+        return [job for job in self._slurm.jobs().values() if job.id not in self._known]
+
+    def submit(self, script: str, *options: str) -> str:
+        """Submit a job that is no worker's."""
+        id_ = self._slurm.submit(script, *options)
+        self._known.add(id_)
+        return id_
+
+    def running(self) -> list[Job]:
+        return [job for job in self.jobs() if job.state == "RUNNING"]
+
+    def said(self) -> str:
+        logs = [self._log, *WORKERS.rglob("*log.err"), *WORKERS.rglob("*log.out")]
+        return "\n".join(f"{log}: {log.read_text(encoding='utf-8', errors='replace')[-3000:]}" for log in logs)
+
+    def once(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds, which it does before the stage has ended."""
+
+        def holds() -> bool:
+            assert self.process.poll() is None, f"the stage has ended\n{self.said()}"
+            return bool(condition())
+
+        wait_until(holds, seconds=SECONDS, otherwise=lambda: f"{self.jobs()}\n{self.said()}")
+
+
+def command_of(stage: str, searchpath: str) -> list[str]:
+    return [sys.executable, str(PROJECT / f"pipelines/{stage}.py"), searchpath, *OVERRIDES, *IN_JOBS]
 
 
 @contextmanager
-def sweeping(searchpath: str, slurm: Slurm, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the sweep stage in a process of its own, whose workers are jobs; nothing of it is left afterwards."""
-    command = [sys.executable, str(PROJECT / "pipelines/sweep.py"), searchpath, *OVERRIDES, *WORKERS]
+def in_jobs(stage: str, searchpath: str, slurm: Slurm) -> Iterator[Run]:
+    """Run a stage whose workers are jobs; nothing of it is left afterwards."""
+    log = Path(f"{stage}.log")
+    known = set(slurm.jobs())
     with log.open("ab") as file:
-        stage = subprocess.Popen(
-            command, env={**os.environ, **slurm.environment}, stdout=file, stderr=file, start_new_session=True
+        process = subprocess.Popen(
+            command_of(stage, searchpath),
+            env={**os.environ, **slurm.environment},
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     try:
-        yield stage
+        yield Run(process, slurm, log, known)
     finally:
-        if stage.poll() is None:
-            os.killpg(stage.pid, signal.SIGKILL)
-            stage.wait()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         slurm.cancel_all()
+        slurm.wait_until(lambda jobs: not ALIVE & {job.state for job in jobs.values()})
 
 
-def once(condition: Callable[[], bool], stage: subprocess.Popen[bytes], log: Path) -> None:
-    while not condition():
-        assert stage.poll() is None, log.read_text(encoding="utf-8")
-        time.sleep(0.2)
+def num_finished() -> int:
+    """How many trials, seeds or ranges of images are kept."""
+    files = [file for file in STATE.rglob("*.json") if not file.name.endswith(".left.json")]
+    return sum(known_json(file).get("num_ranges", 1) for file in files)
 
 
-def num_finished(study: SharedStudy) -> int:
-    return len(study.trials(TrialState.COMPLETE, TrialState.PRUNED))
+def checkpoints() -> list[Path]:
+    return list(STATE.rglob("checkpoints/*.npz"))
 
 
-def joined(config: CellConfig, stage: subprocess.Popen[bytes], log: Path) -> SharedStudy:
-    """Look at the study as soon as the stage has made it."""
-    once(lambda: bool(list(STATE.rglob("study.json"))) and bool(list(STATE.rglob("study.journal"))), stage, log)
-    while True:
-        try:
-            return CellStudy(CellInputs.of(config), WorkersConfig(name="onlooker")).open(creating=False)
-        except StudyError:
-            assert stage.poll() is None, log.read_text(encoding="utf-8")
-            time.sleep(0.2)
-
-
-def undisturbed(config: CellConfig) -> dict[str, str]:
-    """Run the cell in this process, and take its results and what it kept away again."""
-    embed([config])
-    sweep(config)
-    found = results()
-    for file in CELL.results.iterdir():
-        file.unlink()
-    shutil.rmtree(STATE)
-    return found
-
-
-def test_a_sweep_on_slurm_chooses_as_one_process_does_whatever_is_cancelled(
-    configured: str, slurm: Slurm, tried: Tried
+@pytest.mark.parametrize("stage", list(OUTS))
+def test_workers_that_are_cancelled_and_preempted_and_a_stage_that_is_killed_lose_nothing(
+    stage: str, before: Undisturbed, slurm: Slurm, tried: Tried
 ) -> None:
-    config, log = config_with(configured), Path("sweep.log")
-    alone = undisturbed(config)
-    with sweeping(configured, slurm, log) as stage:
-        study = joined(config, stage, log)
-        once(lambda: num_finished(study) > 0, stage, log)
-        cancelled = [job for job in slurm.jobs().values() if job.state == "RUNNING"]
-        slurm.cancel_all()
-        slurm.wait_until(lambda jobs: all(jobs[job.id].state == "CANCELLED" for job in cancelled))
-        once(lambda: any(job.state == "RUNNING" for job in slurm.jobs().values()), stage, log)
-        before = num_finished(study)
-        once(lambda: num_finished(study) > before, stage, log)
-        os.killpg(stage.pid, signal.SIGKILL)  # the stage and its launcher; the jobs run on
-        stage.wait()
-    assert len(cancelled) == 2
-    assert 2 <= num_finished(study) < NUM_TRIALS, "it was not in the middle"
+    with in_jobs(stage, before.searchpath, slurm) as run:
+        run.once(lambda: len(run.running()) == 2 and num_finished() >= 2)
+        cancelled, preempted = run.running()
+        slurm.cancel(cancelled.id)
+        urgent = run.submit("true", "--partition=high", f"--nodelist={preempted.node}", "--exclusive")
+        run.once(lambda: slurm.jobs()[cancelled.id].state == "CANCELLED")
+        run.once(lambda: slurm.jobs()[preempted.id].restarts == 1)
+        assert checkpoints() or stage == "embed", "no epoch was kept of what they were at"
+        run.once(lambda: slurm.jobs()[urgent].state == "COMPLETED")
+        run.once(lambda: len(run.running()) == 2)
+        workers = [job.id for job in run.running()]
+        assert preempted.id in workers, "it was not started again"
+        assert cancelled.id not in workers
+        had = num_finished()
+        run.once(lambda: num_finished() > had)
+        os.killpg(run.process.pid, signal.SIGKILL)
+        run.process.wait()
+        slurm.wait_until(lambda jobs: all(jobs[id_].state == "COMPLETED" for id_ in workers), seconds=SECONDS)
+        assert checkpoints() or stage == "embed", "no epoch was kept of what the stage was at"
 
-    with sweeping(configured, slurm, log) as stage:
-        assert stage.wait() == 0, log.read_text(encoding="utf-8")
-    how = "scancel of both workers of a sweep; then SIGKILL to its stage, scancel again, and a new start"
-    tried("jobs are cancelled on SLURM", how=how, times=2, lost=differing(alone, results()))
-
-
-def test_preempted_workers_keep_their_epochs_and_come_back(configured: str, slurm: Slurm, tried: Tried) -> None:
-    config, log = config_with(configured), Path("sweep.log")
-    alone = undisturbed(config)
-    with sweeping(configured, slurm, log) as stage:
-        study = joined(config, stage, log)
-        once(lambda: num_finished(study) > 0, stage, log)
-        workers = [job.id for job in slurm.jobs().values() if job.state == "RUNNING"]
-        slurm.submit("sleep 1", "--partition=high", "--nodes=2", "--exclusive")
-        once(lambda: bool(given_back(study)), stage, log)
-        kept = list(STATE.rglob("paused/*.npz"))
-        jobs = slurm.wait_until(lambda jobs: all(jobs[id_].restarts == 1 for id_ in workers))
-        given = given_back(study)
-        assert stage.wait() == 0, log.read_text(encoding="utf-8")
-    assert [jobs[id_].restarts for id_ in workers] == [1, 1]
-    assert 1 <= len(given) <= 2, "each gave the trial back that it was at"
-    assert kept, "no epoch was kept"
-    how = "both workers of a sweep make room for a job of higher priority"
-    tried("jobs are preempted on SLURM", how=how, times=len(workers), lost=differing(alone, results()))
+    known = num_finished()
+    with in_jobs(stage, before.searchpath, slurm) as run:
+        run.once(lambda: len(run.running()) == 2)
+        assert num_finished() >= known
+        assert run.process.wait() == 0, run.said()
+        slurm.wait_until(lambda jobs: not ALIVE & {job.state for job in run.jobs()})
+        assert len(run.jobs()) == 2
+    lost = differing(before.digests[stage], digests(stage))
+    assert not checkpoints()
+    tried("jobs are cancelled on SLURM", how=f"scancel of a worker of `{stage}`", times=1, lost=lost)
+    how = f"a worker of `{stage}` makes room for an urgent job"
+    tried("jobs are preempted on SLURM", how=how, times=1, lost=lost)
+    how = f"SIGKILL to `{stage}`, whose workers leave by themselves; then a new start"
+    tried("a stage is killed whose workers are jobs on SLURM", how=how, times=1, lost=lost)
 
 
-def given_back(study: SharedStudy) -> list[int]:
-    failed = study.trials(TrialState.FAIL)
-    return [int(trial.user_attrs[POSITION]) for trial in failed if trial.user_attrs.get(REASON) == GIVEN_BACK]
+@pytest.mark.parametrize("stage", ["sweep"])
+@pytest.mark.parametrize(
+    ("override", "path", "said"),
+    [
+        ("workers.slurm.colour=red", None, "Unavailable parameter(s): ['colour']; correct conf/workers/slurm.yaml"),
+        ("workers.slurm.partition=nowhere", None, "invalid partition specified: nowhere"),
+        ("workers.slurm.time=30", str(Path(sys.executable).parent), "start this where sbatch is"),
+    ],
+    ids=["unknown_option", "unknown_partition", "no_slurm"],
+)
+def test_where_no_worker_can_be_submitted_a_stage_ends_with_a_line(
+    before: Undisturbed, slurm: Slurm, override: str, path: str | None, said: str
+) -> None:
+    environment = {**os.environ, **slurm.environment, **({"PATH": path} if path else {})}
+    ended = subprocess.run(
+        [*command_of("sweep", before.searchpath), f"++{override}"], env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: expected ")
+    assert said in line
+    assert len(line) < 400

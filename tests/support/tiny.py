@@ -1,5 +1,7 @@
 """A backbone of a few hundred parameters that has what matters: BatchNorm, a branch, dropout, pooling."""
 
+import time
+
 import keras
 import numpy as np
 
@@ -68,6 +70,12 @@ def cut_tiny() -> CutModel:
 
 def preprocess_input(images: np.ndarray) -> np.ndarray:
     return images / 127.5 - 1.0
+
+
+def preprocess_slowly(images: np.ndarray) -> np.ndarray:
+    """Take as long as a large backbone does."""
+    time.sleep(1.0)
+    return preprocess_input(images)
 
 
 def blobs(num_examples: int, shape: tuple[int, ...], *, num_views: int = 1, seed: int = 0) -> Activations:

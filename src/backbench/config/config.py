@@ -27,8 +27,13 @@ from backbench.runtime.web_address import public_url
 
 Typed = TypeVar("Typed")
 BENCHMARK = "conf/benchmark.yaml"
-# What a user's file may still call as it was called before.
-RENAMED: dict[str | int, str] = {"head_start": "linear_probe_warmup"}
+# What a user's file may still have, and what to do with it.
+KEYS_OF_BEFORE: dict[str | int, str] = {
+    "head_start": "it is called linear_probe_warmup now",
+    "storage": "trials need none any more, so leave it out",
+    "heartbeat_seconds": "lost_after_seconds alone decides, so leave it out",
+    "patience_seconds": "workers wait for no database any more, so leave it out",
+}
 _MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
 # How pydantic says what was expected, and how this project does.
 _WORDS = {
@@ -121,9 +126,8 @@ def _wrong(problem: ErrorDetails, content: object, schema: type) -> str:
     if problem["type"] == COMBINATION:  # it names its keys, and what was found
         return f"{key}: {expected}" if key else expected
     if problem["type"] == "unexpected_keyword_argument":
-        name = RENAMED.get(problem["loc"][-1])
         known = f"known are {', '.join(_known_keys(schema, problem['loc'][:-1]))}"
-        return f"{key}: unknown key; {f'it is called {name} now' if name else known}"
+        return f"{key}: unknown key; {KEYS_OF_BEFORE.get(problem['loc'][-1], known)}"
     return f"{key}: {expected}, found {problem['input']!r}"
 
 

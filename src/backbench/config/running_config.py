@@ -36,6 +36,11 @@ class WorkersConfig(Workers):
                 self.launcher is not None and self.scheduler is not None,
                 f"launcher: expected null where scheduler names one that runs already, found {self.launcher}",
             ),
+            (
+                self.is_this_process and self.num_workers > 1,
+                f"num_workers: expected 1 where nothing starts workers, found {self.num_workers}; set launcher, or, "
+                "where somebody else starts them, write `scheduler: work/cluster` as conf/workers/address.yaml does",
+            ),
         )
         return self
 

@@ -98,12 +98,16 @@ def test_a_stage_whose_workers_are_asked_to_leave_with_it_leaves_too(place: Path
 def test_a_stage_that_runs_its_own_tasks_leaves_between_two(
     place: Path, number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        with pytest.raises(SystemExit) as ended, running("stage", THIS_PROCESS, partial(opened, place)) as run:
+    def leave_after_the_first() -> None:
+        with running("stage", THIS_PROCESS, partial(opened, place)) as run:
             for name, _ in run({f"task {each}": ("square", each) for each in range(3)}):
                 print(name)
                 signal.raise_signal(number)
+
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            leave_after_the_first()
     finally:
         assert signal.signal(number, before) == signal.SIG_IGN
     assert ended.value.code == 128 + number

@@ -111,15 +111,15 @@ class SlurmLauncher:
 
         self._folder, self._queue = folder, SlurmQueue()
         # A site may not hand the environment on to jobs.
-        setup = [f"export PYTHONPATH={shlex.quote(os.environ.get('PYTHONPATH', ''))}", *options.get("setup", [])]
+        setup = [f"export PYTHONPATH={shlex.quote(os.environ.get('PYTHONPATH', ''))}", *(options.get("setup") or ())]
         given = {name: value for name, value in options.items() if value is not None and name not in OWN_OPTIONS}
         try:
             self._executor = SlurmExecutor(folder / JOBS, max_num_timeout=options.get("max_num_timeout", 20))
             self._executor.update_parameters(setup=setup, **given)
         except (RuntimeError, ValueError) as error:
             raise WorkerError(
-                f"expected a SLURM and options that it knows, found: {error}; correct conf/workers/slurm.yaml, or "
-                "start this where sbatch is"
+                f"expected a SLURM and options that it knows, found: {str(error).splitlines()[0]}; correct "
+                "conf/workers/slurm.yaml, or start this where sbatch is"
             ) from error
         self._cancel_left()
 
