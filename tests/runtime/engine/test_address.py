@@ -57,6 +57,7 @@ def test_two_stages_at_once_each_have_their_own_records(shared_place: Path) -> N
         assert dict(records) == {f"task {number}": (start + number) ** 2 for number in range(2)}
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("cluster")
 def test_a_stage_that_is_asked_to_leave_leaves_the_workers_to_others(shared_place: Path) -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -30,6 +30,7 @@ def test_no_more_workers_are_asked_for_than_there_are_tasks_at_once(
     assert capsys.readouterr().out.splitlines() == said
 
 
+@pytest.mark.system
 def test_a_shell_line_submits_workers_and_again_where_one_is_gone(place: Path) -> None:
     queue = Workers(name="queue", launcher="queue", submit=BEHIND, host="127.0.0.1")
     with running("queued", queue, partial(opened, place)) as run:

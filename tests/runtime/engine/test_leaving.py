@@ -1,5 +1,6 @@
 """Workers and stages that are asked to leave: every epoch that is done is kept, and nobody is blamed."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -39,6 +40,16 @@ def test_a_workers_task_goes_on_elsewhere_from_its_epoch_however_often_workers_l
     ran = epochs_of(shared_place, 3)
     assert [epoch for _, epoch in ran] == list(range(1, 81)), "each epoch once"
     assert len({process for process, _ in ran}) == 1 + len(times)
+
+
+def test_a_worker_whose_idle_process_was_killed_leaves_too(run: Run, shared_place: Path) -> None:
+    ((_, process),) = run({"task": ("process",)})
+    worker = psutil.Process(process).parent()
+    assert worker is not None
+    os.kill(process, signal.SIGKILL)
+    worker.terminate()
+    assert not psutil.wait_procs([worker], 20)[1]
+    assert dict(run({"task": ("square", 3)})) == {"task": 9}
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import threading
 import traceback
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
-from multiprocessing.synchronize import Event
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
 from distributed import Reschedule, Status, Worker
@@ -23,7 +24,6 @@ from backbench.runtime.interruption import Interrupted, StopSignals, ask_to_leav
 # How a task ended; with the first comes its record, with the others what is to be said of it.
 DONE, REFUSED, FAILED, DIED, LEFT = "done", "refused", "failed", "died", "left"
 Answer = tuple[str, Any]
-POLL_SECONDS = 0.5
 
 
 class Child:
@@ -33,8 +33,9 @@ class Child:
         """Start it; `opening`, pickled, makes the object whose methods are the tasks of the session."""
         self.session = session
         spawn = get_context("spawn")
-        self._leave = spawn.Event()
-        self._pool = ProcessPoolExecutor(1, spawn, _begin, (opening, self._leave))
+        # A pipe, for an event waits for whoever waits for it, and that process may be killed.
+        asked, self._asks = spawn.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(1, spawn, _begin, (opening, asked))
 
     def run(self, task: bytes) -> Answer:
         try:
@@ -44,11 +45,12 @@ class Child:
 
     def ask(self) -> None:
         """Ask the task in it to leave at its next good place."""
-        self._leave.set()
+        self._asks.send_bytes(b"leave")
 
     def end(self) -> None:
         """Wait until the task in it has ended, and end the process."""
         self._pool.shutdown()
+        self._asks.close()
 
 
 _children: list[Child] = []  # of this worker: one at most
@@ -99,19 +101,17 @@ _opened: list[Any] = []
 _computing = threading.Lock()
 
 
-def _begin(opening: bytes, leave: Event) -> None:
+def _begin(opening: bytes, asked: Connection) -> None:
     StopSignals().__enter__()  # SLURM sends signals to every process of a job
     _opening.append(opening)
-    threading.Thread(target=_watch, args=(leave,), daemon=True).start()
+    threading.Thread(target=_watch, args=(asked,), daemon=True).start()
 
 
-def _watch(leave: Event) -> None:
+def _watch(asked: Connection) -> None:
     """Leave when the worker asks to, and when it is no more."""
-    worker = parent_process()
-    while worker is not None and worker.is_alive():
-        if leave.wait(POLL_SECONDS):
+    with suppress(EOFError):
+        while asked.recv_bytes():
             ask_to_leave()
-            leave.clear()
     ask_to_leave()
     with _computing:
         os._exit(1)
