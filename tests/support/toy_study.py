@@ -1,16 +1,22 @@
 """A study whose trials take no time: their loss falls towards what the learning rate decides, epoch by epoch."""
 
 import math
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from backbench.adaptation.checkpoints import HISTORY, Checkpoints
 from backbench.config.search_config import PrunerConfig, SearchConfig
 from backbench.config.strategy_config import RangeConfig
 from backbench.results.records import EpochRecord, TrialRecord
 from backbench.runtime.engine.engine import running
 from backbench.runtime.engine.workers import THIS_PROCESS, Workers
+from backbench.runtime.interruption import Interrupted
 from backbench.search.search import Proposal, Space
 from backbench.stages.sweep.study import Fit, Searched, ShouldStop, Study
 
@@ -68,6 +74,43 @@ def fit(batch: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]
 
 
 @dataclass(frozen=True)
+class SlowFit:
+    """Fits trials whose epochs take time, and are saved one by one; says in a file which process was at which epoch."""
+
+    folder: Path
+    num_epochs: int
+    seconds: float
+
+    def __call__(self, batch: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
+        return [self._fitted(proposal) for proposal in batch]
+
+    def _fitted(self, proposal: Proposal) -> TrialRecord:
+        checkpoints, name = Checkpoints(self.folder / "checkpoints"), f"trial {proposal.position}"
+        saved = checkpoints.read(name)
+        for epoch in range(1 if saved is None else 1 + len(saved[HISTORY]), self.num_epochs + 1):
+            self._say("epochs", proposal.position, epoch - 1)
+            time.sleep(self.seconds)
+            checkpoints.write(name, {HISTORY: np.zeros((epoch, 5))})
+            kept = checkpoints.read(name)
+            self._say("saved", proposal.position, 0 if kept is None else len(kept[HISTORY]))
+            if checkpoints.is_asked() and epoch < self.num_epochs:
+                raise Interrupted(f"left after epoch {epoch}")
+        self._say("epochs", proposal.position, self.num_epochs)
+        return run_trial(proposal, lambda history: False)
+
+    def _say(self, what: str, position: int, num_epochs: int) -> None:
+        """Add a line to a file, which the system writes whole."""
+        with (self.folder / f"{what}.txt").open("a") as file:
+            file.write(f"{os.getpid()} {position} {num_epochs}\n")
+
+    def said(self, what: str = "epochs") -> list[tuple[int, int, int]]:
+        """Return, in order, which process at which trial said how many `epochs` are done, or are `saved`."""
+        file = self.folder / f"{what}.txt"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [(process, position, epoch) for process, position, epoch in (map(int, line.split()) for line in lines)]
+
+
+@dataclass(frozen=True)
 class ToyTrials:
     """What a process opens to run the trials of a toy study."""
 
@@ -83,13 +126,19 @@ def toy_study(folder: Path, search: SearchConfig, space: Space = SPACE) -> Study
 
 
 def searched(
-    folder: Path, search: SearchConfig, objective: Fit = fit, *, space: Space = SPACE, workers: Workers = THIS_PROCESS
+    folder: Path,
+    search: SearchConfig,
+    objective: Fit = fit,
+    *,
+    space: Space = SPACE,
+    workers: Workers = THIS_PROCESS,
+    on_trials: Callable[[Sequence[TrialRecord]], None] = lambda records: None,
 ) -> Searched:
     """Run a study whose finished trials are kept in a folder, or go on with it."""
     study = toy_study(folder, search, space)
     opening = partial(ToyTrials, study, objective)
     with running("toy study", workers, opening) as run:
-        return study.search(run, lambda records: None)
+        return study.search(run, on_trials)
     raise AssertionError("it was asked to leave")
 
 

@@ -221,7 +221,7 @@ class _Running:
             Interrupted: always.
         """
         keys = {future.key for future in self._in_flight}
-        while not keys.isdisjoint(chain.from_iterable(self._client.processing().values())):
+        while self._client.status == "running" and not keys.isdisjoint(chain(*self._client.processing().values())):
             self._client.run(worker_tasks.ask, self._session, on_error="ignore")
             with suppress(Empty):
                 self._ended.get(timeout=POLL_SECONDS)
