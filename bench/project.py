@@ -24,7 +24,7 @@ PLACE = "place-"
 
 
 class Project:
-    """Everything from the first graph to `best.yaml`: activations written and read, the study's journal, MLflow."""
+    """Everything from the first graph to `best.yaml`: activations written and read, the study, MLflow."""
 
     def __init__(self, study: Study, folder: Path, search_changes: dict[str, Any]) -> None:
         config = config_from_start(study, folder)

@@ -11,17 +11,14 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from backbench.adaptation.interruption import Pause
 from backbench.adaptation.training_inputs import TrainingInputs
 from backbench.cli.entry import quiet_libraries, refusing
-from backbench.config.running_config import WorkersConfig
 from backbench.config.search_config import SearchConfig
 from backbench.config.strategy_config import OUTPUT
 from backbench.results.records import PRUNED, TrialRecord
-from backbench.runtime import paths
 from backbench.search.search import Pruning, Space, best_of, proposals, rounds
-from backbench.stages.sweep.cell_study import CellStudy
 from backbench.stages.sweep.cell_trials import CellTrials
+from backbench.stages.sweep.study import study_of
 from bench.input_pipeline import cell_configs
 
 
@@ -30,10 +27,9 @@ def swept(space: Space, trials_of: CellTrials, search: SearchConfig) -> tuple[li
     started = time.perf_counter()
     trials: list[TrialRecord] = []
     for positions in rounds(search, prunes=search.pruner is not None):
-        pruning = Pruning(search.pruner, space, trials)
-        proposed = proposals(search, space, positions, trials)
-        for proposal in proposed:
-            trials += trials_of.run([proposal], lambda place, history, pruning=pruning: pruning(history))  # type: ignore[misc]
+        pruning, earlier = Pruning(search.pruner, space, trials), tuple(trials)
+        for proposal in proposals(search, space, positions, earlier):
+            trials += trials_of.fit([proposal], pruning)
     return trials, time.perf_counter() - started
 
 
@@ -53,8 +49,7 @@ def main() -> None:
         inputs = TrainingInputs.of(config)
         if inputs.boundaries == (OUTPUT,):
             continue
-        space = CellStudy(inputs, WorkersConfig(name="one")).space
-        trials_of = CellTrials(inputs, Pause(paths.STATE / "bench", lambda: False))
+        space, trials_of = study_of(inputs).space, CellTrials(inputs)
         plain = replace(config.search, pruner=None)
         swept(space, trials_of, replace(plain, num_trials=1))  # builds, traces, reads
         for name, way in (("none", plain), ("of conf/search", config.search)):

@@ -116,11 +116,35 @@ def test_workers_on_this_machine_count_as_cells_do() -> None:
     local = WorkersConfig(name="local", num_workers=4, launcher="local")
     found = planned(of_cells(10, workers=local))
     assert found.num_cells_at_once == 4
-    assert planned(of_cells(10, workers=replace(local, launcher="slurm"))).num_cells_at_once == 10
     with_gpus = planned(of_cells(10, workers=local), replace(ROOMY, gpus={"0": H100, "1": H100}))
     assert (with_gpus.num_cells_at_once, with_gpus.gpus) == (1, ())
     one, four = (cell_bytes(of_cells(1, workers=workers), IMAGES)[0] for workers in (None, local))
     assert four == 4 * one
+
+
+@pytest.mark.usefixtures("with_cuda")
+@pytest.mark.parametrize(
+    "where", [{"launcher": "slurm"}, {"launcher": "queue", "submit": "{worker}"}, {"scheduler": "f"}]
+)
+def test_cells_whose_workers_are_elsewhere_take_no_cores_no_gpus_and_little_memory(where: dict[str, str]) -> None:
+    plan = of_cells(10, threads=4, workers=WorkersConfig(name="elsewhere", num_workers=4, **where))  # type: ignore[arg-type]
+    for gpus in ({}, {"0": H100}):
+        found = planned(plan, replace(ROOMY, num_cores=2, gpus=gpus))
+        assert (found.num_cells_at_once, found.gpus) == (8, ())
+        assert found.lines == ("cells at once: 8 of 10, whose workers compute elsewhere",)
+    assert cell_bytes(plan, IMAGES)[0] < GIGABYTE / 2
+    few = replace(plan, cells=plan.cells[:3])
+    assert planned(few).lines == ("cells at once: 3 of 3, all of them",)
+
+
+@pytest.mark.usefixtures("with_cuda")
+@pytest.mark.parametrize(("num_workers", "num_idle"), [(1, None), (2, 2), (4, None), (5, None)])
+def test_gpus_that_more_workers_would_use_are_told(num_workers: int, num_idle: int | None) -> None:
+    local = WorkersConfig(name="local", num_workers=num_workers, launcher="local")
+    found = planned(of_cells(10, workers=local), replace(ROOMY, gpus={str(number): H100 for number in range(4)}))
+    told = f"GPUs: {num_idle} of 4 would be idle; `num_workers: 4` in conf/workers/local.yaml would use them"
+    assert found.lines[1:] == ((f"{told}; no result changes",) if num_idle else ())
+    assert len(found.gpus) == (4 if num_workers == 1 else 0)
 
 
 @pytest.mark.parametrize(("jobs", "expected"), [(1, 1), (7, 7), (16, 10)])

@@ -1,1 +1,1 @@
-"""Paths, atomic files, digests, errors, the console, and what machine and installation are; imports no other room."""
+"""Paths, atomic files, errors, what machine and installation are, and who runs tasks; imports no other room."""

@@ -32,6 +32,8 @@ FLOAT_BYTES = 4
 BYTES = {"float16": 2, "float32": 4}
 # A process that has imported all and holds a small model (docs/performance.md, Memory).
 PROCESS_BYTES = 10**9
+# A stage that only waits for workers elsewhere.
+WAITING_BYTES = 0.3 * 10**9
 EMBED_BATCH, ALIVE_LAYERS, WIDEST_CHANNELS, TRAINED_LAYERS = 128, 3, 64, 10
 # Weights, their gradient, two moments of AdamW, the values to start from, and those of the best epoch.
 COPIES_OF_WEIGHTS = 6
@@ -168,12 +170,12 @@ def _has_trained(config: CellConfig, best: BestRecord) -> bool:
 
 
 def cell_bytes(plan: Plan, images: Images) -> list[float]:
-    """Return the memory that each cell takes at its peak."""
+    """Return the memory that each cell takes on this machine at its peak."""
     sizes = []
     for config in plan.cells:
         measured = earlier_run(config, images).peak_memory_bytes
         size_of_one = _process_bytes(config, images) if measured is None else measured
-        sizes.append(plan.num_processes_of_a_cell * size_of_one)
+        sizes.append(plan.num_processes_of_a_cell * size_of_one or WAITING_BYTES)
     return sizes
 
 

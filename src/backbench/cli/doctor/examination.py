@@ -15,6 +15,7 @@ from backbench.cli.doctor.images import Images, data_dvc_finding, image_size_fin
 from backbench.cli.doctor.machine import machine_findings, machine_plan, this_machine
 from backbench.cli.doctor.packages import constructor_findings, package_findings
 from backbench.cli.doctor.plan import Plan, read_plan
+from backbench.cli.doctor.worker_findings import workers_finding
 from backbench.config import catalog
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.runtime.errors import BackbenchError, ConfigError, WeightsError
@@ -70,7 +71,7 @@ def examine(jobs: int | None = None) -> Examination:
     except BackbenchError as error:
         findings += [missing_by("benchmark", ConfigError(line)) for line in error.lines]
         return Examination(tuple(findings), None, None)
-    findings += [_benchmark(plan), *constructor_findings(plan.backbones)]
+    findings += [_benchmark(plan), workers_finding(plan.workers), *constructor_findings(plan.backbones)]
     findings += weight_findings(plan.backbones, plan.one.weights)
     found, images = look_at_images(plan.one.dataset, plan.wanted_pixels)
     findings += [*found, data_dvc_finding(plan.one.dataset), *bookkeeping_findings(plan.one.tracking)]

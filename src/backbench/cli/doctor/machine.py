@@ -1,7 +1,7 @@
 """The machine, and how many cells run on it at once: the one place that `make repro` and the doctor ask.
 
 One per GPU where the backend computes on GPUs, else as many as the cores have threads for, and never more than fit into
-memory. What the user says, as in `make repro JOBS=4`, goes first.
+memory. Where workers elsewhere compute, stages only wait. What the user says, as in `make repro JOBS=4`, goes first.
 """
 
 import os
@@ -20,6 +20,8 @@ from backbench.runtime.units import size
 
 # The rest is for the page cache, DVC, and what an estimate misses.
 SHARE_OF_MEMORY = 0.9
+# Of cells whose workers are elsewhere: each asks for workers of its own, which others may want.
+MOST_CELLS_ELSEWHERE = 8
 # How many cells one thing leaves room for, and its words for it.
 Room = tuple[int, str]
 
@@ -78,7 +80,7 @@ class MachinePlan:
     """How many cells to run at once, on which GPUs, and what a user should know of it.
 
     Of `gpus`, the k-th cell of those that run at once gets the k-th, modulo their number, as its CUDA_VISIBLE_DEVICES.
-    There is none where the backend computes on the CPU, or where the workers of a cell take GPUs by themselves.
+    There is none where the backend computes on the CPU, or where the workers of a cell have GPUs by themselves.
     `lines` are for the beginning of a run.
     """
 
@@ -108,15 +110,15 @@ def machine_plan(plan: Plan, images: Images, machine: Machine, *, jobs: int | No
     sizes = sorted(cell_bytes(plan, images), reverse=True)
     rooms = [
         (len(sizes), "all of them"),
-        _gpu_room(plan, machine) if uses_gpus else _core_room(plan, machine),
+        _computing_room(plan, machine, uses_gpus=uses_gpus),
         _memory_room(sizes, machine),
     ]
     most_cells, reason = min(rooms, key=lambda room: room[0])
     num_cells, reason = (min(jobs, len(sizes)), "as JOBS says") if jobs else (most_cells, reason)
     findings = [ready("cells at once", f"{num_cells} of {len(sizes)}, {reason}")]
     findings += _shortage(sizes[:num_cells], rooms[-1][0], machine)
-    if not uses_gpus:
-        findings += _idle_cores(plan, machine, num_cells, most_cells)
+    if plan.num_processes_of_a_cell:
+        findings += _idle_gpus(plan, machine) if uses_gpus else _idle_cores(plan, machine, num_cells, most_cells)
     told = [on_gpu, *findings] if machine.gpus and not uses_gpus else findings
     gpus = tuple(machine.gpus) if uses_gpus and plan.num_processes_of_a_cell == 1 else ()
     return MachinePlan(num_cells, gpus, tuple(findings), tuple(map(_line, told)))
@@ -124,6 +126,12 @@ def machine_plan(plan: Plan, images: Images, machine: Machine, *, jobs: int | No
 
 def _line(finding: Finding) -> str:
     return "; ".join(filter(None, [f"{finding.what}: {finding.found}", finding.advice]))
+
+
+def _computing_room(plan: Plan, machine: Machine, *, uses_gpus: bool) -> Room:
+    if not plan.num_processes_of_a_cell:
+        return MOST_CELLS_ELSEWHERE, "whose workers compute elsewhere"
+    return _gpu_room(plan, machine) if uses_gpus else _core_room(plan, machine)
 
 
 def _core_room(plan: Plan, machine: Machine) -> Room:
@@ -156,6 +164,14 @@ def _shortage(running: Sequence[float], fitting: int, machine: Machine) -> Itera
     fewer = f"run fewer at once: `make repro JOBS={fitting}`"
     alone = "end what else runs here, or raise accumulation_steps or lower views in conf/strategy/"
     yield warning("memory", found, fewer if fitting < len(running) else alone)
+
+
+def _idle_gpus(plan: Plan, machine: Machine) -> Iterator[Finding]:
+    """Say that workers are fewer than GPUs; where each cell has one process, it has a GPU of its own."""
+    num_gpus, num_workers = len(machine.gpus), plan.num_processes_of_a_cell
+    if 1 < num_workers < num_gpus:
+        advice = f"`num_workers: {num_gpus}` in conf/workers/{plan.workers.name}.yaml would use them; no result changes"
+        yield warning("GPUs", f"{num_gpus - num_workers} of {num_gpus} would be idle", advice)
 
 
 def _idle_cores(plan: Plan, machine: Machine, num_cells: int, most_cells: int) -> Iterator[Finding]:

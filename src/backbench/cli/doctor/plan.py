@@ -42,8 +42,10 @@ class Plan:
 
     @property
     def num_processes_of_a_cell(self) -> int:
-        """How many of a cell's processes compute at once on this machine."""
-        return self.workers.num_workers if self.workers.launcher == "local" else 1
+        """How many of a cell's processes compute at once on this machine: none where its workers are elsewhere."""
+        if self.workers.is_this_process:
+            return 1
+        return self.workers.num_workers if self.workers.launcher == "local" else 0
 
 
 def read_plan() -> Plan:

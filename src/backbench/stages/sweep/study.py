@@ -40,7 +40,7 @@ class Study:
         `trains_heads`: the trials of a batch train at once, as one network, which gains nothing when one of them stops.
         Else trials train one by one, and may be pruned.
         """
-        self._search, self._space, self.folder = search, space, folder
+        self._search, self.space, self.folder = search, space, folder
         self._batch_size = search.trials_per_batch if trains_heads else 1
         self._pruner = None if trains_heads else search.pruner
         self._rounds = rounds(search, prunes=self._pruner is not None)
@@ -55,7 +55,7 @@ class Study:
         num_known, compute = 0, NOTHING
         for positions in self._rounds:
             earlier = tuple(trials)
-            found = {each.position: each for each in proposals(self._search, self._space, positions, earlier)}
+            found = {each.position: each for each in proposals(self._search, self.space, positions, earlier)}
             proposed = [[found[place] for place in batch] for batch in batches(positions, self._batch_size)]
             known = [self._finished.known(batch, earlier) for batch in proposed]
             tasks = {
@@ -82,7 +82,7 @@ class Study:
             return known
         stopwatch = Stopwatch()
         try:
-            records = list(fit(batch, Pruning(self._pruner, self._space, earlier)))
+            records = list(fit(batch, Pruning(self._pruner, self.space, earlier)))
         except Interrupted:
             self._finished.leave(batch, earlier, stopwatch.lap())
             raise

@@ -1,0 +1,5 @@
+"""A prepared data set as the working folder of a test."""
+
+from tests.support.workplace import prepared, workplace
+
+__all__ = ["prepared", "workplace"]
