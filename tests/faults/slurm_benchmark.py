@@ -95,11 +95,11 @@ class Stage:
     def wait(self) -> None:
         """Wait until it has ended well, and its jobs with it; see meanwhile which of them compute."""
         while self._process.poll() is None:
-            self._used |= jobs_that_compute()
+            self._used |= jobs_that_compute(self._slurm)
             time.sleep(0.2)
         assert self._process.returncode == 0, self.said()
-        ended = lambda _: not self.jobs("PENDING", "RUNNING", "COMPLETING")  # noqa: E731
-        self._slurm.wait_until(ended)
+        self._used &= {job.id for job in self.jobs()}
+        self._slurm.wait_until(lambda _: not self.jobs("PENDING", "RUNNING", "COMPLETING"))
 
     def said(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -109,14 +109,16 @@ class Stage:
         return f"| {self.name} | {asked} | {len(self._used)} |"
 
 
-def jobs_that_compute() -> set[str]:
-    """Return the jobs on this machine whose worker has begun a process that computes tasks."""
+def jobs_that_compute(slurm: Slurm) -> set[str]:
+    """Return the jobs whose worker has begun a process that computes tasks, and has not ended."""
     found = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if any("spawn_main" in word for word in process.cmdline()):
-                found.add(process.environ().get("SLURM_JOB_ID", ""))
-    return found - {""}
+            said = process.environ()
+            if said.get("SLURM_CONF") == slurm.environment["SLURM_CONF"] and "spawn_main" in str(process.cmdline()):
+                array, job = said.get("SLURM_ARRAY_JOB_ID"), said.get("SLURM_JOB_ID", "")
+                found.add(f"{array}_{said['SLURM_ARRAY_TASK_ID']}" if array else job)
+    return found
 
 
 def disturb(stage: Stage, slurm: Slurm, project: Path) -> str:
@@ -131,11 +133,9 @@ def disturb(stage: Stage, slurm: Slurm, project: Path) -> str:
     num_checkpoints = len(checkpoints(project))
     stage.until(lambda: slurm.jobs()[urgent].state == "COMPLETED")
     stage.until(lambda: slurm.jobs()[preempted.id].state == "RUNNING")
-    replaced = [job.id for job in stage.jobs() if job.id not in (cancelled.id, preempted.id)]
     return (
-        f"{had} tasks finished; scancel of job {cancelled.id} on {cancelled.node}, replaced by {', '.join(replaced)}; "
-        f"job {preempted.id} on {preempted.node} preempted, and started again by SLURM; fits left in the middle: "
-        f"{num_checkpoints}"
+        f"{had} tasks finished; scancel of job {cancelled.id} on {cancelled.node}; job {preempted.id} on "
+        f"{preempted.node} preempted, and started again by SLURM; fits left in the middle: {num_checkpoints}"
     )
 
 
