@@ -3,9 +3,10 @@
 usage: python -m tests.faults.slurm_benchmark [--cell resnet50_slim-fine_tuning] [--workers 2] [--undisturbed]
        [--report FILE]
 
-Works in a fresh clone, with this checkout's .venv, on a SLURM of two nodes on this machine. When a stage has finished
-its first task, one worker is cancelled by scancel, and another makes room for an urgent job. `--undisturbed` leaves all
-workers alone, and shows how many of those asked for are of use. Exit code 0: git sees no change in results/.
+Works in a fresh clone, with this checkout's .venv, on a SLURM of two nodes on this machine. Of the two workers of each
+stage, in the middle of their work, one is cancelled by scancel, and the other makes room for an urgent job.
+`--undisturbed` leaves them alone, and shows how many of those asked for are of use. Exit code 0: git sees no change in
+results/.
 """
 
 import argparse
@@ -30,6 +31,8 @@ from tests.support.kept_work import checkpoints, num_kept
 
 BEFORE = ("data.dvc", "size", "prepare", "boundaries")
 SECONDS = 900.0
+SECONDS_INTO_FITS = 5.0
+ACTIVATIONS = Path("work/activations")
 
 
 def choose_workers(project: Path, num_workers: int) -> None:
@@ -95,11 +98,11 @@ class Stage:
     def wait(self) -> None:
         """Wait until it has ended well, and its jobs with it; see meanwhile which of them compute."""
         while self._process.poll() is None:
-            self._used |= jobs_that_compute()
+            self._used |= computing(self._slurm).keys()
             time.sleep(0.2)
         assert self._process.returncode == 0, self.said()
-        ended = lambda _: not self.jobs("PENDING", "RUNNING", "COMPLETING")  # noqa: E731
-        self._slurm.wait_until(ended)
+        self._used &= {job.id for job in self.jobs()}
+        self._slurm.wait_until(lambda _: not self.jobs("PENDING", "RUNNING", "COMPLETING"))
 
     def said(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -109,19 +112,38 @@ class Stage:
         return f"| {self.name} | {asked} | {len(self._used)} |"
 
 
-def jobs_that_compute() -> set[str]:
-    """Return the jobs on this machine whose worker has begun a process that computes tasks."""
-    found = set()
+def computing(slurm: Slurm) -> dict[str, psutil.Process]:
+    """Return the processes that compute tasks in jobs of a SLURM, by job."""
+    found = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if any("spawn_main" in word for word in process.cmdline()):
-                found.add(process.environ().get("SLURM_JOB_ID", ""))
-    return found - {""}
+            said = process.environ()
+            if said.get("SLURM_CONF") == slurm.environment["SLURM_CONF"] and "spawn_main" in str(process.cmdline()):
+                array, job = said.get("SLURM_ARRAY_JOB_ID"), said.get("SLURM_JOB_ID", "")
+                found[f"{array}_{said['SLURM_ARRAY_TASK_ID']}" if array else job] = process
+    return found
+
+
+class InFits:
+    """Whether both workers are in the middle of a fit: they have computed for a while since they had its data."""
+
+    def __init__(self, slurm: Slurm) -> None:
+        self._slurm, self._had_data = slurm, dict[int, float]()
+
+    def __call__(self) -> bool:
+        spent = {}
+        for process in computing(self._slurm).values():
+            with suppress(psutil.Error):
+                if any(str(ACTIVATIONS) in each.path for each in process.memory_maps()):
+                    now = sum(process.cpu_times()[:2])
+                    spent[process.pid] = now - self._had_data.setdefault(process.pid, now)
+        return len(spent) == 2 and min(spent.values()) >= SECONDS_INTO_FITS
 
 
 def disturb(stage: Stage, slurm: Slurm, project: Path) -> str:
-    """Cancel one of two workers and preempt the other, once a task is finished; say what became of them."""
-    stage.until(lambda: len(stage.jobs("RUNNING")) == 2 and stage.num_finished() > 0)
+    """Cancel one of two workers and preempt the other in the middle of their work; say what became of them."""
+    in_fits = InFits(slurm)
+    stage.until(lambda: len(stage.jobs("RUNNING")) == 2 and (stage.num_finished() > 0 or in_fits()))
     had = stage.num_finished()
     cancelled, preempted = stage.jobs("RUNNING")
     slurm.cancel(cancelled.id)
@@ -131,11 +153,9 @@ def disturb(stage: Stage, slurm: Slurm, project: Path) -> str:
     num_checkpoints = len(checkpoints(project))
     stage.until(lambda: slurm.jobs()[urgent].state == "COMPLETED")
     stage.until(lambda: slurm.jobs()[preempted.id].state == "RUNNING")
-    replaced = [job.id for job in stage.jobs() if job.id not in (cancelled.id, preempted.id)]
     return (
-        f"{had} tasks finished; scancel of job {cancelled.id} on {cancelled.node}, replaced by {', '.join(replaced)}; "
-        f"job {preempted.id} on {preempted.node} preempted, and started again by SLURM; fits left in the middle: "
-        f"{num_checkpoints}"
+        f"{had} tasks finished; scancel of job {cancelled.id} on {cancelled.node}; job {preempted.id} on "
+        f"{preempted.node} preempted, and started again by SLURM; fits left in the middle: {num_checkpoints}"
     )
 
 

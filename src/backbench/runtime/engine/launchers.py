@@ -148,7 +148,7 @@ class SlurmLauncher:
                 jobs = self._executor.submit_array([SlurmWorker(self._folder, number) for number in numbers])
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             raise WorkerError(f"expected sbatch to take {len(numbers)} jobs, found: {error}") from error
-        self._queue.expect_news()
+        self._queue.forget()
         return [SlurmJob(number, job, self._queue) for number, job in zip(numbers, jobs, strict=True)]
 
 

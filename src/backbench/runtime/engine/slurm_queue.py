@@ -8,7 +8,8 @@ import math
 import subprocess
 import time
 
-SOONEST_SECONDS, SELDOM_SECONDS = 2.0, 60.0
+SOONEST_SECONDS, SELDOM_SECONDS = 1.0, 60.0
+MOMENT_SECONDS = 10.0
 ANSWERS_IN_SECONDS = 30.0
 # %i is a job's id, such as 17, or 17_3 in an array. The environment may say other states, which this line overrules.
 COMMAND = ("squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T")
@@ -26,19 +27,24 @@ class SlurmQueue:
     def __init__(self) -> None:
         self._states: dict[str, str] | None = None
         self._asked, self._wait = -math.inf, SOONEST_SECONDS
+        self._missed: dict[str, float] = {}
 
-    def expect_news(self) -> None:
+    def forget(self) -> None:
         """Forget what was said: jobs are submitted that it does not know."""
-        self._states, self._wait = None, SOONEST_SECONDS
+        self._states = None
 
     def how_it_ended(self, job: str) -> str | None:
-        """Return the state in which a job has ended, such as CANCELLED; None where it has not, or nobody can say."""
-        since = time.monotonic() - self._asked
-        if since >= self._wait:
-            # Where nobody asked for so long, all was well till now.
-            self._wait = SOONEST_SECONDS if since > 2 * self._wait else min(2 * self._wait, SELDOM_SECONDS)
+        """Return the state in which a job has ended, such as CANCELLED; None where it has not, or nobody can say.
+
+        To be called again and again while the job's worker is missed: for one that was not a moment ago, it asks soon.
+        """
+        now = time.monotonic()
+        if now - self._missed.get(job, -math.inf) > MOMENT_SECONDS:
+            self._wait = SOONEST_SECONDS
+        self._missed[job] = now
+        if now - self._asked >= self._wait:
             self._ask()
-            self._asked = time.monotonic()
+            self._asked, self._wait = time.monotonic(), min(2 * self._wait, SELDOM_SECONDS)
         if self._states is None:
             return None
         state = self._states.get(job, FORGOTTEN)
