@@ -24,6 +24,7 @@ def stage(composed: DictConfig) -> str:
 if __name__ == "__main__":
     with refusing():
         take(CLUSTER_LOCK)
+        chosen = workers_to_start()  # where it cannot be read, before Hydra reads it, which shows its stack
         if not any(argument.startswith("workers=") for argument in sys.argv[1:]):
-            sys.argv.append(f"workers={workers_to_start()}")
+            sys.argv.append(f"workers={chosen}")
     run_stage(stage, lock_name=lambda composed: "cluster")

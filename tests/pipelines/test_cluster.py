@@ -27,6 +27,7 @@ NUM_EPOCHS = 60
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     work_in(tmp_path, monkeypatch)
+    (tmp_path / "conf").symlink_to(PROJECT / "conf")
     return tmp_path
 
 
@@ -34,7 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def cluster(place: Path) -> Iterator["subprocess.Popen[str]"]:
     """Two workers of this machine, under a scheduler that Ctrl-C would reach."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen([*COMMAND, "workers=local"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True) as process:
         signal.signal(signal.SIGINT, before)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("cluster: its scheduler is in work/cluster; now set `workers: ")
@@ -50,7 +51,7 @@ def test_stages_share_its_workers(place: Path, cluster: "subprocess.Popen[str]")
     assert [sorted(records) for records in zip(*found, strict=True)] == [[(f"task {n}", n**2) for n in range(4)]] * 2
     assert sorted(workers_in(place)) == [0, 1]
 
-    second = subprocess.run([*COMMAND, "workers=local"], capture_output=True, text=True, check=False)
+    second = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
     assert second.returncode == 2
     assert second.stderr.startswith("error: expected no other run in this checkout, found work/cluster.lock held by ")
     assert second.stderr.count("\n") == 1
@@ -82,6 +83,14 @@ def test_ended_in_the_middle_it_keeps_every_epoch_and_stages_find_it_gone(
 def run_all(tasks: Tasks, workers: Workers, place: Path) -> None:
     with running("stage", workers, partial(opened, place)) as run:
         list(run(tasks))
+
+
+def test_a_broken_benchmark_is_one_line(place: Path) -> None:
+    (place / "conf").unlink()
+    done = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: expected conf/benchmark.yaml, found nothing there")
+    assert done.stderr.count("\n") == 1
 
 
 def test_without_a_scheduler_a_stage_says_what_starts_one(place: Path) -> None:

@@ -33,7 +33,7 @@ BYTES = {"float16": 2, "float32": 4}
 # A process that has imported all and holds a small model (docs/performance.md, Memory).
 PROCESS_BYTES = 10**9
 # A stage that only waits for workers elsewhere.
-WAITING_BYTES = 0.3 * 10**9
+WAITING_BYTES = 0.4 * 10**9
 EMBED_BATCH, ALIVE_LAYERS, WIDEST_CHANNELS, TRAINED_LAYERS = 128, 3, 64, 10
 # Weights, their gradient, two moments of AdamW, the values to start from, and those of the best epoch.
 COPIES_OF_WEIGHTS = 6
