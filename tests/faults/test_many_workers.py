@@ -19,7 +19,7 @@ import pytest
 from backbench.results.records import TrialRecord
 from tests.faults.conftest import Tried, differing
 from tests.support.engine_workers import TWO_LOCAL, processes_in, wait_until, work_in, workers_in
-from tests.support.toy_study import SlowFit, many_trials, searched
+from tests.support.toy_study import SlowFit, many_trials, search_by_two, searched
 
 pytestmark = pytest.mark.timeout(280)
 NUM_WORKERS, NUM_TRIALS, NUM_KILLED = 8, 200, 2
@@ -136,22 +136,16 @@ def test_a_worker_that_was_taken_for_lost_and_comes_back_takes_nothing_away(plac
 
 STAGE = """
 from pathlib import Path
-from tests.faults.test_many_workers import search_by_two
+from tests.support.toy_study import search_by_two
 search_by_two(Path.cwd())
 """
-IN_A_STAGE = SlowFit(Path(), num_epochs=40, seconds=0.1)
-
-
-def search_by_two(place: Path) -> list[TrialRecord]:
-    """Run a study of four trials by two workers, in any process."""
-    return searched(place / "many/kept", many_trials(4), replace(IN_A_STAGE, folder=place), workers=TWO_LOCAL).trials
 
 
 @pytest.mark.parametrize("killed", ["the stage", "the stage and its workers"])
 def test_a_stage_that_was_killed_goes_on_and_loses_the_epochs_in_flight_at_most(
     place: Path, tried: Tried, killed: str
 ) -> None:
-    fit = replace(IN_A_STAGE, folder=place)
+    fit = SlowFit(place, num_epochs=40, seconds=0.1)
     with subprocess.Popen([sys.executable, "-c", STAGE], stdout=subprocess.DEVNULL) as stage:
         wait_until(lambda: len({position for _, position, epoch in fit.said() if epoch >= 5}) == 2)
         workers, processes = workers_in(place), processes_in(place)
