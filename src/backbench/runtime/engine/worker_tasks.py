@@ -45,7 +45,8 @@ class Child:
 
     def ask(self) -> None:
         """Ask the task in it to leave at its next good place."""
-        self._asks.send_bytes(b"leave")
+        with suppress(OSError):  # it is being ended
+            self._asks.send_bytes(b"leave")
 
     def end(self) -> None:
         """Wait until the task in it has ended, and end the process."""
