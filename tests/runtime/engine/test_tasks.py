@@ -51,6 +51,7 @@ def test_a_task_whose_process_died_is_run_again_in_another_by_the_same_workers(
 ) -> None:
     list(run({f"{place}": ("square", place) for place in range(2)}))
     before = workers_in(shared_place)
+    capfd.readouterr()  # how many workers are asked for, where this test is the first of its file
     name = f"once by {number.name}"
     assert dict(run({name: ("die", name, 1, number)})) == {name: 1}
     assert capfd.readouterr().out == f"toy tasks: {name}: its process died; it is run again\n"
