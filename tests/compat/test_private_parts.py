@@ -13,7 +13,10 @@ COMPAT = PACKAGE / "compat"
 ROOMS = sorted(folder for folder in (*PACKAGE.iterdir(), PROJECT / "pretraining") if (folder / "__init__.py").is_file())
 MODULES = sorted(file for file in COMPAT.rglob("*.py") if file.stem not in ("__init__", "attributes"))
 # Underscored by their class for another reason than to be private.
-PUBLIC = {"_replace": "a method of every named tuple, where a plain name would stand in the way of a field's"}
+PUBLIC = {
+    "_replace": "a method of every named tuple, where a plain name would stand in the way of a field's",
+    "_exit": "documented in os: ends a process from a thread of it, without what sys.exit would wait for",
+}
 OWNERS = ("self", "cls")
 
 
