@@ -7,7 +7,6 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import optuna
 import psutil
 import psycopg
 import pytest
@@ -87,20 +86,6 @@ def test_postgresql_lets_nobody_in_without_the_password(postgresql: Postgresql) 
     address = postgresql.url.replace("+psycopg", "").replace(PASSWORD, "guessed")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(address)
-
-
-@pytest.mark.postgresql
-def test_an_optuna_study_outlives_its_database(postgresql: Postgresql) -> None:
-    url = postgresql.create_database("study")
-    storage = optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-    study = optuna.create_study(storage=storage)
-    study.tell(study.ask(), 1.0)
-    with postgresql.away(), pytest.raises(optuna.exceptions.StorageInternalError):
-        study.ask()
-    study.tell(study.ask(), 2.0)
-    assert [trial.value for trial in study.get_trials()] == [1.0, 2.0]
-    storage.remove_session()
-    storage.engine.dispose()
 
 
 @pytest.mark.mlflow_server

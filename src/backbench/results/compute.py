@@ -61,6 +61,16 @@ NOTHING = Compute(0.0, 0, ())
 compute_of = TypeAdapter(Compute).validate_python
 
 
+def left_before(file: Path) -> Compute:
+    """Return what those took who left some work before its end, as they added it to a file; nothing without one."""
+    return compute_of(known_json(file) or asdict(NOTHING))
+
+
+def add_left(file: Path, compute: Compute) -> None:
+    """Add what somebody took who leaves some work before its end."""
+    write_json(file, asdict(left_before(file) + compute))
+
+
 class Stopwatch:
     """Measures what this process computes, lap by lap; the first begins now."""
 

@@ -13,7 +13,6 @@ from requests import exceptions
 
 from backbench.runtime.errors import StoreAwayError, TrackingError, causes
 from backbench.runtime.web_address import public_url, without_secrets
-from backbench.tracking.database_refusals import is_refused
 
 STATUS = re.compile(r"failed with error code (\d{3})\b")
 # As MLflow, and servers that speak like it, say that they lack what a client of another version asks for. A thing that
@@ -25,6 +24,17 @@ LACKING = re.compile(
 )
 PAGE = re.compile(r"\. Response body: '\s*<.*", re.DOTALL)
 LOST = (exceptions.ConnectionError, exceptions.Timeout, exceptions.RetryError, exceptions.ChunkedEncodingError)
+# What a database says that no waiting changes; everything else that its driver calls operational may pass.
+REFUSALS = (
+    "is full",
+    "readonly database",
+    "unable to open database file",
+    "no such table",
+    "no such column",
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "does not exist",
+)
 RETRY_SECONDS = 1.0
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)  # the last one again and again
 
@@ -68,7 +78,7 @@ def may_pass(error: BaseException) -> bool:
         if isinstance(cause, LOST):
             return True
         if isinstance(cause, OperationalError | InterfaceError):
-            return not is_refused(str(cause))
+            return not any(refusal in str(cause) for refusal in REFUSALS)
     status = status_of(error)
     return status is not None and (status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS)
 

@@ -68,15 +68,6 @@ class Postgresql:
             self._process.wait()
             self._process = None
 
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        """Let the server be gone within the block."""
-        self.stop()
-        try:
-            yield
-        finally:
-            self.start()
-
     def _initialise(self) -> None:
         password = self._folder.path / "password"
         password.write_text(PASSWORD)

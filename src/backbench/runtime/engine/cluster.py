@@ -134,8 +134,7 @@ class _Running:
         while waiting or self._in_flight:
             self._look(len(waiting) + len(self._in_flight))
             while waiting and len(self._in_flight) < self._num_workers:
-                self._submit(waiting[0], tasks)
-                waiting.popleft()
+                self._submit(waiting.popleft(), tasks)
             try:
                 future = self._ended.get(timeout=POLL_SECONDS)
             except Empty:
@@ -177,7 +176,7 @@ class _Running:
         try:
             kind, content = self._fetched(future)
         except KilledWorker as error:
-            raise self._deadly(name, "its worker dead") from error
+            raise self._deadly(name, "its worker dead", error.allowed_failures + 1) from error
         except CancelledError as error:
             raise self._gone() from error
         future.release()
@@ -190,7 +189,7 @@ class _Running:
         if kind == DIED:
             self._deaths[name] += 1
             if self._deaths[name] >= MOST_DEATHS:
-                raise self._deadly(name, "the process dead that computes it")
+                raise self._deadly(name, "the process dead that computes it", MOST_DEATHS)
             print(f"{self._title}: {name}: its process died; it is run again", flush=True)
         return None
 
@@ -208,9 +207,9 @@ class _Running:
             "it goes on where it was"
         )
 
-    def _deadly(self, name: str, found: str) -> WorkerError:
+    def _deadly(self, name: str, found: str, times: int) -> WorkerError:
         return WorkerError(
-            f"{self._title}: expected {name} to end, found {MOST_DEATHS} times {found}; look into the workers' logs "
+            f"{self._title}: expected {name} to end, found {times} times {found}; look into the workers' logs "
             "for what kills it, which often is memory"
         )
 

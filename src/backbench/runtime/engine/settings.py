@@ -3,7 +3,6 @@
 LOOPBACK = "127.0.0.1"
 SCHEDULER_FILE = "scheduler.json"
 SETTINGS = {
-    "logging": {"distributed": "critical"},
     "distributed.comm.timeouts.connect": "30s",
     "distributed.comm.timeouts.tcp": "30s",
     "distributed.worker.profile.enabled": False,

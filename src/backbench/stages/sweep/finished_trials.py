@@ -7,7 +7,7 @@ from typing import Any
 
 from backbench.config.search_config import PrunerConfig
 from backbench.data.arrays.file_formats import write_json
-from backbench.results.compute import NOTHING, Compute, compute_of
+from backbench.results.compute import Compute, add_left, compute_of, left_before
 from backbench.results.records import TrialRecord, fingerprint, trial_of
 from backbench.runtime.atomic_files import remove_others
 from backbench.runtime.known_files import known_json
@@ -44,15 +44,14 @@ class FinishedTrials:
     ) -> None:
         """Keep the trials of a batch, and what they took, with what those took who left it before its end."""
         left = self._left(batch, earlier)
-        total = compute_of(known_json(left) or asdict(NOTHING)) + compute
-        content = {"trials": [asdict(record) for record in records], "compute": asdict(total)}
+        took = left_before(left) + compute
+        content = {"trials": [asdict(record) for record in records], "compute": asdict(took)}
         write_json(self._file(batch, earlier), content)
         left.unlink(missing_ok=True)
 
     def leave(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord], compute: Compute) -> None:
         """Keep what a batch took that is left before its end."""
-        left = self._left(batch, earlier)
-        write_json(left, asdict(compute_of(known_json(left) or asdict(NOTHING)) + compute))
+        add_left(self._left(batch, earlier), compute)
 
     def forget_others(self) -> None:
         """Remove what other data, weights, settings or code left of this cell."""

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from backbench.config.strategy_config import OUTPUT
 from backbench.data.arrays.file_formats import read_array, read_json, write_array, write_json
 from backbench.results.cell_inputs import CellInputs
-from backbench.results.compute import NOTHING, Compute, Stopwatch, compute_of
+from backbench.results.compute import Compute, Stopwatch, add_left, compute_of, left_before
 from backbench.results.records import Choice, SeedRecord, fingerprint
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import remove_others, replacing
@@ -74,15 +74,14 @@ class FinishedSeeds:
             files.append(self._file(record.seed, f"-{split}.npy"))
             write_array(files[-1], values)
         digests = {file.name: file_sha256(file) for file in files}
-        took = compute_of(known_json(self._left(record.seed)) or asdict(NOTHING)) + stopwatch.lap()
+        took = left_before(self._left(record.seed)) + stopwatch.lap()
         content = {"record": asdict(record), "sha256": digests, "compute": asdict(took)}
         write_json(self._file(record.seed, RECORD), content)
         self._left(record.seed).unlink(missing_ok=True)
 
     def leave(self, seed: int, compute: Compute) -> None:
         """Keep what a seed took that is left before its end."""
-        took = compute_of(known_json(self._left(seed)) or asdict(NOTHING)) + compute
-        write_json(self._left(seed), asdict(took))
+        add_left(self._left(seed), compute)
 
     def checkpoints(self, seed: int) -> Path:
         """Return the folder of what a seed in training needs to go on."""
