@@ -1,5 +1,6 @@
 """What starts workers: how many, what of those that end, and what is told where none can be had."""
 
+import gc
 import re
 import signal
 from functools import partial
@@ -58,3 +59,13 @@ def test_workers_that_end_again_and_again_before_they_connect_are_told_of_with_t
     expected = f"found that 3 ended before they did, the last with {found}; look into {log}[01].log$"
     with pytest.raises(WorkerError, match=expected), running("fruitless", workers, partial(opened, place)) as run:
         list(run({f"task {number}": ("square", number) for number in range(2)}))
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket")
+@pytest.mark.parametrize("host", ["203.0.113.7", "nowhere.invalid"])
+def test_a_host_that_this_machine_is_not_is_told_in_one_line(place: Path, host: str) -> None:
+    workers = Workers(name="mine", launcher="local", host=host)
+    expected = f"^expected a scheduler to listen on {host}, found: .*; correct `host` in conf/workers/mine.yaml"
+    with pytest.raises(WorkerError, match=expected), running("nowhere", workers, partial(opened, place)) as run:
+        list(run({"task": ("square", 1)}))
+    gc.collect()  # the socket that Dask leaves open where it cannot listen is found here, and not in another test

@@ -29,7 +29,7 @@ from backbench.runtime.engine.settings import LOOPBACK, SCHEDULER_FILE, SETTINGS
 from backbench.runtime.engine.worker_pool import WorkerPool
 from backbench.runtime.engine.worker_tasks import DIED, DONE, FAILED, REFUSED, Answer
 from backbench.runtime.engine.workers import Workers
-from backbench.runtime.errors import WorkerError
+from backbench.runtime.errors import WorkerError, causes
 from backbench.runtime.interruption import Interrupted, StopSignals
 
 EVERY_DEVICE = "0.0.0.0"
@@ -73,19 +73,27 @@ def scheduler(folder: Path, workers: Workers, *, most_deaths: int) -> Iterator[N
         file.unlink(missing_ok=True)
     make_certificate(folder)
     host = workers.host or (LOOPBACK if workers.launcher == "local" else EVERY_DEVICE)
-    with LocalCluster(
-        n_workers=0,
-        host=host,
-        protocol="tls://",
-        security=security_of(folder),
-        dashboard_address=f"{LOOPBACK}:{workers.dashboard_port or 0}",
-        silence_logs=50,
-        scheduler_kwargs={
-            "scheduler_file": str(folder / SCHEDULER_FILE),
-            "allowed_failures": most_deaths - 1,
-            "worker_ttl": workers.lost_after_seconds,
-        },
-    ) as running:
+    try:
+        running = LocalCluster(
+            n_workers=0,
+            host=host,
+            protocol="tls://",
+            security=security_of(folder),
+            dashboard_address=f"{LOOPBACK}:{workers.dashboard_port or 0}",
+            silence_logs=50,
+            scheduler_kwargs={
+                "scheduler_file": str(folder / SCHEDULER_FILE),
+                "allowed_failures": most_deaths - 1,
+                "worker_ttl": workers.lost_after_seconds,
+            },
+        )
+    except RuntimeError as error:
+        *_, first = causes(error)
+        raise WorkerError(
+            f"expected a scheduler to listen on {host}, found: {first}; correct `host` in "
+            f"conf/workers/{workers.name}.yaml, an address of this machine or null"
+        ) from error
+    with running:
         if workers.dashboard_port:
             print(f"Dask's dashboard: {running.dashboard_link}", flush=True)
         yield
