@@ -15,8 +15,9 @@ from backbench.config.dataset_config import DatasetConfig
 from backbench.data.arrays.augment import resized
 from backbench.data.arrays.file_formats import read_array, write_array
 from backbench.data.ingest.pixels import PixelRule
-from backbench.data.ingest.scan import examine, walk, without_duplicates
+from backbench.data.ingest.scan import examine, without_duplicates
 from backbench.data.ingest.store import content_digest
+from backbench.data.ingest.walk import walk
 from backbench.features.activations import outputs
 from backbench.results.records import fingerprint
 from backbench.runtime.errors import ConfigError, DatasetError

@@ -32,6 +32,7 @@ from tests.support.benchmark_cells import IMAGES, leave_earlier_run, one_cell
 from tests.support.clock import computed
 from tests.support.configs import PROJECT, backbone_config, strategy_config
 from tests.support.image_folders import picture, save
+from tests.support.label_files import write_labels
 
 TWO_CORES = Machine(2, 20 * 10**9, 50 * 10**9, {})
 PUBLISHED = {"url": "https://example.org/vgg16.h5", "licence": "CC-BY-4.0", "trained_on": "ImageNet-1k"}
@@ -147,6 +148,23 @@ def test_images_are_counted_as_prepare_would_split_them(project: Path) -> None:
     assert (images.num_classes, images.digest) == (2, None)
 
 
+def test_images_of_a_file_of_labels_are_counted_as_prepare_would_split_them(project: Path) -> None:
+    Path("data").rename("photos")
+    rows = [(f"photos/{number % 2}/{number}.png", f"kind {number % 2}") for number in range(20)]
+    write_labels(Path("data/labels.csv"), rows)
+    for path, _ in rows:
+        save(picture(1), Path("data", path))
+    config = replace(read_plan().one.dataset, labels="labels.csv")
+    (finding,), images = look_at_images(config, 80)
+    assert finding.verdict is Verdict.READY
+    assert images is not None
+    assert images.counts == {"train": 12, "val": 4, "test": 4}
+    write_labels(Path("data/labels.csv"), rows, ("file", "label"))
+    findings, images = look_at_images(config, 80)
+    assert images is None
+    assert "data/labels.csv: expected one column path, found file, label" in findings[0].found
+
+
 def test_the_doctor_names_what_will_be_left_out(project: Path) -> None:
     for name in ("data/ape/1.png", "data/cat/@eaDir/1.png"):
         Path(name).parent.mkdir()
@@ -214,6 +232,10 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
         _, others = look_at_images(*other)
         assert others is not None
         assert others.digest is None
+    write_json(paths.DATASET / "dataset.json", described | {"labels": "labels.csv"})
+    _, others = look_at_images(config, 80)
+    assert others is not None
+    assert others.digest is None
 
 
 def test_a_prepared_data_set_that_has_no_more_pixels_fits_a_larger_backbone_too(project: Path) -> None:

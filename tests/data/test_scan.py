@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from backbench.data.ingest.pixels import PixelRule
-from backbench.data.ingest.scan import FILES_PER_CHUNK, Examined, examine, look_at_headers, walk, without_duplicates
+from backbench.data.ingest.scan import FILES_PER_CHUNK, examine, look_at_headers, without_duplicates
+from backbench.data.ingest.tree import Examined
+from backbench.data.ingest.walk import walk
 from backbench.runtime.errors import DatasetError
 from tests.support.image_folders import config_for, make_folder, picture, save
 

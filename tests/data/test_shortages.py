@@ -2,9 +2,9 @@
 
 import pytest
 
-from backbench.data.ingest.scan import Examined
 from backbench.data.ingest.shortages import shortages
 from backbench.data.ingest.split import assign_splits
+from backbench.data.ingest.tree import Examined
 from tests.support.image_folders import config_for
 from tests.support.split_files import CLASSES, FOLDER, files_of
 

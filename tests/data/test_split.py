@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from backbench.data.ingest.scan import Examined
 from backbench.data.ingest.split import RARE_CLASS, assign_splits, without_rare_classes
+from backbench.data.ingest.tree import Examined
 from tests.support.image_folders import config_for
 from tests.support.split_files import CLASSES, FOLDER, files_of
 

@@ -6,7 +6,7 @@ import pytest
 from dvc.repo import Repo
 
 from backbench.data.ingest.listing import PASSED_OVER
-from backbench.data.ingest.scan import walk
+from backbench.data.ingest.walk import walk
 from tests.support.configs import PROJECT
 from tests.support.image_folders import config_for, make_folder, picture, save
 

@@ -19,6 +19,7 @@ from backbench.stages.prepare import prepare
 from backbench.stages.size import size
 from tests.support.configs import backbone_config
 from tests.support.image_folders import config_for, make_folder, picture, save
+from tests.support.label_files import write_labels
 
 ROOT = Path(__file__).parents[2]
 # SHA-256 of the stored training images, as commit c1847df wrote them: PNG files of 64 px, which nothing resamples.
@@ -65,6 +66,19 @@ def test_the_last_line_says_what_was_left_out(tmp_path: Path, monkeypatch: pytes
     assert prepare(config_for(Path("data"))) == (
         "tiny: 2 classes, train 11, val 4, test 4, left out: 2 conflicting label, 1 exact duplicate;"
         " crop to 16 x 16 px; every file's verdict is in work/dataset/manifest.csv"
+    )
+
+
+def test_the_last_line_counts_what_labels_and_images_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(21):
+        save(picture(number), Path(f"data/{number}.png"))
+    rows = [(f"{number}.png", "cat" if number % 2 else "dog") for number in range(20)]
+    write_labels(Path("data/labels.csv"), [*rows, rows[0], ("gone.png", "cat")])
+    assert prepare(config_for(Path("data"), labels="labels.csv")) == (
+        "tiny: 2 classes, train 12, val 4, test 4, left out: 1 file of labels, 1 missing, 1 no label; "
+        "1 rows of labels.csv say again what another says; crop to 16 x 16 px; "
+        "every file's verdict is in work/dataset/manifest.csv"
     )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from backbench.data.ingest.scan import Examined
+from backbench.data.ingest.tree import Examined
 
 CLASSES = ("cat", "dog")
 FOLDER = Path("data")

@@ -1,6 +1,7 @@
 """What the configuration says of the images: a folder, how it is split, and how far a training view may differ."""
 
-from typing import Annotated, Literal, Self
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -11,8 +12,10 @@ from backbench.config.value_types import (
     Float,
     FolderBelow,
     Int,
+    LabelFiles,
     Name,
     PartOf,
+    Pattern,
     Seed,
     Sha256,
     Share,
@@ -42,11 +45,51 @@ NO_AUGMENTATION = AugmentationConfig(
 )
 
 Resize = Literal["crop", "pad", "squash"]
+BEYOND_CLASS_FOLDERS = ("labels", "columns", "group")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ColumnsConfig:
+    """What the columns of a file of labels are called; null is the usual name, or what the file itself says.
+
+    The usual names are path, label and split, of which only the last may be missing. `path` may name a column that
+    holds the images themselves.
+    """
+
+    path: Text | None = None
+    label: Text | None = None
+    split: Text | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GroupConfig:
+    """What says which images belong together, and so stand in one split: exactly one of these.
+
+    `column` is one of the file of labels. `folder` counts from `path`: 2 is `p7` in `cat/p7/a.jpg`. `pattern` is a
+    regular expression that is searched in the path: what its groups match, or else all that it matches. `alone` says
+    that every image stands for itself.
+    """
+
+    column: Text | None = None
+    folder: Count | None = None
+    pattern: Pattern | None = None
+    alone: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        named = [name for name, value in vars(self).items() if value is not None]
+        found = f"expected one of column, folder, pattern, alone, found {', '.join(named) or 'none'}"
+        together((len(named) != 1, found))
+        return self
+
+    def __str__(self) -> str:
+        (named,) = ((name, value) for name, value in vars(self).items() if value is not None)
+        return f"{named[0]} {named[1]}"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DatasetConfig:
-    """A folder of class folders, how its pictures become squares, and how it is split.
+    """A folder of class folders, or of images with a file of labels, how pictures become squares, and the split.
 
     `image_size_pixels` is the side of the stored squares; null is what the largest backbone of the benchmark takes,
     where the photographs have it. `resize` keeps the central square (`crop`), the whole picture on grey (`pad`), or the
@@ -54,6 +97,8 @@ class DatasetConfig:
     than 8 bits have; null is what the largest value of all of them takes.
 
     `val_per_class` and `train_per_class` may be null: then `val_fraction` and `test_fraction` decide.
+    `labels` is a file of labels in `path`, or several by `*`; null takes the class folders. `group` says which images
+    stand in one split together; null is a column `group` of the file of labels, else no group at all.
     `layout` says what the top folders are; null finds it out. `skip_folders` are left out, such as `test` or
     `train/unknown`. Classes with fewer usable images than `min_per_class` are left out; null leaves out none.
     `digest` is the pinned SHA-256 of the folder's used content, or null where nothing is pinned.
@@ -61,6 +106,9 @@ class DatasetConfig:
 
     name: Name
     path: Text
+    labels: LabelFiles | None = None
+    columns: ColumnsConfig | None = None
+    group: GroupConfig | None = None
     layout: Literal["classes", "splits"] | None = None
     skip_folders: list[FolderBelow] | None = None
     min_per_class: Count | None = None
@@ -82,6 +130,12 @@ class DatasetConfig:
         """The file that a message tells to change."""
         return f"conf/dataset/{self.name}.yaml"
 
+    @property
+    def beyond_class_folders(self) -> dict[str, Any]:
+        """What says where labels come from and what belongs together, as plain values; without what is null."""
+        said = {name: value for name, value in asdict(self).items() if name in BEYOND_CLASS_FOLDERS}
+        return {name: value for name, value in said.items() if value is not None}
+
     @model_validator(mode="after")
     def _leaves_images_to_train_on(self) -> Self:
         fractions = self.val_fraction + self.test_fraction
@@ -94,6 +148,18 @@ class DatasetConfig:
                 self.min_size_pixels**2 > self.max_image_pixels,
                 "min_size_pixels, max_image_pixels: expected room for a square of the smallest side, found "
                 f"{self.min_size_pixels} and {self.max_image_pixels}",
+            ),
+            (
+                self.labels is not None and self.layout is not None,
+                f"labels, layout: expected one of them, found {self.labels} and {self.layout}",
+            ),
+            (
+                self.labels is None and self.columns is not None,
+                "labels, columns: expected a file of labels where its columns are named, found none",
+            ),
+            (
+                self.labels is None and self.group is not None and self.group.column is not None,
+                "labels, group.column: expected a file of labels that has the column, found none",
             ),
         )
         return self

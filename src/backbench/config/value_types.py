@@ -55,6 +55,14 @@ def _each_once(values: list[Item]) -> list[Item]:
     return values
 
 
+def _compiles(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise refusal(f"a regular expression ({error})") from error
+    return value
+
+
 def _in_float32(value: float) -> float:
     if value and not SMALLEST <= value <= LARGEST:
         raise refusal(f"what float32 holds, {SMALLEST:g} to {LARGEST:g}")
@@ -81,6 +89,14 @@ FolderBelow = Annotated[
         r"(?!\.{1,2}(/|$))[^/]+(/(?!\.{1,2}(/|$))[^/]+)*", "a folder as seen from `path`, such as test or train/unknown"
     ),
 ]
+LabelFiles = Annotated[
+    str,
+    _matching(
+        r"(?!\.{1,2}/)[^/]+(/(?!\.{1,2}/)[^/]+)*\.(csv|parquet)",
+        "a .csv or .parquet file as seen from `path`, such as labels.csv or data/*.parquet",
+    ),
+]
+Pattern = Annotated[str, _matching(r"(?s).+", "a regular expression"), AfterValidator(_compiles)]
 # It becomes a part of a path: nothing in it leads elsewhere.
 NAME_PATTERN = r"\w[\w.+-]*"
 NAME_FORM = "a name of letters, digits, _, -, + and ., a letter or digit first"

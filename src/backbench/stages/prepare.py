@@ -6,9 +6,9 @@ from backbench.config.dataset_config import DatasetConfig
 from backbench.data.arrays.dataset import MANIFEST
 from backbench.data.arrays.file_formats import read_json
 from backbench.data.ingest.deep import Depth
-from backbench.data.ingest.scan import tracked_folder
 from backbench.data.ingest.store import NEARLY_CONSTANT, prepare_dataset
 from backbench.data.ingest.top_folders import listed
+from backbench.data.ingest.walk import tracked_folder
 from backbench.runtime import paths
 
 
@@ -31,6 +31,8 @@ def _summary(description: dict[str, Any]) -> str:
     counts = ", ".join(f"{split} {sum(of.values())}" for split, of in description["counts"].items())
     rejected = ", ".join(f"{count} {verdict}" for verdict, count in description["rejected"].items())
     parts = [f"{description['name']}: {len(description['classes'])} classes, {counts}, left out: {rejected or 'none'}"]
+    if description.get("num_repeated_rows"):
+        parts.append(f"{description['num_repeated_rows']} rows of {description['labels']} say again what another says")
     if description["litter"]:
         parts.append(f"not looked into, as systems leave them: {listed(description['litter'])}")
     if description["rare_classes"]:

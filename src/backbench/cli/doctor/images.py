@@ -10,14 +10,15 @@ import numpy as np
 from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, warning
 from backbench.cli.doctor.plan import Plan
 from backbench.config.config_files import read_yaml
-from backbench.config.dataset_config import DatasetConfig
+from backbench.config.dataset_config import BEYOND_CLASS_FOLDERS, DatasetConfig
 from backbench.data.arrays.dataset import DESCRIPTION, SPLITS, depth_bits_of, sides_of
 from backbench.data.arrays.file_formats import read_json
 from backbench.data.arrays.sizes import enlarged, stored_side
 from backbench.data.ingest.checks import LEFT_OUT, check, litter
-from backbench.data.ingest.scan import deciding_sides, look_at_headers, presumed, tracked_folder, walk
+from backbench.data.ingest.scan import deciding_sides, look_at_headers, presumed
 from backbench.data.ingest.split import assign_splits
 from backbench.data.ingest.top_folders import listed
+from backbench.data.ingest.walk import tracked_folder, walk
 from backbench.runtime import paths
 from backbench.runtime.errors import BackbenchError, DatasetError
 
@@ -83,6 +84,8 @@ def _prepared(config: DatasetConfig, wanted_pixels: int) -> Images | None:
         return None
     keys = ("name", "resize", "split_seed", "layout", "skip_folders", "min_per_class")
     if any(described.get(key) != getattr(config, key) for key in keys):
+        return None
+    if {key: described[key] for key in BEYOND_CLASS_FOLDERS if key in described} != config.beyond_class_folders:
         return None
     sides = sides_of(described)
     if described["image_size_pixels"] != stored_side(config, wanted_pixels, sides):

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from backbench.config.dataset_config import DatasetConfig
+from backbench.data.ingest.labelled import DISAGREEING
 from backbench.data.ingest.listing import LITTER
-from backbench.data.ingest.scan import CONFLICTING_LABEL, EXACT_DUPLICATE, Examined, Tree
+from backbench.data.ingest.scan import CONFLICTING_LABEL, EXACT_DUPLICATE
 from backbench.data.ingest.shortages import shortages
 from backbench.data.ingest.split import Kept, without_rare_classes
+from backbench.data.ingest.tree import Examined, Tree
 from backbench.runtime.errors import DatasetError
 
 NUM_EXAMPLES = 3
@@ -29,8 +31,9 @@ def check(tree: Tree, files: Sequence[Examined], config: DatasetConfig, *others:
 
 
 def kind(verdict: str) -> str:
-    """Name a verdict without the file that it points to."""
+    """Name a verdict without the file, or what else, that it points to."""
     named = {EXACT_DUPLICATE: "exact duplicate", CONFLICTING_LABEL: "conflicting label"}
+    named |= {kind: kind for _, kind in DISAGREEING}
     return next((kind for start, kind in named.items() if verdict.startswith(start)), verdict)
 
 

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -20,6 +19,7 @@ from PIL.Image import DecompressionBombError
 from backbench.config.dataset_config import DatasetConfig
 from backbench.data.ingest.deep import is_deep, largest_value, read_whole, to_eight_bits
 from backbench.data.ingest.pixels import PixelRule, is_nearly_constant
+from backbench.data.ingest.source import Source, first_bytes, opened
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
@@ -68,23 +68,23 @@ def bounded(max_image_pixels: int) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def decode(path: Path, config: DatasetConfig, rule: PixelRule) -> Decoded:
+def decode(source: Source, config: DatasetConfig, rule: PixelRule) -> Decoded:
     """Decode any file once: its pixels, or the verdict that says why there are none. No damaged file raises.
 
     First its header has to show that it is neither too small nor too large: `min_size_pixels` bounds the shorter side,
     `max_image_pixels` width times height.
     """
-    return _opened(path, config, lambda image: _deep(path, rule) if is_deep(image) else _seen(image, rule))
+    return _judged(source, config, lambda image: _deep(source, rule) if is_deep(image) else _seen(image, rule))
 
 
-def decode_header(path: Path, config: DatasetConfig) -> Decoded:
+def decode_header(source: Source, config: DatasetConfig) -> Decoded:
     """Judge a file as `decode` does, by its header alone: no pixels, and damage behind the header is not seen."""
-    return _opened(path, config, lambda image: Decoded(USABLE, *image.size))
+    return _judged(source, config, lambda image: Decoded(USABLE, *image.size))
 
 
-def _opened(path: Path, config: DatasetConfig, look: Callable[[Image.Image], Decoded]) -> Decoded:
+def _judged(source: Source, config: DatasetConfig, look: Callable[[Image.Image], Decoded]) -> Decoded:
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(opened(source), formats=FORMATS) as image:
             width, height = image.size
             if min(width, height) < config.min_size_pixels:
                 return Decoded(TOO_SMALL, width, height)
@@ -94,19 +94,18 @@ def _opened(path: Path, config: DatasetConfig, look: Callable[[Image.Image], Dec
     except DecompressionBombError:
         return Decoded(TOO_LARGE)
     except UnidentifiedImageError:
-        return Decoded(UNREADABLE if _claims_to_be_an_image(path) else NOT_AN_IMAGE)
+        return Decoded(UNREADABLE if _claims_to_be_an_image(source) else NOT_AN_IMAGE)
     except DAMAGE:
         return Decoded(UNREADABLE)
 
 
-def _claims_to_be_an_image(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(12)
+def _claims_to_be_an_image(source: Source) -> bool:
+    start = first_bytes(source, 12)
     return start.startswith(SIGNATURES) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
 
 
-def _deep(path: Path, rule: PixelRule) -> Decoded:
-    values, about = read_whole(path)
+def _deep(source: Source, rule: PixelRule) -> Decoded:
+    values, about = read_whole(source)
     largest, (height, width) = largest_value(values), values.shape[:2]
     if rule.depth_bits is None:
         return Decoded(USABLE, width, height, largest_value=largest)

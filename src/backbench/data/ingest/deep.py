@@ -7,13 +7,13 @@ were significant before a writer scaled them up, which one may have done and ano
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from backbench.data.ingest.source import Source, opened
 from backbench.runtime.errors import DatasetError
 
 DEPTHS = (8, 10, 12, 14, 16)
@@ -67,7 +67,7 @@ def is_deep(image: Image.Image) -> bool:
     return isinstance(image, PngImageFile) and bool(image.tile) and str(image.tile[0].args).endswith(";16B")
 
 
-def read_whole(path: Path) -> tuple[np.ndarray, dict[Any, Any]]:
+def read_whole(source: Source) -> tuple[np.ndarray, dict[Any, Any]]:
     """Decode a deep image with all of its bits.
 
     Pillow keeps only the high bytes of all but grey. So its decoder is told another layout of the same bytes: four
@@ -77,24 +77,24 @@ def read_whole(path: Path) -> tuple[np.ndarray, dict[Any, Any]]:
         uint16 `(height, width, channels)`, not yet upright: grey, grey and alpha, RGB, or RGB and alpha; and what the
         file says beside its pixels.
     """
-    with Image.open(path, formats=("PNG",)) as image:
+    with Image.open(opened(source), formats=("PNG",)) as image:
         layout = str(image.tile[0].args)
     if layout == "I;16B":
-        grey, about = _decoded(path, layout)
+        grey, about = _decoded(source, layout)
         return grey[..., np.newaxis], about
     if layout == "LA;16B":
-        bytes_of, about = _decoded(path, "RGBA")
+        bytes_of, about = _decoded(source, "RGBA")
         return bytes_of.view(">u2").astype(np.uint16), about
-    high, about = _decoded(path, layout)
+    high, about = _decoded(source, layout)
     values = high.astype(np.uint16)
     del high
     values <<= 8
-    values |= _decoded(path, layout.replace("16B", "16L"))[0]
+    values |= _decoded(source, layout.replace("16B", "16L"))[0]
     return values, about
 
 
-def _decoded(path: Path, layout: str) -> tuple[np.ndarray, dict[Any, Any]]:
-    with Image.open(path, formats=("PNG",)) as image:
+def _decoded(source: Source, layout: str) -> tuple[np.ndarray, dict[Any, Any]]:
+    with Image.open(opened(source), formats=("PNG",)) as image:
         image.tile = [tile._replace(args=layout) for tile in image.tile]
         image.load()
         return np.asarray(image), image.info

@@ -6,9 +6,9 @@ from itertools import count
 
 from backbench.config.dataset_config import DatasetConfig
 from backbench.data.arrays.dataset import SPLITS
-from backbench.data.ingest.scan import Examined
 from backbench.data.ingest.split import suffices, usable_by_class
 from backbench.data.ingest.top_folders import listed
+from backbench.data.ingest.tree import Examined
 
 Members = Mapping[str, Sequence[Examined]]
 
@@ -26,10 +26,10 @@ def shortages(
     trained = {name: pool for name, pool in pools.items() if pool}
     return [
         *_too_few_classes(classes, config),
-        *_without_images(of_class, Counter(file.label for file in files), config.file),
-        *_without_train_images([name for name, pool in pools.items() if of_class[name] and not pool], config.file),
+        *_without_images(of_class, Counter(file.label for file in files), config),
+        *_without_train_images([name for name, pool in pools.items() if of_class[name] and not pool], config),
         *_small_pools(trained, of_class, own_splits, config),
-        *_missing_in_own_split({name: of_class[name] for name in trained}, own_splits, config.file),
+        *_missing_in_own_split({name: of_class[name] for name in trained}, own_splits, config),
     ]
 
 
@@ -41,20 +41,20 @@ def _too_few_classes(classes: Sequence[str], config: DatasetConfig) -> Iterator[
         )
 
 
-def _without_images(of_class: Members, num_files: Mapping[str, int], conf: str) -> Iterator[str]:
+def _without_images(of_class: Members, num_files: Mapping[str, int], config: DatasetConfig) -> Iterator[str]:
     empty = [f"{name} (0 of {num_files[name]} files)" for name, members in of_class.items() if not members]
     if empty:
         yield (
             "expected JPEG, PNG, BMP, GIF or WebP images in every class, found none that can be used in "
-            f"{_counted(empty)}; add images, or leave the folders out by skip_folders in {conf}"
+            f"{_counted(empty)}; add images, or {_leave_out('the folders', config)}"
         )
 
 
-def _without_train_images(names: Sequence[str], conf: str) -> Iterator[str]:
+def _without_train_images(names: Sequence[str], config: DatasetConfig) -> Iterator[str]:
     if names:
         yield (
             f"expected the classes of train in every split, found besides {_counted(names)}; add images of them to "
-            f"train, or leave their folders out by skip_folders in {conf}, as test/{names[0]}"
+            f"train, or {_leave_out('their folders', config)}{'' if config.labels else f', as test/{names[0]}'}"
         )
 
 
@@ -70,21 +70,30 @@ def _small_pools(
     asked = [key for key in ("train_per_class", "val_per_class") if getattr(config, key) is not None]
     fewer = f", lower {' or '.join(asked)}" if asked else ""
     rare = all(len(of_class[name]) < least for name in few)
-    without = f"such classes out by `min_per_class: {least}`" if rare else "their folders out by skip_folders"
+    by_number = f"leave such classes out by `min_per_class: {least}` in {config.file}"
+    without = by_number if rare else _leave_out("their folders", config)
     yield (
         f"expected at least {least} usable images{' of train' if own_splits else ''} in every class, for "
-        f"{', '.join(carved)}, found fewer in {names}; add images{fewer}, or leave {without} in {config.file}"
+        f"{', '.join(carved)}, found fewer in {names}; add images{fewer}, or {without}"
     )
 
 
-def _missing_in_own_split(of_class: Members, own_splits: Collection[str], conf: str) -> Iterator[str]:
+def _missing_in_own_split(of_class: Members, own_splits: Collection[str], config: DatasetConfig) -> Iterator[str]:
     for split in (split for split in SPLITS[1:] if split in own_splits):
         lacking = [name for name, members in of_class.items() if all(file.own_split != split for file in members)]
         if lacking:
+            by_skipping = f"leave {split} out by skip_folders in {config.file}: then it is taken from train"
+            without = f"take the rows of {split} out of {config.labels}" if config.labels else by_skipping
             yield (
                 f"expected a usable image of every class in {split}, found none of {_counted(lacking)}; add images to "
-                f"{split}, or leave {split} out by skip_folders in {conf}: then it is taken from train"
+                f"{split}, or {without}"
             )
+
+
+def _leave_out(folders: str, config: DatasetConfig) -> str:
+    if config.labels is not None:
+        return f"take their rows out of {config.labels}"
+    return f"leave {folders} out by skip_folders in {config.file}"
 
 
 def _counted(classes: Sequence[str]) -> str:

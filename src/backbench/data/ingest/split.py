@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from backbench.config.dataset_config import DatasetConfig
-from backbench.data.ingest.scan import Examined
+from backbench.data.ingest.tree import Examined
 
 RARE_CLASS = "class below min_per_class"
 

@@ -19,17 +19,10 @@ from backbench.data.arrays.sizes import stored_side
 from backbench.data.ingest.checks import check, kind, litter
 from backbench.data.ingest.deep import Depth, common_depth
 from backbench.data.ingest.pixels import PixelRule
-from backbench.data.ingest.scan import (
-    Examined,
-    ListedFile,
-    Tree,
-    deciding_sides,
-    examine,
-    look_at_headers,
-    walk,
-    without_duplicates,
-)
+from backbench.data.ingest.scan import deciding_sides, examine, look_at_headers, without_duplicates
 from backbench.data.ingest.split import Kept, assign_splits, without_rare_classes
+from backbench.data.ingest.tree import Examined, ListedFile, Tree
+from backbench.data.ingest.walk import walk
 from backbench.runtime.atomic_files import put_folder_in_place
 from backbench.runtime.console import progress_bar
 from backbench.runtime.digests import file_sha256
@@ -92,12 +85,16 @@ def _checked_headers(tree: Tree, config: DatasetConfig) -> list[Examined]:
     return files
 
 
-def content_digest(files: Sequence[Examined]) -> str:
-    """Digest path and file digest of every usable image, drawn or not: SHA-256 over lines, sorted by path."""
+def content_digest(files: Sequence[Examined], *, has_labels_apart: bool = False) -> str:
+    """Digest path and file digest of every usable image, drawn or not: SHA-256 over lines, sorted by path.
+
+    A path holds the label, and the folder's own split; where these come from a file, they are digested beside it.
+    """
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.path):
         if file.is_usable:
-            digest.update(f"{file.digest}  {file.path}\n".encode())
+            apart = [file.label, file.own_split, file.group] if has_labels_apart else []
+            digest.update(f"{'  '.join([file.digest, file.path, *apart])}\n".encode())
     return digest.hexdigest()
 
 
@@ -147,7 +144,8 @@ def _checked(scanned: Scanned, tree: Tree, config: DatasetConfig) -> tuple[str, 
     Raises:
         DatasetError: the digest is not the pinned one, or classes have too few images: all that is wrong.
     """
-    digest = content_digest(without_rare_classes(scanned.files, tree.classes, config.min_per_class).files)
+    left = without_rare_classes(scanned.files, tree.classes, config.min_per_class).files
+    digest = content_digest(left, has_labels_apart=tree.has_labels_apart)
     others = []
     if config.digest not in (None, digest):
         others.append(
@@ -208,7 +206,7 @@ def _description(
     labels = {split: Counter(file.label for file in files) for split, files in members.items()}
     # The side of each photograph that became the side of its square.
     sides = Counter(deciding_sides(chain.from_iterable(members.values()), config.resize))
-    return {
+    description = {
         "name": config.name,
         "classes": list(kept.classes),
         "digest": digest,
@@ -226,3 +224,7 @@ def _description(
         "min_per_class": config.min_per_class,
         "split_seed": config.split_seed,
     }
+    # What class folders have not is no key of theirs: their description stays as it was.
+    if tree.has_labels_apart:
+        description["num_repeated_rows"] = tree.num_repeated_rows
+    return description | config.beyond_class_folders
