@@ -22,8 +22,10 @@ from backbench.cli.doctor.images import look_at_images
 from backbench.cli.doctor.machine import Machine
 from backbench.cli.doctor.plan import BENCHMARK, Plan, read_plan
 from backbench.config.backbone_config import WeightsConfig
+from backbench.config.dataset_config import GroupConfig
 from backbench.config.running_config import TrackingConfig
 from backbench.data.arrays.file_formats import write_json
+from backbench.data.ingest.store import prepare_dataset
 from backbench.results.records import MetricsRecord
 from backbench.results.result_files import read_best, write_metrics
 from backbench.runtime import installation, paths
@@ -163,6 +165,29 @@ def test_images_of_a_file_of_labels_are_counted_as_prepare_would_split_them(proj
     findings, images = look_at_images(config, 80)
     assert images is None
     assert "data/labels.csv: expected one column path, found file, label" in findings[0].found
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_the_doctor_asks_whether_folders_in_class_folders_are_groups(project: Path, is_prepared: bool) -> None:
+    shutil.rmtree("data")
+    for number in range(24):
+        save(picture(number), Path(f"data/{('cat', 'dog')[number % 2]}/site{number // 3}/{number}.png"))
+    config = replace(read_plan().one.dataset, layout="classes")
+    grouped, alone = replace(config, group=GroupConfig(folder=2)), replace(config, group=GroupConfig(alone=True))
+    found = []
+    for asked in (config, grouped, alone):
+        if is_prepared:
+            prepare_dataset(asked, paths.DATASET, 80)
+        findings, images = look_at_images(asked, 80)
+        assert images is not None
+        assert (images.digest is not None) == is_prepared
+        found.append(findings[1:])
+    (question,), (answered,), none = found
+    assert question.verdict is Verdict.WARNING
+    assert question.found == "16 folders lie within class folders, such as cat/site0, and no group is named"
+    assert "Set `group: {folder: 2}` in conf/dataset/folder.yaml" in question.advice
+    assert answered.found.startswith("groups by folder 2, none in two splits: train ")
+    assert none == []
 
 
 def test_the_doctor_names_what_will_be_left_out(project: Path) -> None:

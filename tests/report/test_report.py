@@ -319,6 +319,15 @@ def test_rows_that_saw_enlarged_images_are_named(capsys: pytest.CaptureFixture[s
     assert "sees them enlarged" not in page()
 
 
+def test_a_file_of_labels_and_groups_are_on_the_page() -> None:
+    content = read_json(paths.DATASET / "dataset.json", made_by="prepare")
+    groups = {"by": "column patient", "num_groups": {"train": 1200, "val": 3, "test": 4}}
+    write_json(paths.DATASET / "dataset.json", {**content, "labels": "labels.csv", "groups": groups})
+    text = page()
+    assert "<dt>labels</dt><dd>of <code>labels.csv</code></dd>" in text
+    assert "<dt>groups</dt><dd>by column patient, none in two splits: train 1,200, val 3, test 4; " in text
+
+
 def test_depth_and_nearly_constant_images_are_on_the_page() -> None:
     assert "deeper than 8 bits" not in page()
     content = read_json(paths.DATASET / "dataset.json", made_by="prepare")

@@ -6,6 +6,7 @@ from backbench.config.dataset_config import DatasetConfig
 from backbench.data.arrays.dataset import MANIFEST
 from backbench.data.arrays.file_formats import read_json
 from backbench.data.ingest.deep import Depth
+from backbench.data.ingest.groups import Groups
 from backbench.data.ingest.store import NEARLY_CONSTANT, prepare_dataset
 from backbench.data.ingest.top_folders import listed
 from backbench.data.ingest.walk import tracked_folder
@@ -38,6 +39,8 @@ def _summary(description: dict[str, Any]) -> str:
     if description["rare_classes"]:
         few = [f"{name} ({count})" for name, count in description["rare_classes"].items()]
         parts.append(f"classes with fewer than {description['min_per_class']} usable images, left out: {listed(few)}")
+    if "groups" in description:
+        parts.append(str(Groups(**description["groups"])))
     return "; ".join(parts)
 
 

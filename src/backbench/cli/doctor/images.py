@@ -1,7 +1,7 @@
 """How many images a run would see: as prepare counted them, or as it would if every file were a usable image."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, wa
 from backbench.cli.doctor.plan import Plan
 from backbench.config.config_files import read_yaml
 from backbench.config.dataset_config import BEYOND_CLASS_FOLDERS, DatasetConfig
-from backbench.data.arrays.dataset import DESCRIPTION, SPLITS, depth_bits_of, sides_of
-from backbench.data.arrays.file_formats import read_json
+from backbench.data.arrays.dataset import DESCRIPTION, MANIFEST, SPLITS, depth_bits_of, sides_of
+from backbench.data.arrays.file_formats import read_csv, read_json
 from backbench.data.arrays.sizes import enlarged, stored_side
 from backbench.data.ingest.checks import LEFT_OUT, check, litter
+from backbench.data.ingest.groups import Groups, count_groups, folders_below_classes
 from backbench.data.ingest.scan import deciding_sides, look_at_headers, presumed
 from backbench.data.ingest.split import assign_splits
 from backbench.data.ingest.top_folders import listed
@@ -32,6 +33,7 @@ class Images:
     `sides` is int `(n,)`, the deciding side of each photograph: of all that are prepared, else of up to `MOST_HEADERS`
     whose headers were read. `depth_bits` is as prepare found it, None where it has not run.
     `digest` is None where prepare has not run. `left_out` are classes that are too rare, and folders of litter.
+    `groups` is None where images are not grouped; `folders_below` are then those in class folders, with their depth.
     """
 
     counts: Mapping[str, int]
@@ -41,6 +43,8 @@ class Images:
     sides: np.ndarray
     depth_bits: int | None
     left_out: tuple[str, ...] = ()
+    groups: Groups | None = None
+    folders_below: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def num_images(self) -> int:
@@ -61,14 +65,30 @@ def look_at_images(config: DatasetConfig, wanted_pixels: int) -> tuple[list[Find
     """
     images = _prepared(config, wanted_pixels)
     if images is not None:
-        return [ready("data", f"{config.name} is prepared: {images}")], images
+        return [ready("data", f"{config.name} is prepared: {images}"), *_group_findings(config, images)], images
     try:
         folder, origin = _source(tracked_folder(config))
         images = _counted(folder, config, wanted_pixels)
     except BackbenchError as error:
         return list(map(_finding, error.lines)), None
     found = f"{config.name} is not prepared yet; of {folder}{origin}, if every file is a usable image: {images}"
-    return [ready("data", found)], images
+    return [ready("data", found), *_group_findings(config, images)], images
+
+
+def _group_findings(config: DatasetConfig, images: Images) -> Iterator[Finding]:
+    """Say how groups are split, or ask whether there are any: images of one patient or site in two splits flatter."""
+    if images.groups is not None:
+        advice = "mind it when classes are compared, or add images of other groups"
+        finding = warning("groups", str(images.groups), advice)
+        yield ready("groups", finding.found) if images.groups.is_close else finding
+    elif images.folders_below and config.group is None and config.labels is None:
+        (name, depth) = next(iter(images.folders_below.items()))
+        yield warning(
+            "groups",
+            f"{len(images.folders_below):,} folders lie within class folders, such as {name}, and no group is named",
+            f"do the images of such a folder belong together, as those of a patient, a site or a video do? Set `group: "
+            f"{{folder: {depth}}}` in {config.file}, and none is in two splits; if not, `group: {{alone: true}}`",
+        )
 
 
 def _finding(line: str) -> Finding:
@@ -94,7 +114,11 @@ def _prepared(config: DatasetConfig, wanted_pixels: int) -> Images | None:
         return None
     counts = {split: sum(described["counts"].get(split, {}).values()) for split in SPLITS}
     found = (described["image_size_pixels"], sides, depth_bits_of(described), tuple(described.get("rare_classes", ())))
-    return Images(counts, len(described["classes"]), described["digest"], *found)
+    groups = Groups(**described["groups"]) if "groups" in described else None
+    manifest = paths.DATASET / MANIFEST
+    rows = read_csv(manifest, made_by="prepare") if config.group is None and manifest.is_file() else []
+    below = folders_below_classes((row["path"], row["label"]) for row in rows)
+    return Images(counts, len(described["classes"]), described["digest"], *found, groups, below)
 
 
 def _source(folder: Path) -> tuple[Path, str]:
@@ -116,8 +140,8 @@ def _counted(folder: Path, config: DatasetConfig, wanted_pixels: int) -> Images:
     try:
         kept = check(tree, list(map(presumed, tree.files)), config)
     except DatasetError:
-        check(tree, list(look_at_headers(tree.files, config)), config)
-        raise
+        # What headers show to be no image may have been all that was wrong.
+        kept = check(tree, list(look_at_headers(tree.files, config)), config)
     split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
     counts = {split: list(split_of.values()).count(split) for split in SPLITS}
     drawn = [file for file in tree.files if file.path in split_of]
@@ -125,7 +149,10 @@ def _counted(folder: Path, config: DatasetConfig, wanted_pixels: int) -> Images:
     sides = np.array(deciding_sides(headers, config.resize), dtype=int)
     left_out = (*kept.rare, *litter(tree.left_out))
     found = (stored_side(config, wanted_pixels, sides), sides, config.depth_bits, left_out)
-    return Images(counts, len(kept.classes), None, *found)
+    members = {split: [file for file in kept.files if split_of.get(file.path) == split] for split in SPLITS}
+    groups = count_groups(kept, tree, members, config) if tree.grouping else None
+    below = folders_below_classes((file.path, file.label) for file in tree.files)
+    return Images(counts, len(kept.classes), None, *found, groups, below)
 
 
 def data_dvc_finding(config: DatasetConfig) -> Finding:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from backbench.config.dataset_config import DatasetConfig
+from backbench.data.ingest.groups import group_problems
 from backbench.data.ingest.labelled import DISAGREEING
 from backbench.data.ingest.listing import LITTER
 from backbench.data.ingest.scan import CONFLICTING_LABEL, EXACT_DUPLICATE
@@ -24,7 +25,10 @@ def check(tree: Tree, files: Sequence[Examined], config: DatasetConfig, *others:
         DatasetError: all that is wrong, `others` first, and last what is left out of the data set.
     """
     kept = without_rare_classes(files, tree.classes, config.min_per_class)
-    problems = [*others, *tree.problems, *shortages(kept.files, kept.classes, tree.own_splits, config)]
+    few = shortages(kept.files, kept.classes, tree.own_splits, config)
+    problems = [*others, *tree.problems, *few]
+    if tree.grouping and not tree.problems:
+        problems += group_problems(kept, tree, config, is_enough=not few)
     if problems:
         raise DatasetError(*problems, *_left_out([*kept.files, *tree.left_out]))
     return kept

@@ -105,7 +105,7 @@ def _of_classes(tops: Sequence[TopFolder], listing: Listing, folder: Path, confi
     problems = [_class_or_split(top, others, folder, config.file) for top in doubtful]
     classes = tuple(name for name in names if name not in {top.name for top in doubtful})
     if not doubtful:
-        problems += _too_few(classes, (), listing, folder, config) or _splits_by_another_name(tops, folder, config.file)
+        problems += _too_few(classes, (), listing, folder, config) or _splits_by_another_name(tops, folder, config)
     return Layout({}, classes, tuple(problems))
 
 
@@ -119,9 +119,13 @@ def _class_or_split(top: TopFolder, others: Sequence[str], folder: Path, conf: s
     )
 
 
-def _splits_by_another_name(tops: Sequence[TopFolder], folder: Path, conf: str) -> list[str]:
-    """Refuse folders of folders that look like splits: `seg_train` and `seg_test`, or equal folders in both."""
-    if not all(top.below and not top.num_images for top in tops):
+def _splits_by_another_name(tops: Sequence[TopFolder], folder: Path, config: DatasetConfig) -> list[str]:
+    """Refuse folders of folders that look like splits: `seg_train` and `seg_test`, or equal folders in both.
+
+    Where folders are groups, it is said what the equal folders are.
+    """
+    are_groups = config.group is not None and config.group.folder is not None
+    if are_groups or not all(top.below and not top.num_images for top in tops):
         return []
     inner = Counter(name for top in tops for name in top.below)
     by_word = [top.name for top in tops if any(map(split_word, re.split(r"[\W\d_]+", top.name)))]
@@ -135,7 +139,7 @@ def _splits_by_another_name(tops: Sequence[TopFolder], folder: Path, conf: str) 
     if all(map(split_word, inner)):
         what_to_do = "put class folders into split folders, as train/cat"
     expected = f"{folder}: expected classes or splits, found {found}"
-    return [f"{expected}; {what_to_do}; if they are classes, set `layout: classes` in {conf}"]
+    return [f"{expected}; {what_to_do}; if they are classes, set `layout: classes` in {config.file}"]
 
 
 def _too_few(

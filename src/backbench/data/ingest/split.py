@@ -1,14 +1,17 @@
 """Which usable image goes into train, val or test: stratified, seeded, and honouring the folder's own splits.
 
 Images of a class are ordered by SHA-256 of seed and file digest. So a split depends on the seed and the files alone:
-not on names, on other classes, on the order of a listing, or on a random generator's version.
+not on names, on other classes, on the order of a listing, or on a random generator's version. Groups are ordered by
+their first image, and stay whole; which split a group goes to depends on all classes that it has.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from backbench.config.dataset_config import DatasetConfig
+from backbench.data.ingest.group_split import split_groups
 from backbench.data.ingest.tree import Examined
 
 RARE_CLASS = "class below min_per_class"
@@ -24,9 +27,15 @@ def assign_splits(
     where test is the folder's own, of the train pool. Train is `train_per_class` of what is left then, or all of it.
     Only usable files of `classes` are drawn; `shortages` has found enough of each. `own_splits` are those that the
     folder itself gives.
+
+    Where images have groups, these go whole to the splits, by the fractions alone; of each class, train and val then
+    have at most `train_per_class` and `val_per_class` images.
     """
     split_of: dict[str, str] = {}
-    for members in usable_by_class(files, classes).values():
+    usable = usable_by_class(files, classes)
+    if any(file.group for members in usable.values() for file in members):
+        return _in_whole_groups(usable, own_splits, config)
+    for members in usable.values():
         drawn = _split_class(members, own_splits, config)
         split_of |= {file.path: split for split, of in drawn.items() for file in of}
     return split_of
@@ -62,10 +71,59 @@ def _split_class(
 ) -> dict[str, list[Examined]]:
     drawn = {split: [file for file in files if file.own_split == split] for split in own_splits if split != "train"}
     pool = [file for file in files if file.own_split in ("", "train")]
-    pool.sort(key=lambda file: hashlib.sha256(f"{config.split_seed}:{file.digest}".encode()).hexdigest())
+    pool.sort(key=lambda file: _place(file, config))
     for split, number in _shares(len(pool), own_splits, config).items():
         drawn[split], pool = pool[:number], pool[number:]
     return drawn
+
+
+def _place(file: Examined, config: DatasetConfig) -> str:
+    return hashlib.sha256(f"{config.split_seed}:{file.digest}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The groups that are split, in the order that the seed gives, with the number of images of each class."""
+
+    names: tuple[str, ...]
+    numbers: tuple[Counter[str], ...]
+
+
+def pool_in_splits(
+    files: Iterable[Examined], own_splits: Collection[str], config: DatasetConfig
+) -> tuple[Pool, list[str]]:
+    """Gather the groups of usable images that stand in no split of the folder's own, train aside; and split them."""
+    members: dict[str, list[Examined]] = defaultdict(list)
+    for file in files:
+        if file.own_split in ("", "train"):
+            members[file.group].append(file)
+    first = {name: min(_place(file, config) for file in of) for name, of in members.items()}
+    names = tuple(sorted(members, key=lambda name: (first[name], name)))
+    pool = Pool(names, tuple(Counter(file.label for file in members[name]) for name in names))
+    return pool, split_groups(pool.numbers, wanted_shares(own_splits, config))
+
+
+def wanted_shares(own_splits: Collection[str], config: DatasetConfig) -> dict[str, float]:
+    """Return the share of every class's pool that each split gets which the folder does not give."""
+    carved = {"val": config.val_fraction, "test": config.test_fraction}
+    carved = {split: share for split, share in carved.items() if split not in own_splits}
+    return {"train": 1 - sum(carved.values()), **carved}
+
+
+def _in_whole_groups(
+    usable: Mapping[str, Sequence[Examined]], own_splits: Collection[str], config: DatasetConfig
+) -> dict[str, str]:
+    pool, splits = pool_in_splits((file for members in usable.values() for file in members), own_splits, config)
+    of_group = dict(zip(pool.names, splits, strict=True))
+    most = {"train": config.train_per_class, "val": None if "val" in own_splits else config.val_per_class}
+    split_of: dict[str, str] = {}
+    for members in usable.values():
+        in_split: dict[str, list[Examined]] = defaultdict(list)
+        for file in sorted(members, key=lambda file: _place(file, config)):
+            in_split[of_group[file.group] if file.own_split in ("", "train") else file.own_split].append(file)
+        for split, files in in_split.items():
+            split_of |= {file.path: split for file in files[: most.get(split)]}
+    return split_of
 
 
 def _shares(num_pool: int, own_splits: Collection[str], config: DatasetConfig) -> dict[str, int]:

@@ -18,6 +18,7 @@ from backbench.data.arrays.file_formats import write_array, write_csv, write_jso
 from backbench.data.arrays.sizes import stored_side
 from backbench.data.ingest.checks import check, kind, litter
 from backbench.data.ingest.deep import Depth, common_depth
+from backbench.data.ingest.groups import count_groups
 from backbench.data.ingest.pixels import PixelRule
 from backbench.data.ingest.scan import deciding_sides, examine, look_at_headers, without_duplicates
 from backbench.data.ingest.split import Kept, assign_splits, without_rare_classes
@@ -30,6 +31,7 @@ from backbench.runtime.digests import file_sha256
 NOT_DRAWN = "not drawn"
 NEARLY_CONSTANT = "nearly constant"
 MANIFEST_COLUMNS = ("path", "digest", "label", "width", "height", "depth_bits", "split", "position", "verdict", "note")
+GROUP = "group"  # one more column, of sets with groups alone
 POOL = "pool.raw"
 
 
@@ -66,7 +68,8 @@ def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | No
         _write_splits(members, kept.classes, scanned.rows, side_pixels, folder)
         (folder / POOL).unlink()
         manifest = list(_manifest_rows([*kept.files, *tree.left_out], members, scanned.rule.depth_bits))
-        write_csv(folder / MANIFEST, manifest, MANIFEST_COLUMNS)
+        columns = (*MANIFEST_COLUMNS, GROUP) if tree.grouping else MANIFEST_COLUMNS
+        write_csv(folder / MANIFEST, ({column: row[column] for column in columns} for row in manifest), columns)
         description = _description(config, tree, kept, digest, scanned, members, manifest)
         arrays = [name(folder, split) for split in SPLITS for name in (images_file, labels_file)]
         description["sha256"] = {file.name: file_sha256(file) for file in arrays}
@@ -190,6 +193,7 @@ def _manifest_rows(
             "position": position,
             "verdict": NOT_DRAWN if file.is_usable and not split else file.verdict,
             "note": NEARLY_CONSTANT if file.is_nearly_constant else "",
+            GROUP: file.group,
         }
 
 
@@ -227,4 +231,6 @@ def _description(
     # What class folders have not is no key of theirs: their description stays as it was.
     if tree.has_labels_apart:
         description["num_repeated_rows"] = tree.num_repeated_rows
+    if tree.grouping:
+        description["groups"] = asdict(count_groups(kept, tree, members, config))
     return description | config.beyond_class_folders

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backbench.config.dataset_config import DatasetConfig
+from backbench.data.ingest.groups import grouped
 from backbench.data.ingest.labelled import labelled_tree
 from backbench.data.ingest.layout import Layout, find_layout
 from backbench.data.ingest.listing import Listing, list_folder, shown
@@ -34,7 +35,7 @@ def tracked_folder(config: DatasetConfig) -> Path:
 def walk(folder: Path, config: DatasetConfig) -> Tree:
     """Find every class and every file of a folder; no image is opened.
 
-    `labels`, `layout` and `skip_folders` of the configuration settle what a folder is.
+    `labels`, `group`, `layout` and `skip_folders` of the configuration settle what a folder is.
 
     Raises:
         DatasetError: the folder is missing.
@@ -45,7 +46,8 @@ def walk(folder: Path, config: DatasetConfig) -> Tree:
     tree = (
         labelled_tree(listing, folder, config) if config.labels is not None else _class_folders(listing, folder, config)
     )
-    return replace(tree, problems=(*_not_skipped(listing, config), *listing.unreadable, *tree.problems))
+    problems = (*_not_skipped(listing, config), *listing.unreadable, *tree.problems)
+    return grouped(replace(tree, problems=problems), config)
 
 
 def _class_folders(listing: Listing, folder: Path, config: DatasetConfig) -> Tree:
