@@ -121,6 +121,8 @@ WARMUP_RATES = ("linear_probe_warmup", "learning_rates")
         ("dataset", ("labels",), "labels.txt", "labels: expected a .csv or .parquet file as seen from `path`, "),
         ("dataset", ("labels",), "../labels.csv", "labels: expected a .csv or .parquet file as seen from `path`, "),
         ("dataset", ("columns",), {"path": "file"}, "labels, columns: expected a file of labels where its columns are"),
+        ("dataset", ("float_range",), [1, 1], "float_range: expected two values of which the second is larger, found"),
+        ("dataset", ("float_range",), [1], "float_range"),
         ("dataset", ("group",), {}, "group: expected one of column, folder, pattern, alone, found none"),
         ("dataset", ("group",), {"folder": 2, "alone": True}, "alone, found folder, alone"),
         ("dataset", ("group",), {"pattern": "(P"}, r"group.pattern: expected a regular expression \(missing"),

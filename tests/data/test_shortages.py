@@ -19,8 +19,8 @@ CONF = "conf/dataset/tiny.yaml"
             (),
             {},
             [
-                "expected JPEG, PNG, BMP, GIF or WebP images in every class, found none that can be used in "
-                f"dog (0 of 0 files); add images, or leave the folders out by skip_folders in {CONF}"
+                "expected JPEG, PNG, TIFF, BMP, GIF, WebP or AVIF images in every class, found none that can be used "
+                f"in dog (0 of 0 files); add images, or leave the folders out by skip_folders in {CONF}"
             ],
         ),
         (

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from backbench.stages.size import size
 from tests.support.configs import backbone_config
 from tests.support.image_folders import config_for, make_folder, picture, save
 from tests.support.label_files import write_labels
+from tests.support.tiff_files import tiff
 
 ROOT = Path(__file__).parents[2]
 # SHA-256 of the stored training images, as commit c1847df wrote them: PNG files of 64 px, which nothing resamples.
@@ -106,6 +108,20 @@ def test_the_last_line_says_how_deep_images_were_scaled_and_which_to_look_at(
     assert prepare(config_for(Path("data"), resize="pad")) == (
         "tiny: 2 classes, train 14, val 4, test 4, left out: none; pad to 16 x 16 px, 2 images deeper than 8 bits, "
         "scaled as 12-bit (observed; largest value 2000 of 4095), 2 nearly constant, look at them; "
+        "every file's verdict is in work/dataset/manifest.csv"
+    )
+
+
+def test_the_last_line_says_of_tiffs_what_was_done_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder(Path("data"), 10)
+    Path("data/cat/float.tif").write_bytes(tiff(np.random.default_rng(0).random((16, 16, 1)).astype(np.float32)))
+    Path("data/cat/pages.tif").write_bytes(tiff(*(np.asarray(picture(number)) for number in (5001, 5002))))
+    Path("data/cat/image.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    left_out = "1 unreadable" if find_spec("pillow_heif") else "1 HEIC, which needs the extra heic"
+    assert prepare(config_for(Path("data"))) == (
+        f"tiny: 2 classes, train 14, val 4, test 4, left out: {left_out}; crop to 16 x 16 px, 1 of floating-point "
+        "values, scaled from 0 to 1, 1 TIFFs with more pages, of which the first is read; "
         "every file's verdict is in work/dataset/manifest.csv"
     )
 

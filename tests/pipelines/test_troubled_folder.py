@@ -44,8 +44,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 ANSWER = """
 data/Test: expected the class folders of train, found 300 images and no class folder: a test set without labels, as \
 competitions have it; set `skip_folders: [Test]` in conf/dataset/tiny.yaml, and test is taken from train
-expected JPEG, PNG, BMP, GIF or WebP images in every class, found none that can be used in text (0 of 2 files); \
-add images, or leave the folders out by skip_folders in conf/dataset/tiny.yaml
+expected JPEG, PNG, TIFF, BMP, GIF, WebP or AVIF images in every class, found none that can be used in \
+text (0 of 2 files); add images, or leave the folders out by skip_folders in conf/dataset/tiny.yaml
 expected at least 2 usable images of train in every class, for train, test, found fewer in 5 classes: \
 small0 (1), small2 (1), small4 (1), small6 (1), small8 (1); \
 add images, or leave such classes out by `min_per_class: 2` in conf/dataset/tiny.yaml

@@ -319,13 +319,17 @@ def test_rows_that_saw_enlarged_images_are_named(capsys: pytest.CaptureFixture[s
     assert "sees them enlarged" not in page()
 
 
-def test_a_file_of_labels_and_groups_are_on_the_page() -> None:
+def test_what_only_some_data_sets_have_is_on_the_page() -> None:
     content = read_json(paths.DATASET / "dataset.json", made_by="prepare")
     groups = {"by": "column patient", "num_groups": {"train": 1200, "val": 3, "test": 4}}
-    write_json(paths.DATASET / "dataset.json", {**content, "labels": "labels.csv", "groups": groups})
+    floats = {"low": 0.0, "high": 2.5, "num_images": 1500}
+    more = {"labels": "labels.csv", "groups": groups, "floats": floats, "num_with_more_pages": 7}
+    write_json(paths.DATASET / "dataset.json", {**content, **more})
     text = page()
     assert "<dt>labels</dt><dd>of <code>labels.csv</code></dd>" in text
     assert "<dt>groups</dt><dd>by column patient, none in two splits: train 1,200, val 3, test 4; " in text
+    assert "<dt>floating-point values</dt><dd>1,500 images, scaled from 0.0 to 2.5</dd>" in text
+    assert "<dt>more pages</dt><dd>7 TIFFs, " in text
 
 
 def test_depth_and_nearly_constant_images_are_on_the_page() -> None:

@@ -45,7 +45,7 @@ NO_AUGMENTATION = AugmentationConfig(
 )
 
 Resize = Literal["crop", "pad", "squash"]
-BEYOND_CLASS_FOLDERS = ("labels", "columns", "group")
+OPTIONAL_KEYS = ("labels", "columns", "group", "float_range")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -94,7 +94,8 @@ class DatasetConfig:
     `image_size_pixels` is the side of the stored squares; null is what the largest backbone of the benchmark takes,
     where the photographs have it. `resize` keeps the central square (`crop`), the whole picture on grey (`pad`), or the
     whole picture, both sides scaled apart (`squash`). `depth_bits` is how many bits the values of integer images deeper
-    than 8 bits have; null is what the largest value of all of them takes.
+    than 8 bits have; null is what the largest value of all of them takes. `float_range` is which of the values of
+    floating-point images become black and white; null is 0 and 1.
 
     `val_per_class` and `train_per_class` may be null: then `val_fraction` and `test_fraction` decide.
     `labels` is a file of labels in `path`, or several by `*`; null takes the class folders. `group` says which images
@@ -116,6 +117,7 @@ class DatasetConfig:
     image_size_pixels: Count | None
     resize: Resize
     depth_bits: Annotated[Int, Field(ge=8, le=16)] | None
+    float_range: tuple[Float, Float] | None = None
     min_size_pixels: Count
     max_image_pixels: Count
     train_per_class: Count | None = None
@@ -131,10 +133,10 @@ class DatasetConfig:
         return f"conf/dataset/{self.name}.yaml"
 
     @property
-    def beyond_class_folders(self) -> dict[str, Any]:
-        """What says where labels come from and what belongs together, as plain values; without what is null."""
-        said = {name: value for name, value in asdict(self).items() if name in BEYOND_CLASS_FOLDERS}
-        return {name: value for name, value in said.items() if value is not None}
+    def optional_keys(self) -> dict[str, Any]:
+        """What only some data sets say, as JSON has it: where labels come from, what belongs together, floats."""
+        said = {name: value for name, value in asdict(self).items() if name in OPTIONAL_KEYS and value is not None}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
 
     @model_validator(mode="after")
     def _leaves_images_to_train_on(self) -> Self:
@@ -148,6 +150,10 @@ class DatasetConfig:
                 self.min_size_pixels**2 > self.max_image_pixels,
                 "min_size_pixels, max_image_pixels: expected room for a square of the smallest side, found "
                 f"{self.min_size_pixels} and {self.max_image_pixels}",
+            ),
+            (
+                self.float_range is not None and self.float_range[0] >= self.float_range[1],
+                f"float_range: expected two values of which the second is larger, found {self.float_range}",
             ),
             (
                 self.labels is not None and self.layout is not None,

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,8 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 CONF = str(CHECKOUT / "conf")
 # Beside the backend: what computes, draws, resizes, searches, and builds graphs.
 DECIDING_PACKAGES = ("keras", "keras-hub", "matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "scipy")
+# Decodes images of one format, before anything is computed.
+PREPARING_PACKAGES = ("pillow-heif",)
 BACKENDS = ("tensorflow", "jax", "torch", "openvino")  # named as their packages are
 # A CUDA of the system's, such as a cluster's module, serves TensorFlow as well as the packages of its extra.
 SYSTEMS_CUDA = ("libcudart.so.12", "libcudnn.so.9")
@@ -73,14 +76,21 @@ def computing_versions() -> dict[str, str | None]:
 
 
 def deciding_versions() -> dict[str, str | None]:
-    """Return the versions of Python and of all packages that decide the numbers of a result."""
-    return {"python": platform.python_version(), **versions_here()}
+    """Return the versions of Python and of all packages that decide the numbers of a result from prepared images."""
+    return {"python": platform.python_version(), **_computing_backend(), **_versions_of(DECIDING_PACKAGES)}
 
 
 def versions_here() -> dict[str, str | None]:
     """Return the Keras backend, its version, and those of the packages that decide results; None: not installed."""
-    versions = {"backend": backend(), "backend_version": installed(backend())}
-    return versions | {package.replace("-", "_"): installed(package) for package in DECIDING_PACKAGES}
+    return {**_computing_backend(), **_versions_of((*DECIDING_PACKAGES, *PREPARING_PACKAGES))}
+
+
+def _computing_backend() -> dict[str, str | None]:
+    return {"backend": backend(), "backend_version": installed(backend())}
+
+
+def _versions_of(packages: Iterable[str]) -> dict[str, str | None]:
+    return {package.replace("-", "_"): installed(package) for package in packages}
 
 
 def lacking_for_gpu() -> tuple[str, ...]:

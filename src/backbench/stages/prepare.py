@@ -49,6 +49,11 @@ def _pixels(description: dict[str, Any]) -> str:
     said = [f"{description['resize']} to {side} x {side} px"]
     if description["depth"] is not None:
         said.append(str(Depth(**description["depth"])))
+    if "floats" in description:
+        low, high, number = (description["floats"][key] for key in ("low", "high", "num_images"))
+        said.append(f"{number} of floating-point values, scaled from {low:g} to {high:g}")
+    if "num_with_more_pages" in description:
+        said.append(f"{description['num_with_more_pages']} TIFFs with more pages, of which the first is read")
     if description["num_nearly_constant"]:
         said.append(f"{description['num_nearly_constant']} {NEARLY_CONSTANT}, look at them")
     return ", ".join(said)

@@ -10,7 +10,7 @@ import numpy as np
 from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, warning
 from backbench.cli.doctor.plan import Plan
 from backbench.config.config_files import read_yaml
-from backbench.config.dataset_config import BEYOND_CLASS_FOLDERS, DatasetConfig
+from backbench.config.dataset_config import OPTIONAL_KEYS, DatasetConfig
 from backbench.data.arrays.dataset import DESCRIPTION, MANIFEST, SPLITS, depth_bits_of, sides_of
 from backbench.data.arrays.file_formats import read_csv, read_json
 from backbench.data.arrays.sizes import enlarged, stored_side
@@ -105,7 +105,7 @@ def _prepared(config: DatasetConfig, wanted_pixels: int) -> Images | None:
     keys = ("name", "resize", "split_seed", "layout", "skip_folders", "min_per_class")
     if any(described.get(key) != getattr(config, key) for key in keys):
         return None
-    if {key: described[key] for key in BEYOND_CLASS_FOLDERS if key in described} != config.beyond_class_folders:
+    if {key: described[key] for key in OPTIONAL_KEYS if key in described} != config.optional_keys:
         return None
     sides = sides_of(described)
     if described["image_size_pixels"] != stored_side(config, wanted_pixels, sides):

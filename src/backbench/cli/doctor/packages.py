@@ -20,6 +20,7 @@ INSTALL = "run `rm -f .venv/ready && make .venv/ready`"
 # What is not installed by default, and what wants it.
 OPTIONAL = {
     "keras-hub": "backbones of KerasHub",
+    "pillow-heif": "HEIC images",
     "timm": "comparing with timm in the tests",
     "jax": "KERAS_BACKEND=jax",
     "torch": "KERAS_BACKEND=torch",

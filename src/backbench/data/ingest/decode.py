@@ -1,7 +1,8 @@
 """One file to one square of RGB pixels, or to the reason why not.
 
 Pixels are upright (EXIF rotation applied), 8 bits a channel, RGB; `deep` says how deeper ones are scaled. Transparency
-lies over white. CMYK is converted without colour management. Of an animation, the first frame is read.
+lies over white. CMYK is converted without colour management. Of an animation, the first frame is read, and the first
+page of a TIFF.
 """
 
 import hashlib
@@ -15,20 +16,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from backbench.config.dataset_config import DatasetConfig
 from backbench.data.ingest.deep import is_deep, largest_value, read_whole, to_eight_bits
+from backbench.data.ingest.formats import SIGNATURE_BYTES, UNREADABLE, formats, verdict_on
 from backbench.data.ingest.pixels import PixelRule, is_nearly_constant
 from backbench.data.ingest.source import Source, first_bytes, opened
-
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
+from backbench.data.ingest.tiff import TiffKind, range_of, scaled_floats, tiff_kind
 
 USABLE = "used"
-UNREADABLE = "unreadable"
+KIND_NOT_READ = "TIFF of a kind that is not read"
 TOO_SMALL = "too small"
 TOO_LARGE = "too large"
-NOT_AN_IMAGE = "not an image"
+# Of floating-point values where no other range is declared.
+ZERO_TO_ONE = (0.0, 1.0)
 
 # What Pillow's decoders raise on damaged bytes; DecompressionBombError is none of these.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError, TypeError, struct.error, zlib.error)
@@ -40,7 +42,8 @@ class Decoded:
 
     `pixels` is uint8 `(side, side, 3)` and `pixel_digest` the SHA-256 of the whole upright picture; both only where
     the verdict is `used`. `width` and `height` are None where not even the header could be read. `largest_value` is of
-    an image deeper than 8 bits alone; such a one has no pixels yet where the rule has no depth.
+    an image deeper than 8 bits alone; such a one has no pixels yet where the rule has no depth. `float_range` is the
+    least and the largest value of an image of floating-point numbers. `num_pages` is of a TIFF.
     """
 
     verdict: str
@@ -50,6 +53,8 @@ class Decoded:
     pixels: np.ndarray | None = None
     largest_value: int | None = None
     is_nearly_constant: bool = False
+    float_range: tuple[float, float] | None = None
+    num_pages: int = 1
 
 
 @contextmanager
@@ -74,17 +79,17 @@ def decode(source: Source, config: DatasetConfig, rule: PixelRule) -> Decoded:
     First its header has to show that it is neither too small nor too large: `min_size_pixels` bounds the shorter side,
     `max_image_pixels` width times height.
     """
-    return _judged(source, config, lambda image: _deep(source, rule) if is_deep(image) else _seen(image, rule))
+    return _judged(source, config, lambda image: _looked_at(image, source, config, rule))
 
 
 def decode_header(source: Source, config: DatasetConfig) -> Decoded:
     """Judge a file as `decode` does, by its header alone: no pixels, and damage behind the header is not seen."""
-    return _judged(source, config, lambda image: Decoded(USABLE, *image.size))
+    return _judged(source, config, lambda image: Decoded(_kind(image), *image.size))
 
 
 def _judged(source: Source, config: DatasetConfig, look: Callable[[Image.Image], Decoded]) -> Decoded:
     try:
-        with Image.open(opened(source), formats=FORMATS) as image:
+        with Image.open(opened(source), formats=formats()) as image:
             width, height = image.size
             if min(width, height) < config.min_size_pixels:
                 return Decoded(TOO_SMALL, width, height)
@@ -94,14 +99,36 @@ def _judged(source: Source, config: DatasetConfig, look: Callable[[Image.Image],
     except DecompressionBombError:
         return Decoded(TOO_LARGE)
     except UnidentifiedImageError:
-        return Decoded(UNREADABLE if _claims_to_be_an_image(source) else NOT_AN_IMAGE)
+        return Decoded(verdict_on(first_bytes(source, SIGNATURE_BYTES)))
     except DAMAGE:
         return Decoded(UNREADABLE)
 
 
-def _claims_to_be_an_image(source: Source) -> bool:
-    start = first_bytes(source, 12)
-    return start.startswith(SIGNATURES) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
+def _kind(image: Image.Image) -> str:
+    is_other = isinstance(image, TiffImageFile) and tiff_kind(image) is TiffKind.OTHER
+    return KIND_NOT_READ if is_other else USABLE
+
+
+def _looked_at(image: Image.Image, source: Source, config: DatasetConfig, rule: PixelRule) -> Decoded:
+    if _kind(image) != USABLE:
+        return Decoded(_kind(image), *image.size)
+    if isinstance(image, TiffImageFile):
+        num_pages = image.n_frames
+        is_float = tiff_kind(image) is TiffKind.FLOAT
+        seen = _floats(image, config, rule) if is_float else _whole_numbers(image, source, rule)
+        return replace(seen, num_pages=num_pages)
+    return _whole_numbers(image, source, rule)
+
+
+def _whole_numbers(image: Image.Image, source: Source, rule: PixelRule) -> Decoded:
+    return _deep(source, rule) if is_deep(image) else _seen(image, rule)
+
+
+def _floats(image: Image.Image, config: DatasetConfig, rule: PixelRule) -> Decoded:
+    low, high = config.float_range or ZERO_TO_ONE
+    values = np.asarray(image)
+    seen = _seen(Image.fromarray(scaled_floats(values, low, high)), rule)
+    return replace(seen, float_range=range_of(values) or (low, low))
 
 
 def _deep(source: Source, rule: PixelRule) -> Decoded:

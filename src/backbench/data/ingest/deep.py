@@ -1,10 +1,10 @@
 """Integer images deeper than 8 bits: read whole, and scaled to 8 bits by one depth for a whole data set.
 
-Of the formats that are read, PNG alone has them. A depth for every image would stretch a dark one to look like a bright
-one; the file's own 16 bits would leave 12-bit values nearly black. The chunk sBIT is not asked: it says how many bits
-were significant before a writer scaled them up, which one may have done and another not.
+Of the formats that are read, PNG and TIFF have them. A depth for every image would stretch a dark one to look like a
+bright XX significant before a writer scaled them up, which one may have done and another not.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from backbench.data.ingest.source import Source, opened
+from backbench.data.ingest.tiff import TiffKind, layout_of, tiff_kind
 from backbench.runtime.errors import DatasetError
 
 DEPTHS = (8, 10, 12, 14, 16)
 LEVELS = 2**16
+FORMATS = ("PNG", "TIFF")
 WHITE = 255
 
 
@@ -64,7 +67,9 @@ def common_depth(largest_of: Mapping[str, int], declared: int | None, *, where: 
 
 def is_deep(image: Image.Image) -> bool:
     """Say of an opened image, not yet decoded, whether a sample has 16 bits."""
-    return isinstance(image, PngImageFile) and bool(image.tile) and str(image.tile[0].args).endswith(";16B")
+    if isinstance(image, TiffImageFile):
+        return tiff_kind(image) is TiffKind.DEEP
+    return isinstance(image, PngImageFile) and bool(image.tile) and layout_of(image).endswith(";16B")
 
 
 def read_whole(source: Source) -> tuple[np.ndarray, dict[Any, Any]]:
@@ -77,11 +82,11 @@ def read_whole(source: Source) -> tuple[np.ndarray, dict[Any, Any]]:
         uint16 `(height, width, channels)`, not yet upright: grey, grey and alpha, RGB, or RGB and alpha; and what the
         file says beside its pixels.
     """
-    with Image.open(opened(source), formats=("PNG",)) as image:
-        layout = str(image.tile[0].args)
-    if layout == "I;16B":
+    with Image.open(opened(source), formats=FORMATS) as image:
+        layout = layout_of(image)
+    if layout.startswith("I;"):
         grey, about = _decoded(source, layout)
-        return grey[..., np.newaxis], about
+        return grey.astype(np.uint16)[..., np.newaxis], about
     if layout == "LA;16B":
         bytes_of, about = _decoded(source, "RGBA")
         return bytes_of.view(">u2").astype(np.uint16), about
@@ -89,15 +94,28 @@ def read_whole(source: Source) -> tuple[np.ndarray, dict[Any, Any]]:
     values = high.astype(np.uint16)
     del high
     values <<= 8
-    values |= _decoded(source, layout.replace("16B", "16L"))[0]
+    values |= _decoded(source, layout[:-1] + _other_order(layout[-1]))[0]
     return values, about
 
 
+def _other_order(order: str) -> str:
+    """Return the other order of the two bytes of a sample: B begins with the high one, L with the low one.
+
+    N is what this machine has, in which libtiff hands them over.
+    """
+    return "L" if order == "B" or (order == "N" and sys.byteorder == "big") else "B"
+
+
 def _decoded(source: Source, layout: str) -> tuple[np.ndarray, dict[Any, Any]]:
-    with Image.open(opened(source), formats=("PNG",)) as image:
-        image.tile = [tile._replace(args=layout) for tile in image.tile]
+    with Image.open(opened(source), formats=FORMATS) as image:
+        image.tile = [tile._replace(args=_with_layout(tile.args, layout)) for tile in image.tile]
         image.load()
-        return np.asarray(image), image.info
+        # A TIFF is upright once it is loaded: what it says of its rotation holds no more.
+        return np.asarray(image), {} if isinstance(image, TiffImageFile) else image.info
+
+
+def _with_layout(args: Any, layout: str) -> Any:
+    return layout if isinstance(args, str) else (layout, *args[1:])
 
 
 def largest_value(values: np.ndarray) -> int:

@@ -11,7 +11,8 @@ import numpy as np
 
 from backbench.config.dataset_config import DatasetConfig, Resize
 from backbench.data.arrays.sizes import deciding_side
-from backbench.data.ingest.decode import UNREADABLE, USABLE, Decoded, bounded, decode, decode_header
+from backbench.data.ingest.decode import USABLE, Decoded, bounded, decode, decode_header
+from backbench.data.ingest.formats import UNREADABLE
 from backbench.data.ingest.pixels import PixelRule
 from backbench.data.ingest.source import Source, digest_of, is_there
 from backbench.data.ingest.tree import Examined, ListedFile
@@ -40,6 +41,8 @@ def _look(
         verdict=listed.verdict or seen.verdict,
         largest_value=seen.largest_value,
         is_nearly_constant=seen.is_nearly_constant,
+        float_range=seen.float_range,
+        num_pages=seen.num_pages,
     )
     return examined, seen.pixels if examined.is_usable else None
 

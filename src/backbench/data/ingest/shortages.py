@@ -6,6 +6,7 @@ from itertools import count
 
 from backbench.config.dataset_config import DatasetConfig
 from backbench.data.arrays.dataset import SPLITS
+from backbench.data.ingest.formats import READ
 from backbench.data.ingest.split import suffices, usable_by_class
 from backbench.data.ingest.top_folders import listed
 from backbench.data.ingest.tree import Examined
@@ -45,7 +46,7 @@ def _without_images(of_class: Members, num_files: Mapping[str, int], config: Dat
     empty = [f"{name} (0 of {num_files[name]} files)" for name, members in of_class.items() if not members]
     if empty:
         yield (
-            "expected JPEG, PNG, BMP, GIF or WebP images in every class, found none that can be used in "
+            f"expected {READ} images in every class, found none that can be used in "
             f"{_counted(empty)}; add images, or {_leave_out('the folders', config)}"
         )
 

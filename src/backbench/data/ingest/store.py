@@ -17,6 +17,7 @@ from backbench.data.arrays.dataset import DESCRIPTION, MANIFEST, SPLITS, images_
 from backbench.data.arrays.file_formats import write_array, write_csv, write_json
 from backbench.data.arrays.sizes import stored_side
 from backbench.data.ingest.checks import check, kind, litter
+from backbench.data.ingest.decode import ZERO_TO_ONE
 from backbench.data.ingest.deep import Depth, common_depth
 from backbench.data.ingest.groups import count_groups
 from backbench.data.ingest.pixels import PixelRule
@@ -27,9 +28,11 @@ from backbench.data.ingest.walk import walk
 from backbench.runtime.atomic_files import put_folder_in_place
 from backbench.runtime.console import progress_bar
 from backbench.runtime.digests import file_sha256
+from backbench.runtime.errors import DatasetError
 
 NOT_DRAWN = "not drawn"
 NEARLY_CONSTANT = "nearly constant"
+PAGES = "pages"
 MANIFEST_COLUMNS = ("path", "digest", "label", "width", "height", "depth_bits", "split", "position", "verdict", "note")
 GROUP = "group"  # one more column, of sets with groups alone
 POOL = "pool.raw"
@@ -39,13 +42,14 @@ POOL = "pool.raw"
 class Scanned:
     """Every file with its verdict, sorted by path, the row of each decoded image in the pool file, and their rule.
 
-    `depth` is None where no image is deeper than 8 bits.
+    `depth` is None where no image is deeper than 8 bits, and `floats` where none is of floating-point numbers.
     """
 
     files: list[Examined]
     rows: dict[str, int]
     rule: PixelRule
     depth: Depth | None
+    floats: dict[str, Any] | None
 
 
 def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | None = None) -> dict[str, Any]:
@@ -138,7 +142,8 @@ def _scan(tree: Tree, config: DatasetConfig, rule: PixelRule, pool: Path) -> Sca
     if depth is not None and rule.depth_bits is None:
         rule = replace(rule, depth_bits=depth.bits)
         look([each for each in tree.files if each.path in largest], rule, "deep images")
-    return Scanned(without_duplicates(list(files.values())), rows, rule, depth)
+    floats = _floats(usable, config)
+    return Scanned(without_duplicates(list(files.values())), rows, rule, depth, floats)
 
 
 def _checked(scanned: Scanned, tree: Tree, config: DatasetConfig) -> tuple[str, Kept]:
@@ -192,9 +197,36 @@ def _manifest_rows(
             "split": split,
             "position": position,
             "verdict": NOT_DRAWN if file.is_usable and not split else file.verdict,
-            "note": NEARLY_CONSTANT if file.is_nearly_constant else "",
+            "note": "; ".join(_notes(file)),
             GROUP: file.group,
         }
+
+
+def _notes(file: Examined) -> Iterator[str]:
+    if file.is_nearly_constant:
+        yield NEARLY_CONSTANT
+    if file.num_pages > 1:
+        yield f"first of {file.num_pages} {PAGES}"
+
+
+def _floats(files: Sequence[Examined], config: DatasetConfig) -> dict[str, Any] | None:
+    """Say of how many images floating-point values were scaled, and from which range; None where there are none.
+
+    Raises:
+        DatasetError: a value is out of it.
+    """
+    ranges = {file.path: file.float_range for file in files if file.is_usable and file.float_range is not None}
+    if not ranges:
+        return None
+    (low, high) = config.float_range or ZERO_TO_ONE
+    least, largest = min(found[0] for found in ranges.values()), max(found[1] for found in ranges.values())
+    if least < low or largest > high:
+        path = next(path for path, found in ranges.items() if found[0] < low or found[1] > high)
+        raise DatasetError(
+            f"{config.file}: float_range: expected floating-point values of {low:g} to {high:g}, found {least:g} to "
+            f"{largest:g}, first in {path}; set `float_range: [{least:g}, {largest:g}]`, or a wider one"
+        )
+    return {"low": low, "high": high, "num_images": len(ranges)}
 
 
 def _description(
@@ -218,7 +250,7 @@ def _description(
         "resize": config.resize,
         "sides": {str(side): sides[side] for side in sorted(sides)},
         "depth": None if scanned.depth is None else asdict(scanned.depth),
-        "num_nearly_constant": sum(bool(row["note"] and row["split"]) for row in manifest),
+        "num_nearly_constant": sum(NEARLY_CONSTANT in row["note"] and bool(row["split"]) for row in manifest),
         "counts": {split: {name: of_split[name] for name in kept.classes} for split, of_split in labels.items()},
         "rejected": dict(sorted(rejected.items())),
         "litter": litter(tree.left_out),
@@ -231,6 +263,9 @@ def _description(
     # What class folders have not is no key of theirs: their description stays as it was.
     if tree.has_labels_apart:
         description["num_repeated_rows"] = tree.num_repeated_rows
+    num_pages = sum(PAGES in row["note"] and bool(row["split"]) for row in manifest)
+    description |= {"num_with_more_pages": num_pages} if num_pages else {}
+    description |= {"floats": scanned.floats} if scanned.floats else {}
     if tree.grouping:
         description["groups"] = asdict(count_groups(kept, tree, members, config))
-    return description | config.beyond_class_folders
+    return description | config.optional_keys

@@ -4,12 +4,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import PurePath
 
-from PIL import Image
-
-from backbench.data.ingest.decode import FORMATS
+from backbench.data.ingest.formats import suffixes
 from backbench.data.ingest.listing import Listing, shown
 
 # Lower case, singular, without what joins two words.
@@ -53,15 +50,9 @@ def split_word(name: str) -> str:
     return SPLIT_WORDS.get(word) or SPLIT_WORDS.get(word.removesuffix("s"), "")
 
 
-@cache
-def _image_suffixes() -> frozenset[str]:
-    Image.init()
-    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
-
-
 def top_folders(listing: Listing) -> list[TopFolder]:
     """Count by the ending of file names: nothing is opened yet. Where no name has one, every file counts."""
-    images = [file for file in listing.files if PurePath(file[-1]).suffix.lower() in _image_suffixes()]
+    images = [file for file in listing.files if PurePath(file[-1]).suffix.lower() in suffixes()]
     num_images = Counter(file[: min(2, len(file) - 1)] for file in images or listing.files)
     below: dict[str, dict[str, int]] = defaultdict(dict)
     for path in listing.folders:

@@ -52,7 +52,8 @@ class Tree:
 class Examined:
     """A file after it was opened; digests are hexadecimal SHA-256, of the file's bytes and of its pixels.
 
-    `largest_value` is of an image deeper than 8 bits alone.
+    `largest_value` is of an image deeper than 8 bits alone, `float_range` of one of floating-point numbers, and
+    `num_pages` of a TIFF.
     """
 
     path: str
@@ -66,6 +67,8 @@ class Examined:
     largest_value: int | None = None
     is_nearly_constant: bool = False
     group: str = ""
+    float_range: tuple[float, float] | None = None
+    num_pages: int = 1
 
     @property
     def is_usable(self) -> bool:
