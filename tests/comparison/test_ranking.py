@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbench.comparison.ranking import read_leaderboard
+from backbench.comparison.ranking import groups_of, read_leaderboard
 from backbench.comparison.tables import leaderboard_rows, summary
+from backbench.data.arrays.file_formats import read_json, write_csv, write_json
+from backbench.data.ingest.store import MANIFEST_COLUMNS
 from backbench.evaluation.predictions import read_predictions, write_predictions
 from backbench.results.result_files import read_metrics, write_metrics
 from backbench.runtime import paths
@@ -52,6 +54,39 @@ def test_rows_are_ranked_by_validation_whatever_test_says() -> None:
     assert accuracies == sorted(accuracies, reverse=True)
     assert [row.test_rank for row in by_test] == [1, 2, 3, 4, 5]
     assert by_test[0].name == "resnet50_slim-fine_tuning"
+
+
+def write_groups(num_groups: int) -> None:
+    """Say that every so many images of val and test, in an order that is not theirs, are of one group."""
+    described = read_json(paths.DATASET / "dataset.json", made_by="prepare")
+    write_json(paths.DATASET / "dataset.json", {**described, "groups": {}})
+    rows = [
+        dict.fromkeys(MANIFEST_COLUMNS, "") | {"split": split, "position": place, "group": f"P{place % num_groups:02}"}
+        for split in ("test", "val")
+        for place in reversed(range(NUM_TEST))
+    ]
+    write_csv(paths.DATASET / "manifest.csv", rows, (*MANIFEST_COLUMNS, "group"))
+
+
+def test_groups_of_the_manifest_are_drawn_where_there_are_any() -> None:
+    before = read_leaderboard(cells())
+    write_groups(6)
+    found = read_leaderboard(cells())
+    assert [row.name for row in found.rows] == [row.name for row in before.rows]
+    for row, row_before in zip(found.rows, before.rows, strict=True):
+        assert (row_before.resampled.num_groups, row.resampled.num_groups) == (None, 6)
+        np.testing.assert_array_equal(row.resampled.measured, row_before.resampled.measured)
+        assert row.intervals["accuracy"] != row_before.intervals["accuracy"]
+    described = read_json(paths.DATASET / "dataset.json", made_by="prepare")
+    for groups in groups_of(described).values():
+        np.testing.assert_array_equal(groups, np.arange(NUM_TEST) % 6)
+
+
+def test_of_one_group_nothing_can_be_drawn_so_images_are() -> None:
+    before = read_leaderboard(cells())
+    write_groups(1)
+    found = read_leaderboard(cells())
+    assert [row.intervals for row in found.rows] == [row.intervals for row in before.rows]
 
 
 def test_what_test_says_changes_the_report_and_not_the_order() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backbench.comparison.resampling import image_counts, resample
+from backbench.comparison.resampling import group_counts, image_counts, resample
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions
 
@@ -29,6 +29,41 @@ def test_each_row_is_measured_on_the_images_that_it_drew() -> None:
             expected = classification_metrics(predictions.probabilities[seed][chosen], predictions.labels[chosen])
             for name, number in numbers.items():
                 assert number.resampled[row, seed] == pytest.approx(expected[name], abs=1e-12), name
+
+
+def test_images_of_a_group_are_drawn_together_one_group_less_than_there_are() -> None:
+    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(8), 3))
+    predictions = drawn(4, num_images=24)
+    (numbers,) = resample([predictions], groups, num_resamples=5)
+    counts = np.concatenate(list(group_counts(groups, 5))).astype(int)
+    of_groups = np.stack([counts[:, groups == group] for group in range(8)], axis=1)
+    assert (of_groups == of_groups[:, :, :1]).all()
+    assert of_groups[:, :, 0].sum(axis=1).tolist() == [7] * 5
+    for row, of_row in enumerate(counts):
+        chosen = np.repeat(np.arange(24), of_row)
+        expected = classification_metrics(predictions.probabilities[0][chosen], predictions.labels[chosen])
+        for name, number in numbers.items():
+            assert number.resampled[row, 0] == pytest.approx(expected[name], abs=1e-12), name
+    assert (numbers["accuracy"].num_images, numbers["accuracy"].num_groups) == (24, 8)
+    assert numbers["accuracy"].share_of == pytest.approx(8)
+
+
+def test_the_variance_of_few_groups_is_not_too_small() -> None:
+    """Of four groups, each of one mind: the variance of a mean is the sample variance over their number."""
+    groups = np.repeat(np.arange(4), 5)
+    labels = np.zeros(20, dtype=np.int32)
+    shown = np.repeat([0, 0, 1, 0], 5)
+    predictions = Predictions((0,), labels, np.eye(2, dtype=np.float32)[shown][None])
+    (numbers,) = resample([predictions], groups, num_resamples=20_000)
+    expected = np.var([1, 1, 0, 1], ddof=1) / 4
+    assert np.var(numbers["accuracy"].means) == pytest.approx(expected, rel=0.03)
+
+
+def test_a_large_group_makes_a_mean_a_share_of_fewer() -> None:
+    groups = np.repeat(np.arange(11), [30, *[1] * 10])
+    predictions = drawn(5, num_images=40)
+    (numbers,) = resample([predictions], groups, num_resamples=2)
+    assert numbers["accuracy"].share_of == pytest.approx(40**2 / (30**2 + 10))
 
 
 def test_the_images_as_they_are_give_the_metrics() -> None:

@@ -327,7 +327,9 @@ def test_what_only_some_data_sets_have_is_on_the_page() -> None:
     write_json(paths.DATASET / "dataset.json", {**content, **more})
     text = page()
     assert "<dt>labels</dt><dd>of <code>labels.csv</code></dd>" in text
-    assert "<dt>groups</dt><dd>by column patient, none in two splits: train 1,200, val 3, test 4; " in text
+    assert (
+        "<dt>groups</dt><dd>by column patient, none in two splits: train 1,200, val 3, test 4; intervals draw" in text
+    )
     assert "<dt>floating-point values</dt><dd>1,500 images, scaled from 0.0 to 2.5</dd>" in text
     assert "<dt>more pages</dt><dd>7 TIFFs, " in text
 

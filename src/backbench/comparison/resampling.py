@@ -28,15 +28,35 @@ class Resampled:
 
     `measured` is float64 `(num_seeds,)`, on the test images as they are.
     `resampled` is float64 `(num_resamples, num_seeds)`: row r of every cell has seen the same images.
-    `num_images` is how many test images there are.
+    `num_images` is how many test images there are, `num_groups` how many groups of them, None where images are drawn.
     `share_of` is set where the number is a share in [0, 1] that may come near its ends: of how many images that count
-    alike it has the variance. None where it is no share.
+    alike, or groups, it has the variance. None where it is no share.
     """
 
     measured: Floats
     resampled: Floats
     num_images: int
     share_of: float | None = None
+    num_groups: int | None = None
+
+    @property
+    def num_independent(self) -> int:
+        """How many images, or groups of them, are drawn one by one."""
+        return self.num_images if self.num_groups is None else self.num_groups
+
+    @property
+    def difference_of(self) -> float | None:
+        """Of how many images that count alike a difference of such shares has the variance; None where it is no share.
+
+        Of groups as many as show the variance that one seed has, which is between the number of groups and that of
+        images: two groups more, where two images would do, would hide all that twenty groups can tell.
+        """
+        if self.share_of is None or self.num_groups is None:
+            return self.share_of
+        of_one = float(np.mean(np.var(self.resampled, axis=0)))
+        if of_one == 0.0:
+            return self.share_of
+        return float(np.clip(self.mean * (1 - self.mean) / of_one, self.share_of, self.num_images))
 
     @property
     def num_seeds(self) -> int:
@@ -70,32 +90,38 @@ class Resampled:
         return self.variance_seen - max(0.0, of_one - float(np.var(self.means))) / (self.num_seeds - 1)
 
 
-def resample(predictions: Iterable[Predictions], *, num_resamples: int = NUM_RESAMPLES) -> list[dict[str, Resampled]]:
+def resample(
+    predictions: Iterable[Predictions], groups: NDArray[Any] | None = None, *, num_resamples: int = NUM_RESAMPLES
+) -> list[dict[str, Resampled]]:
     """Measure cells on the same resamples of their test images.
 
     Args:
         predictions: Of every cell, on the same images in the same order; of each, what is counted is kept, and no
             probabilities are.
+        groups: int `(num_images,)`, to which of at least two groups, counted from 0, each image belongs; then groups
+            are drawn. None where images are.
         num_resamples: How often n of the n images are drawn with replacement.
 
     Returns:
         For each cell its `accuracy`, `balanced_accuracy`, `macro_f1`, `log_loss` (nats), and, of more than five
         classes, `top_5_accuracy`; as `metrics.classification_metrics` has them.
     """
-    measured = [_Measured(each) for each in predictions]
+    measured = [_Measured(each, groups) for each in predictions]
     num_images = measured[0].num_images
+    num_groups = None if groups is None else int(groups.max()) + 1
+    drawn = image_counts(num_images, num_resamples) if groups is None else group_counts(groups, num_resamples)
     once = np.ones((1, num_images))
     # The number of threads would decide the order of sums.
     with threadpool_limits(1):
         as_they_are = [each.metrics(once) for each in measured]
         blocks: list[dict[str, list[Floats]]] = [{name: [] for name in each} for each in as_they_are]
-        for counts in image_counts(num_images, num_resamples):
+        for counts in drawn:
             for cell, block in zip(measured, blocks, strict=True):
                 for name, values in cell.metrics(counts).items():
                     block[name].append(values)
     return [
         {
-            name: Resampled(whole[name][0], np.concatenate(values), num_images, cell.share_of[name])
+            name: Resampled(whole[name][0], np.concatenate(values), num_images, cell.share_of[name], num_groups)
             for name, values in block.items()
         }
         for cell, whole, block in zip(measured, as_they_are, blocks, strict=True)
@@ -115,10 +141,28 @@ def image_counts(num_images: int, num_resamples: int) -> Iterator[Floats]:
         yield random.multinomial(num_images, np.full(num_images, 1 / num_images), size=size).astype(np.float64)
 
 
+def group_counts(groups: NDArray[Any], num_resamples: int) -> Iterator[Floats]:
+    """Yield how often each image is drawn with its group, as `image_counts` does; `groups` is int `(num_images,)`.
+
+    One group less is drawn than there are: with all of them the variance would be too small by one in their number,
+    which is much where they are few.
+
+    Source:
+        Rao and Wu 1988, Resampling Inference With Complex Survey Data.
+    """
+    num_images, num_groups = len(groups), int(groups.max()) + 1
+    random = np.random.default_rng((num_images, num_groups, num_resamples))
+    rows = max(1, BLOCK_DRAWS // num_images)
+    for start in range(0, num_resamples, rows):
+        size = min(rows, num_resamples - start)
+        drawn = random.multinomial(num_groups - 1, np.full(num_groups, 1 / num_groups), size=size)
+        yield drawn[:, groups].astype(np.float64)
+
+
 class _Measured:
     """What of one cell's predictions is the same under every resample."""
 
-    def __init__(self, predictions: Predictions) -> None:
+    def __init__(self, predictions: Predictions, groups: NDArray[Any] | None) -> None:
         labels = predictions.labels
         num_seeds, self.num_images, num_classes = predictions.probabilities.shape
         self._correct, self._loss = np.empty((2, num_seeds, self.num_images))
@@ -134,7 +178,7 @@ class _Measured:
             self._loss[seed] = -np.log(np.clip(own[:, 0], SMALLEST_PROBABILITY, None))
             self._shown_as.append(_membership(probabilities.argmax(axis=1), num_classes))
         self._in_top = in_top if num_classes > TOP else None
-        self.share_of = _shares_of(labels)
+        self.share_of = _shares_of(labels, np.arange(self.num_images) if groups is None else groups)
 
     def metrics(self, counts: Floats) -> dict[str, Floats]:
         """Return each number, float64 `(rows, num_seeds)`, of images counted `(rows, num_images)` times."""
@@ -159,15 +203,25 @@ class _Measured:
             return np.nanmean(right / actual, axis=0), np.nanmean(2 * right / (actual + shown), axis=0)
 
 
-def _shares_of(labels: NDArray[Any]) -> dict[str, float | None]:
-    """Return for each number how many images that count alike it is a share of.
+def _shares_of(labels: NDArray[Any], groups: NDArray[Any]) -> dict[str, float | None]:
+    """Return for each number how many images that count alike it is a share of, or how many groups of one size.
 
     A mean over classes counts an image of a rare class more, so that it is a share of fewer.
     """
-    sizes = np.unique(labels, return_counts=True)[1]
+    sizes = np.array([_num_alike(groups[labels == label]) for label in np.unique(labels)])
     by_class = float(len(sizes) ** 2 / np.sum(1 / sizes))
     of_images, of_classes = ("accuracy", "top_5_accuracy"), ("balanced_accuracy", "macro_f1")
-    return {**dict.fromkeys(of_images, float(len(labels))), **dict.fromkeys(of_classes, by_class), "log_loss": None}
+    return {**dict.fromkeys(of_images, _num_alike(groups)), **dict.fromkeys(of_classes, by_class), "log_loss": None}
+
+
+def _num_alike(groups: NDArray[Any]) -> float:
+    """Return how many groups of one size a mean over images has the variance of, where each group is of one mind.
+
+    Source:
+        Kish 1965, Survey Sampling: the sum of sizes, squared, over the sum of their squares.
+    """
+    sizes = np.unique(groups, return_counts=True)[1].astype(np.float64)
+    return float(sizes.sum() ** 2 / np.sum(sizes**2))
 
 
 def _membership(classes: NDArray[Any], num_classes: int) -> Any:

@@ -76,9 +76,10 @@ def spread_of_difference(first: Resampled, second: Resampled) -> Spread:
         Paired Data.
     """
     estimate, of_images = first.mean - second.mean, float(np.var(first.means - second.means))
-    if first.share_of is not None:
-        estimate, of_image = _with_more(estimate, of_images, first.share_of, [(1.0, 1.0), (1.0, -1.0)])
-        of_images = of_image / (first.share_of + 2)
+    num_images = first.difference_of
+    if num_images is not None:
+        estimate, of_image = _with_more(estimate, of_images, num_images, [(1.0, 1.0), (1.0, -1.0)])
+        of_images = of_image / (num_images + 2)
     return _with_seeds(estimate, of_images, [first, second])
 
 
@@ -100,6 +101,6 @@ def _with_seeds(estimate: float, of_images: float, numbers: Sequence[Resampled])
         (n + 1 in place of n - 1, and 2 off the whole) shows false differences where few seeds differ much.
     """
     of_seeds = max(0.0, sum(each.variance_beyond_images for each in numbers))
-    parts = of_images**2 / (numbers[0].num_images - 1)
+    parts = of_images**2 / (numbers[0].num_independent - 1)
     parts += sum(each.variance_seen**2 / (each.num_seeds - 1) for each in numbers if each.num_seeds > 1)
     return Spread(estimate, of_images, of_seeds, (of_images + of_seeds) ** 2 / parts if parts else float("inf"))

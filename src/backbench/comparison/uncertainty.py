@@ -68,7 +68,7 @@ def interval(number: Resampled) -> Interval:
 
 def _share_interval(number: Resampled, num_images: float) -> Interval:
     spread = spread_of_share(number, num_images)
-    of_images_alone = special.stdtrit(number.num_images - 1, ENDS[1])
+    of_images_alone = special.stdtrit(number.num_independent - 1, ENDS[1])
     effective = spread.estimate * (1 - spread.estimate) / spread.variance
     effective *= min(1.0, of_images_alone / spread.quantile) ** 2
     right, wrong = effective * number.mean, effective * (1 - number.mean)
