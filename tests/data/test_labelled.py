@@ -140,10 +140,35 @@ def test_hub_files_are_read_with_their_bytes_classes_and_splits(tmp_path: Path) 
     assert described["counts"] == counts
     assert described["rejected"] == {"file of labels": 4, "no label": 2}
     dataset = open_dataset(tmp_path / "dataset")
-    row = manifest_of(tmp_path / "dataset")["data/train-00001-of-00002.parquet/000003/IMG_3.png"]
+    row = manifest_of(tmp_path / "dataset")["data/train-00001-of-00002.parquet/3/IMG_3.png"]
     assert (row["label"], row["split"], row["verdict"]) == ("cat", "train", "used")
     stored = dataset.images["train"][int(row["position"])]
     np.testing.assert_array_equal(stored, np.asarray(pictures[13]))
+
+
+def test_rows_keep_their_own_label_however_many_there_are(tmp_path: Path) -> None:
+    """Names are sorted as text, and images come in the order of rows: both have to be one order."""
+    folder = tmp_path / "data"
+    shades = [Image.new("RGB", (16, 16), (2 * number,) * 3) for number in range(120)]
+    labels = [f"{number % 3}" for number in range(120)]
+    images = pa.array([png_bytes(shade) for shade in shades], pa.binary())
+    write_parquet(folder / "all.parquet", pa.table({"image": images, "label": labels}))
+    prepare_dataset(config_for(folder, labels="all.parquet"), tmp_path / "dataset")
+    dataset = open_dataset(tmp_path / "dataset")
+    for split in SPLITS:
+        numbers = dataset.images[split][:, 0, 0, 0] // 2
+        np.testing.assert_array_equal(numbers % 3, dataset.labels[split])
+
+
+def test_groups_in_some_files_of_labels_alone_are_refused(tmp_path: Path) -> None:
+    rows = shuffled_folder(tmp_path / "data")
+    write_labels(tmp_path / "data/a.csv", rows[:10])
+    write_labels(tmp_path / "data/b.csv", [(*row, "P1") for row in rows[10:]], ("path", "label", "group"))
+    (line, *_) = errors_of(tmp_path / "data", labels="*.csv")
+    assert line.endswith(
+        "expected a column group in every file of labels, or in none, found it in some; add it to the others, or set "
+        "`group: {alone: true}` in conf/dataset/tiny.yaml"
+    )
 
 
 def test_deep_and_damaged_images_in_rows_are_judged_as_files_are(tmp_path: Path) -> None:
@@ -154,11 +179,11 @@ def test_deep_and_damaged_images_in_rows_are_judged_as_files_are(tmp_path: Path)
     write_parquet(folder / "all.parquet", pa.table({"image": pa.array(images, pa.binary()), "label": labels}))
     described = prepare_dataset(config_for(folder, labels="all.parquet"), tmp_path / "dataset")
     verdicts = {path: row["verdict"] for path, row in manifest_of(tmp_path / "dataset").items()}
-    assert verdicts["all.parquet/000010"] == "unreadable"
-    assert verdicts["all.parquet/000011"] == verdicts["all.parquet/000012"] == "not an image"
+    assert verdicts["all.parquet/10"] == "unreadable"
+    assert verdicts["all.parquet/11"] == verdicts["all.parquet/12"] == "not an image"
     assert described["depth"]["num_images"] == 10
     assert described["depth"]["bits"] == 12
-    row = manifest_of(tmp_path / "dataset")["all.parquet/000004"]
+    row = manifest_of(tmp_path / "dataset")["all.parquet/04"]
     stored = open_dataset(tmp_path / "dataset").images[row["split"]][int(row["position"])]
     np.testing.assert_array_equal(stored[..., 0], np.rint(np.asarray(pictures[4]) * (255 / 4095)))
 
@@ -220,6 +245,12 @@ FAULTS: dict[str, tuple[list[tuple[str, ...]], tuple[str, ...], dict[str, object
             "data/labels.csv: expected 2 values in every row, as its header has names, found 3 in row 22 and 1 more "
             "rows; quote values that hold a comma, or correct them",
         ),
+    ),
+    "a_column_twice": (
+        [(*row, "x") for row in ROWS],
+        ("path", "label", "label"),
+        {},
+        ("data/labels.csv: expected every column once, found path, label, label; call them differently",),
     ),
     "paths_that_are_none": (
         [*ROWS, ("", "cat"), ("../a.png", "cat"), ("/b.png", "cat")],

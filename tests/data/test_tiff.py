@@ -172,6 +172,13 @@ def test_floating_point_values_of_a_data_set_have_one_range(tmp_path: Path) -> N
     assert stored[0, 0, 0] == round(255 / 2.5)
 
 
+def test_pages_that_lead_to_each_other_end(tmp_path: Path) -> None:
+    content = tiff(noise(1, "u1"))
+    directory = int.from_bytes(content[4:8], "little")
+    looped = content[:-4] + directory.to_bytes(4, "little")
+    assert look(looped, tmp_path).verdict == "used"
+
+
 def test_pillows_own_tiffs_are_read_by_every_compression(tmp_path: Path) -> None:
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"):
         picture(1).save(tmp_path / "image.tif", compression=compression)

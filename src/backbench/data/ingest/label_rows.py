@@ -14,7 +14,6 @@ from backbench.runtime.errors import DatasetError
 
 # As the Hugging Face hub names the parts of a split: train-00000-of-00002.parquet
 SHARD = re.compile(r"(.+)-\d+-of-\d+")
-ROW_DIGITS = 6
 NUM_EXAMPLES = 3
 
 
@@ -83,7 +82,10 @@ def read_labels(folder: Path, config: DatasetConfig) -> LabelRows:
         else:
             group_columns.add(columns.group)
     if len(group_columns) > 1:
-        problems.append(f"{folder}: expected a column {max(group_columns)} in every file of labels, or in none")
+        problems.append(
+            f"{folder / config.labels}: expected a column {max(group_columns)} in every file of labels, or in none, "
+            f"found it in some; add it to the others, or set `group: {{alone: true}}` in {config.file}"
+        )
     has_splits = any(row.split for row in rows)
     problems += _wrong_rows(rows, folder / config.labels, has_splits=has_splits)
     return LabelRows(names, tuple(rows), has_splits, max(group_columns, default=""), tuple(problems))
@@ -127,10 +129,12 @@ def _rows(table: Table, file: str, columns: _Columns) -> Iterator[LabelRow]:
     paths, labels = table.texts(columns.image or columns.path), table.texts(columns.label)
     splits = table.texts(columns.split) if columns.split else [_split_of(Path(file))] * len(paths)
     groups = table.texts(columns.group) if columns.group else [""] * len(paths)
+    # As wide as the last row's number, so that the order of names is that of rows.
+    width = len(str(len(paths) - 1))
     for row, (path, label, split, group) in enumerate(zip(paths, labels, splits, groups, strict=True)):
         word = split_word(split) or split
         if columns.image:
-            place = "/".join(filter(None, (file, f"{row:0{ROW_DIGITS}}", path)))
+            place = "/".join(filter(None, (file, f"{row:0{width}}", path)))
             yield LabelRow(place, label, word, group, table.file, columns.image, row)
         else:
             yield LabelRow(path.removeprefix("./"), label, word, group, table.file)

@@ -44,6 +44,8 @@ def _csv_table(file: Path) -> Table:
     except (UnicodeDecodeError, csv.Error, OSError) as error:
         raise DatasetError(f"{file}: expected CSV in UTF-8, found something else ({error}); save it as that") from error
     names = tuple(name.strip() for name in lines[0]) if lines else ()
+    if len(set(names)) < len(names):
+        raise DatasetError(f"{file}: expected every column once, found {', '.join(names)}; call them differently")
     odd = [number for number, line in enumerate(lines, start=1) if len(line) != len(names)]
     if odd:
         raise DatasetError(
