@@ -162,7 +162,7 @@ def group_counts(groups: NDArray[Any], num_resamples: int) -> Iterator[Floats]:
 class _Measured:
     """What of one cell's predictions is the same under every resample."""
 
-    def __init__(self, predictions: Predictions, groups: NDArray[Any] | None) -> None:
+    def __init__(self, predictions: Predictions, groups: NDArray[Any] | None = None) -> None:
         labels = predictions.labels
         num_seeds, self.num_images, num_classes = predictions.probabilities.shape
         self._correct, self._loss = np.empty((2, num_seeds, self.num_images))
