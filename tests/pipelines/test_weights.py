@@ -153,6 +153,14 @@ def test_where_there_is_nothing_to_fetch_it_says_so(
     assert fetch_weights(benchmark("vgg16_slim", weights=weights), conf) == last
 
 
+def test_a_backbone_that_names_its_weights_gets_those(conf: Path) -> None:
+    (conf.parent / "assets").symlink_to(PROJECT / "assets")
+    OmegaConf.save({"name": "vgg16_random", "base": "vgg16", "weights": "random"}, conf / "backbone/vgg16_random.yaml")
+    last = fetch_weights(benchmark("vgg16_slim", "efficientnet_lite0_64px", "vgg16_random", weights="formula"), conf)
+    where = "2 files verified in assets/weights, nothing to fetch; next: make repro"
+    assert last == f"weights=formula, imagenet, random: {where}"
+
+
 def test_a_wrong_name_lists_right_ones(conf: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"one of the \d+ names in conf/backbone, such as resnet50, .*, found resnet5; correct it"

@@ -75,7 +75,8 @@ class PretrainedConfig:
 class BackboneConfig:
     """A pretrained network without classifier; `width` scales every convolution's filters, null leaves them.
 
-    `formula` and `imagenet` are shipped weights, trained on images drawn by program and on ImageNet.
+    `weights` names a file of `conf/weights/`, null leaves the choice to the benchmark. `formula` and `imagenet` are
+    shipped weights, trained on images drawn by program and on ImageNet.
     `constructor` takes the arguments of `keras.applications`, and `arguments` beside them. `num_parameters` and
     `num_macs` (multiply-accumulates for one image of `input_size_pixels`) are without the classifier.
     """
@@ -92,6 +93,7 @@ class BackboneConfig:
     num_parameters: Count | None = None
     num_macs: Count | None = None
     last_stage_boundary: Text
+    weights: Name | None = None
     pretrained: PretrainedConfig | None = None
     formula: ShippedWeights | None = None
     imagenet: ShippedWeights | None = None

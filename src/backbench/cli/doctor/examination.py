@@ -71,7 +71,8 @@ def examine(jobs: int | None = None) -> Examination:
         findings += [missing_by("benchmark", ConfigError(line)) for line in error.lines]
         return Examination(tuple(findings), None, None)
     findings += [_benchmark(plan), workers_finding(plan.workers), *constructor_findings(plan.backbones)]
-    findings += weight_findings(plan.backbones, plan.one.weights)
+    for weights, backbones in plan.backbones_of_weights:
+        findings += weight_findings(backbones, weights)
     found, images = look_at_images(plan.one.dataset, plan.wanted_pixels)
     findings += [*found, data_dvc_finding(plan.one.dataset), *bookkeeping_findings(plan.one.tracking)]
     if images is None:
@@ -94,7 +95,8 @@ def _benchmark(plan: Plan) -> Finding:
     if unknown:
         advice = "add num_parameters to their files: without it memory and disk below leave their weights out"
         return warning("benchmark", f"{parts}; sizes are not known of {', '.join(unknown)}", advice)
-    return ready("benchmark", f"{parts}, weights {benchmark.weights}, search {benchmark.search}")
+    weights = ", ".join(weights.name for weights, _ in plan.backbones_of_weights)
+    return ready("benchmark", f"{parts}, weights {weights}, search {benchmark.search}")
 
 
 def weight_findings(backbones: Sequence[BackboneConfig], weights: WeightsConfig) -> Iterator[Finding]:
