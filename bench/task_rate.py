@@ -25,7 +25,7 @@ def squares(num_tasks: int) -> Tasks:
 
 def tasks_per_second(num_workers: int, num_tasks: int, folder: Path) -> float:
     """Run empty tasks, and return their rate when every worker and its process runs."""
-    workers = Workers(name="bench", launcher="local", num_workers=num_workers)
+    workers = Workers(name="bench", start="{worker}", host="127.0.0.1", num_workers=num_workers)
     with running("task rate", workers, partial(opened, folder)) as run:
         list(run(squares(WARM_UP * num_workers)))
         started = time.perf_counter()

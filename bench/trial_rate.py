@@ -40,7 +40,7 @@ def trials_per_minute(config: CellConfig, num_workers: int) -> float:
     space, search = study_of(CellInputs.of(config)).space, config.search
     proposed = proposals(search, space, range(search.num_trials), ())
     tasks = {f"trial {each.position}": ("fit", [each], Pruning(None, space, ())) for each in proposed}
-    workers = Workers(name="bench", launcher="local", num_workers=num_workers)
+    workers = Workers(name="bench", start="{worker}", host="127.0.0.1", num_workers=num_workers)
     with running("trial rate", workers, partial(opened_trials, config)) as run:
         ended = [time.monotonic() for _ in run(tasks)][num_workers - 1 :]
     return (len(ended) - 1) / (ended[-1] - ended[0]) * TIMES_TO_ONE

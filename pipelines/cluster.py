@@ -16,9 +16,9 @@ from backbench.runtime.paths import CLUSTER, CLUSTER_LOCK
 def stage(composed: DictConfig) -> str:
     workers = to_typed(composed.workers, WorkersConfig, where=f"conf/workers/{composed.workers.name}.yaml")
     # Imported here, so that a mistake in the configuration is told before anything is imported.
-    from backbench.runtime.engine.shared_cluster import run_shared_cluster
+    from backbench.runtime.engine.scheduler import run_shared_scheduler
 
-    return run_shared_cluster(workers, CLUSTER)
+    return run_shared_scheduler(workers, CLUSTER)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def test_a_gpu_that_the_backend_cannot_use_counts_as_none_and_is_told(monkeypatc
 
 @pytest.mark.usefixtures("with_cuda")
 def test_workers_on_this_machine_count_as_cells_do() -> None:
-    local = WorkersConfig(name="local", num_workers=4, launcher="local")
+    local = WorkersConfig(name="local", num_workers=4, start="{worker}")
     found = planned(of_cells(10, workers=local))
     assert found.num_cells_at_once == 4
     with_gpus = planned(of_cells(10, workers=local), replace(ROOMY, gpus={"0": H100, "1": H100}))
@@ -123,9 +123,7 @@ def test_workers_on_this_machine_count_as_cells_do() -> None:
 
 
 @pytest.mark.usefixtures("with_cuda")
-@pytest.mark.parametrize(
-    "where", [{"launcher": "slurm"}, {"launcher": "queue", "submit": "{worker}"}, {"scheduler": "f"}]
-)
+@pytest.mark.parametrize("where", [{"start": "srun {worker}"}, {"scheduler": "f"}])
 def test_cells_whose_workers_are_elsewhere_take_no_cores_no_gpus_and_little_memory(where: dict[str, str]) -> None:
     plan = of_cells(10, threads=4, workers=WorkersConfig(name="elsewhere", num_workers=4, **where))  # type: ignore[arg-type]
     for gpus in ({}, {"0": H100}):
@@ -140,7 +138,7 @@ def test_cells_whose_workers_are_elsewhere_take_no_cores_no_gpus_and_little_memo
 @pytest.mark.usefixtures("with_cuda")
 @pytest.mark.parametrize(("num_workers", "num_idle"), [(1, None), (2, 2), (4, None), (5, None)])
 def test_gpus_that_more_workers_would_use_are_told(num_workers: int, num_idle: int | None) -> None:
-    local = WorkersConfig(name="local", num_workers=num_workers, launcher="local")
+    local = WorkersConfig(name="local", num_workers=num_workers, start="{worker}")
     found = planned(of_cells(10, workers=local), replace(ROOMY, gpus={str(number): H100 for number in range(4)}))
     told = f"GPUs: {num_idle} of 4 would be idle; `num_workers: 4` in conf/workers/local.yaml would use them"
     assert found.lines[1:] == ((f"{told}; no result changes",) if num_idle else ())

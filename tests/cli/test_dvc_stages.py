@@ -50,8 +50,10 @@ def test_a_stage_that_ran_is_named_once_and_not_run_again(capfd: pytest.CaptureF
     assert capfd.readouterr().out.splitlines() == ["Running stage 'fine':", "said by fine"]
     assert run_stages("fine") is None
     assert capfd.readouterr() == ("", "")
-    assert run_stages("fine", force=True, watched=False) is None
-    assert "said by fine" in capfd.readouterr().out
+    heard: list[str] = []
+    assert run_stages("fine", force=True, heard=heard.append) is None
+    assert heard == capfd.readouterr().out.splitlines()
+    assert "said by fine" in heard
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_a_stage_that_ran_is_named_once_and_not_run_again(capfd: pytest.CaptureF
 def test_a_failure_is_told_with_its_stage_and_reason(
     stage: str, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_stages(stage, alone=True, watched=False) == f"{stage}: {reason}"
+    assert run_stages(stage, alone=True, heard=print) == f"{stage}: {reason}"
     assert capfd.readouterr().err.splitlines()[-1].startswith(f"failed: {stage}")
 
 

@@ -9,7 +9,7 @@ import pytest
 from backbench.cli import run_benchmark
 from backbench.cli.doctor.machine import MachinePlan
 from backbench.cli.doctor.plan import read_plan
-from backbench.cli.run_benchmark import FAILED, failure
+from backbench.cli.run_benchmark import FAILED, Fits, Heard, failure
 from backbench.runtime.paths import Cell
 from tests.support.configs import PROJECT
 
@@ -83,6 +83,27 @@ def test_cells_begin_when_the_pass_of_their_backbone_has_ended_and_wait_for_no_o
     assert ended == {"baseline", "embed@one", "embed@two", "embed@three"} | {
         f"{stage}@{cell}" for stage in ("sweep", "train") for cell in CELLS
     }
+
+
+def test_what_runs_at_once_is_counted_by_the_lines_of_its_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    num_fits = {f"{stage} {cell}": 4 for stage in ("sweep", "train") for cell in CELLS}
+    counted: list[int] = []
+
+    def run_stages(*stages: str, heard: Heard, **options: object) -> str | None:
+        if "sweep@two-any" in stages:
+            before = sum(counted)
+            for line in ("sweep two-any: 1/4 trials  val loss 0.1  9 s left", "prepare: 3/4 files    1 s left", "a: b"):
+                heard(line)
+            assert sum(counted) == before + 1
+        return None  # of the others nothing had to run
+
+    monkeypatch.setattr(run_benchmark, "run_stages", run_stages)
+    fits = Fits(num_fits, lambda count, detail="": counted.append(count))
+    with ThreadPoolExecutor(1) as one:  # cells that end at once would be counted beside the one that is looked at
+        monkeypatch.setattr(run_benchmark, "ThreadPoolExecutor", lambda _: one)
+        run_benchmark.run_cells(CELLS, MachinePlan(2, (), (), ()), fits)
+    assert counted.count(1) == 1
+    assert sum(counted) == sum(num_fits.values())
 
 
 def test_all_that_a_stage_says_of_its_failure_is_the_reason() -> None:

@@ -7,11 +7,11 @@ import pytest
 from backbench.cli.doctor.finding import Verdict
 from backbench.cli.doctor.plan import workers_to_start
 from backbench.cli.doctor.worker_findings import workers_finding
-from backbench.runtime.engine.settings import SCHEDULER_FILE
+from backbench.runtime.engine.connection import SCHEDULER_FILE
 from backbench.runtime.engine.workers import THIS_PROCESS, Workers
 from tests.support.configs import PROJECT
 
-SLURM = Workers(name="slurm", launcher="slurm", num_workers=8)
+SLURM = Workers(name="slurm", start="srun --ntasks=1 {worker}", num_workers=8)
 
 
 def test_who_runs_the_tasks_of_a_stage_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -19,9 +19,8 @@ def test_who_runs_the_tasks_of_a_stage_is_said(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / SCHEDULER_FILE).touch()
     found = {
         "one: every stage computes in its own process": THIS_PROCESS,
-        "mine: up to 2 of a stage, processes on this machine": Workers(name="mine", launcher="local", num_workers=2),
-        "slurm: up to 8 of a stage, jobs of SLURM": SLURM,
-        "q: up to 1 of a stage, by `bsub {worker}`": Workers(name="q", launcher="queue", submit="bsub {worker}"),
+        "mine: up to 2 of a stage, processes on this machine": Workers(name="mine", start="{worker}", num_workers=2),
+        "slurm: up to 8 of a stage, each by srun": SLURM,
         f"address: those of the scheduler in {tmp_path}": Workers(name="address", scheduler=str(tmp_path)),
     }
     for expected, workers in found.items():
@@ -32,7 +31,7 @@ def test_who_runs_the_tasks_of_a_stage_is_said(monkeypatch: pytest.MonkeyPatch, 
 def test_what_cannot_be_started_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("shutil.which", lambda program: None)
     finding = workers_finding(SLURM)
-    assert (finding.verdict, finding.found) == (Verdict.MISSING, "slurm: no sbatch here")
+    assert (finding.verdict, finding.found) == (Verdict.MISSING, "slurm: no srun here")
     finding = workers_finding(Workers(name="address", scheduler=str(tmp_path)))
     assert (finding.verdict, finding.found) == (Verdict.MISSING, f"address: no scheduler in {tmp_path}")
     assert "`make cluster`" in finding.advice

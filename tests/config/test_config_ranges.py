@@ -157,20 +157,10 @@ WARMUP_RATES = ("linear_probe_warmup", "learning_rates")
         ("search", ("sampler",), "grid", "sampler: expected 'quasi_random' or 'tpe', found 'grid'"),
         ("search", ("pruner", "percentile"), 101, "pruner.percentile: expected at most 100, found 101"),
         ("search", ("startup_trials",), 0, "startup_trials: expected at least 1, found 0"),
-        ("workers", ("launcher",), "two_nodes", "launcher: expected 'local', 'slurm' or 'queue', found 'two_nodes'"),
-        (
-            "workers",
-            ("launcher",),
-            "queue",
-            "submit: expected the shell line .* with {worker} for its command, found N",
-        ),
-        ("workers", ("launcher",), None, "num_workers: expected 1 where nothing starts workers, found 8; set launcher"),
-        (
-            "workers",
-            ("scheduler",),
-            "work/cluster",
-            "launcher: expected null where scheduler names one .*, found slurm",
-        ),
+        ("workers", ("start",), "srun", "start: expected the command .* with {worker} for .*, found 'srun'"),
+        ("workers", ("start",), "sh -c '{worker}", "start: expected the command .* and every quote closed, found "),
+        ("workers", ("start",), None, "num_workers: expected 1 where nothing starts workers, found 8; set start"),
+        ("workers", ("scheduler",), "work/cluster", "start: expected null where scheduler names one .*, found 'srun"),
         ("tracking", ("patience_seconds",), -1, "patience_seconds: expected at least 0, found -1"),
         ("pretrain", ("warmup_steps",), 10**6, "warmup_steps: expected at most steps 3200, found 1000000"),
     ],
@@ -189,6 +179,9 @@ def test_what_cannot_be_run_is_refused(group: str, key: Key, value: object, mess
         ("strategy", "head_start", "it is called linear_probe_warmup now"),
         ("workers", "storage", "trials need none any more, so leave it out"),
         ("workers", "heartbeat_seconds", "lost_after_seconds alone decides, so leave it out"),
+        ("workers", "launcher", "write the command that runs a worker as `start`"),
+        ("workers", "submit", "write the command that runs a worker, and waits until it has ended, as `start`"),
+        ("workers", "slurm", "write sbatch's options into the line `start: srun … {worker}`"),
         ("workers", "patience_seconds", "workers wait for no database any more, so leave it out"),
     ],
 )
@@ -199,21 +192,13 @@ def test_a_key_of_before_is_refused_with_what_to_do(group: str, key: str, advice
 
 
 def test_workers_of_before_are_told_all_that_is_to_be_changed() -> None:
-    elsewhere = {"name": "elsewhere", "num_workers": 8, "launcher": None, "storage": "postgresql", "patience": 1}
+    elsewhere = {"name": "elsewhere", "num_workers": 8, "storage": "postgresql", "patience": 1}
     with pytest.raises(ConfigError) as refused:
         to_typed(elsewhere, WorkersConfig, where="conf/workers/elsewhere.yaml")
     (line,) = refused.value.lines
     assert line.startswith("conf/workers/elsewhere.yaml: storage: unknown key; trials need none any more, so leave it")
-    assert "; patience: unknown key; known are name, launcher, num_workers, scheduler, host, submit, slurm, " in line
+    assert "; patience: unknown key; known are name, start, num_workers, scheduler, host, lost_after_seconds, " in line
     assert line.endswith("; correct them there")
-
-
-@pytest.mark.parametrize("submit", ["bsub", " {worker", "{}"])
-def test_a_line_that_submits_has_a_place_for_the_worker(submit: str) -> None:
-    queue = {"name": "queue", "launcher": "queue", "num_workers": 2}
-    assert to_typed({**queue, "submit": "bsub {worker}"}, WorkersConfig, where="queue").submit == "bsub {worker}"
-    with pytest.raises(ConfigError, match="submit: expected the shell line that submits one worker, with {worker} for"):
-        to_typed({**queue, "submit": submit}, WorkersConfig, where="queue")
 
 
 def test_every_shipped_file_of_workers_can_be_started() -> None:

@@ -37,20 +37,10 @@ ACTIVATIONS = Path("work/activations")
 
 def choose_workers(project: Path, num_workers: int) -> None:
     """Have the clone's benchmark take jobs that fit the two nodes: two workers have one each, more share them."""
-    shipped = OmegaConf.load(project / "conf/workers/slurm.yaml")
-    ours = {
-        "name": "two_nodes",
-        "num_workers": num_workers,
-        "slurm": {
-            "time": 30,
-            "signal_delay_s": 5,
-            "cpus_per_task": 1,
-            "mem": "2000MB",
-            "gres": "gpu:2" if num_workers == 2 else None,
-            "additional_parameters": {"requeue": True},
-        },
-    }
-    (project / "conf/workers/two_nodes.yaml").write_text(OmegaConf.to_yaml(OmegaConf.merge(shipped, ours)))
+    gpus = "--gres=gpu:2" if num_workers == 2 else ""
+    start = f"srun --ntasks=1 --cpus-per-task=1 --mem=2000M --time=30 {gpus} {{worker}}"
+    ours = {"name": "two_nodes", "start": start, "num_workers": num_workers}
+    (project / "conf/workers/two_nodes.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(ours)))
     benchmark = project / "conf/benchmark.yaml"
     benchmark.write_text(re.sub(r"(?m)^workers: \w+", "workers: two_nodes", benchmark.read_text()))
 
@@ -75,6 +65,9 @@ class Stage:
         """Return its workers' jobs, in these states."""
         ours = [job for id_, job in self._slurm.jobs().items() if id_ not in self._known]
         return [job for job in ours if not states or job.state in states]
+
+    def is_alive(self, job: Job) -> bool:
+        return job.id in {each.id for each in self.jobs("PENDING", "RUNNING", "COMPLETING")}
 
     def num_finished(self) -> int:
         """Count its tasks that are finished."""
@@ -119,8 +112,7 @@ def computing(slurm: Slurm) -> dict[str, psutil.Process]:
         with suppress(psutil.Error):
             said = process.environ()
             if said.get("SLURM_CONF") == slurm.environment["SLURM_CONF"] and "spawn_main" in str(process.cmdline()):
-                array, job = said.get("SLURM_ARRAY_JOB_ID"), said.get("SLURM_JOB_ID", "")
-                found[f"{array}_{said['SLURM_ARRAY_TASK_ID']}" if array else job] = process
+                found[said.get("SLURM_JOB_ID", "")] = process
     return found
 
 
@@ -149,13 +141,13 @@ def disturb(stage: Stage, slurm: Slurm, project: Path) -> str:
     slurm.cancel(cancelled.id)
     urgent = stage.submit("true", "--partition=high", f"--nodelist={preempted.node}", "--exclusive")
     stage.until(lambda: slurm.jobs()[cancelled.id].state == "CANCELLED")
-    stage.until(lambda: slurm.jobs()[preempted.id].restarts == 1)
+    stage.until(lambda: not stage.is_alive(preempted))
     num_checkpoints = len(checkpoints(project))
     stage.until(lambda: slurm.jobs()[urgent].state == "COMPLETED")
-    stage.until(lambda: slurm.jobs()[preempted.id].state == "RUNNING")
+    stage.until(lambda: stage.jobs("RUNNING"))
     return (
         f"{had} tasks finished; scancel of job {cancelled.id} on {cancelled.node}; job {preempted.id} on "
-        f"{preempted.node} preempted, and started again by SLURM; fits left in the middle: {num_checkpoints}"
+        f"{preempted.node} preempted; others started in their place; fits left in the middle: {num_checkpoints}"
     )
 
 

@@ -28,7 +28,7 @@ from tests.support.tiny_cell import cell_config_for
 
 pytestmark = pytest.mark.timeout(1800)
 CELL = Cell("tiny", "fine_tuning")
-THREE = Workers(name="chaos", launcher="local", num_workers=3, lost_after_seconds=6.0)
+THREE = Workers(name="chaos", start="{worker}", host="127.0.0.1", num_workers=3, lost_after_seconds=6.0)
 LONG_SECONDS, SHORT_SECONDS = 3 * THREE.lost_after_seconds, 2.0
 # A task may lose its worker twice, whether it is killed or stands still for too long: only the third time is blamed.
 EVENTS = ("TERM", "USR1", "USR2", "TERM", "KILL", "STOP for long", "STOP", "STOP")

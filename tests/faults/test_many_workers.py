@@ -181,14 +181,14 @@ with refusing(), running("sweep tiny", TWO_LOCAL, partial(opened, Path.cwd())) a
 """
 
 
-@pytest.mark.parametrize(("who", "found"), [("worker", "its worker dead"), ("process", "the process dead that comp")])
+@pytest.mark.parametrize(("who", "found"), [("worker", "the worker dead"), ("process", "the process dead")])
 def test_a_task_that_takes_down_three_workers_is_named_and_ends_the_stage(
     place: Path, tried: Tried, who: str, found: str
 ) -> None:
     command = [sys.executable, "-c", DEADLY.format(who=who)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: sweep tiny: expected trial 7 to end, found 3 times {found}")
+    assert done.stderr.startswith(f"error: sweep tiny: trial 7: expected it to end, found 3 times {found} that runs it")
     assert done.stderr.count("\n") == 1
     assert (place / "death.deaths").stat().st_size == 3
     tried(

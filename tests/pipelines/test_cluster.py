@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from backbench.runtime.engine.engine import Tasks, running
-from backbench.runtime.engine.shared_cluster import run_shared_cluster
+from backbench.runtime.engine.scheduler import run_shared_scheduler
 from backbench.runtime.engine.workers import THIS_PROCESS, Workers
 from backbench.runtime.errors import WorkerError
 from tests.support.configs import PROJECT
@@ -100,4 +100,4 @@ def test_without_a_scheduler_a_stage_says_what_starts_one(place: Path) -> None:
 
 def test_what_nothing_starts_is_refused(place: Path) -> None:
     with pytest.raises(WorkerError, match="found workers=one; choose others, such as `make cluster WORKERS=local`"):
-        run_shared_cluster(THIS_PROCESS, place)
+        run_shared_scheduler(THIS_PROCESS, place)

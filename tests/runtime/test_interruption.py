@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backbench.runtime.interruption import STOP_SIGNALS, StopSignals, ask_to_leave, is_asked_to_leave
+from backbench.runtime.interruption import STOP_SIGNALS, StopSignals, is_asked_to_leave
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +28,6 @@ def test_a_signal_asks_to_leave_and_what_it_did_before_comes_back(number: signal
         assert is_asked_to_leave()
     assert [signal.getsignal(each) for each in STOP_SIGNALS] == before
     assert not is_asked_to_leave(), "whoever computes next is not asked"
-
-
-def test_whoever_started_a_process_may_ask_it_without_a_signal() -> None:
-    with StopSignals() as signals:
-        ask_to_leave()
-        assert is_asked_to_leave()
-        assert not signals.came()
-    assert not is_asked_to_leave()
 
 
 def test_where_the_work_failed_signals_do_what_they_did_before() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backbench.runtime.engine.launchers import MODULE
-from backbench.runtime.engine.workers import Workers
+from backbench.runtime.engine.connection import LOOPBACK
+from backbench.runtime.engine.worker_pool import MODULE
+from backbench.runtime.engine.workers import WORKER, Workers
 from tests.support.configs import PROJECT
 
-TWO_LOCAL = Workers(name="local", launcher="local", num_workers=2)
+TWO_LOCAL = Workers(name="local", start=WORKER, host=LOOPBACK, num_workers=2)
 PATH = os.pathsep.join([str(PROJECT / "src"), str(PROJECT)])
 
 

@@ -149,6 +149,6 @@ def many_trials(num_trials: int) -> SearchConfig:
 
 def search_by_two(place: Path) -> list[TrialRecord]:
     """Run a study of four trials of 40 epochs by two workers, or go on with it, in any process."""
-    workers = Workers(name="local", launcher="local", num_workers=2)
+    workers = Workers(name="local", start="{worker}", host="127.0.0.1", num_workers=2)
     fit = SlowFit(place, num_epochs=40, seconds=0.1)
     return searched(place / "many/kept", many_trials(4), fit, workers=workers).trials

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from backbench.cli.dvc_stages import FAILED, is_up_to_date
 from backbench.data.arrays.file_formats import write_json
 from backbench.results.compute import EMBED, SWEEP, TRAIN
 from backbench.runtime import paths
+from backbench.runtime.console import Advance, progress_bar, progress_of
 from backbench.runtime.errors import BackbenchError, tell
 from backbench.runtime.installation import require_own_code
 from backbench.runtime.paths import Cell
@@ -32,8 +33,11 @@ BASELINE = "pixels-logistic_regression"
 PRINTING = threading.Lock()
 
 
+Heard = Callable[[str], None]
+
+
 def run_stages(
-    *stages: str, alone: bool = False, force: bool = False, watched: bool = True, gpu: str | None = None
+    *stages: str, alone: bool = False, force: bool = False, heard: Heard | None = None, gpu: str | None = None
 ) -> str | None:
     """Run stages one after another, in a process of DVC's; return which did not end well and why, or None.
 
@@ -41,22 +45,22 @@ def run_stages(
         stages: Their names; none is all of dvc.yaml.
         alone: Run no stage that one of them depends on.
         force: Run them though nothing changed.
-        watched: They have the terminal to themselves, so that they may draw bars.
+        heard: Told every line that they print; without, they have the terminal to themselves and may draw bars.
         gpu: The one GPU that they see; None is whatever the machine shows them.
     """
     options = [*(["--alone"] if alone else []), *(["--force"] if force else [])]
     command = [sys.executable, "-m", "backbench.cli.dvc_stages", *options, *stages]
     # The lock of the checkout is handed on, so that it is held for as long as a stage runs.
-    out = None if watched else subprocess.PIPE
+    out = subprocess.PIPE if heard else None
     environment = os.environ if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
     with subprocess.Popen(
         command, stdout=out, stderr=subprocess.PIPE, text=True, close_fds=False, env=environment
     ) as process:
         assert process.stderr is not None
         said: list[str] = []
-        copying = threading.Thread(target=_copy, args=(process.stdout, sys.stdout, []))
+        copying = threading.Thread(target=_copy, args=(process.stdout, sys.stdout, heard))
         copying.start()
-        _copy(process.stderr, sys.stderr, said)
+        _copy(process.stderr, sys.stderr, said.append)
         copying.join()
     return None if process.returncode == 0 else failure(said)
 
@@ -70,13 +74,14 @@ def failure(said: Sequence[str]) -> str:
     return f"{stage.rstrip(':')}: {how or '; '.join(errors or last_words) or 'it left no word'}"
 
 
-def _copy(source: IO[str] | None, target: IO[str], kept: list[str]) -> None:
+def _copy(source: IO[str] | None, target: IO[str], heard: Heard | None) -> None:
     """Copy whole lines, for cells beside this one print too."""
     for line in source or ():
-        kept.append(line.strip())
         with PRINTING:
             target.write(line)
             target.flush()
+            if heard is not None:
+                heard(line.strip())
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,34 @@ def jobs_of(cells: Sequence[Cell]) -> list[Job]:
     return jobs
 
 
-def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, str]:
-    """Run every cell's stages and the baseline, as many at once as the machine takes; return what failed, by row."""
+class Fits:
+    """Counts the fits of a benchmark, trials and seeds alike, by the lines that its stages print."""
+
+    def __init__(self, num_of_stages: Mapping[str, int], advance: Advance) -> None:
+        """Take how many each stage has, by its name in messages, such as `sweep resnet50-fine_tuning`."""
+        self._left, self._advance = dict(num_of_stages), advance
+
+    def hear(self, line: str) -> None:
+        """Note how far a line says that its stage is."""
+        title, done, total = progress_of(line) or ("", 0, 0)
+        self._leave(title, total - done)
+
+    def end(self, *stages: str) -> None:
+        """Note that stages have ended, also those of which nothing had to run."""
+        for stage in stages:
+            self._leave(stage.replace("@", " "), 0)
+
+    def _leave(self, title: str, num_left: int) -> None:
+        if num_left < self._left.get(title, 0):
+            count, self._left[title] = self._left[title] - num_left, num_left
+            self._advance(count)
+
+
+def run_cells(cells: Sequence[Cell], machine: MachinePlan, fits: Fits | None = None) -> dict[str, str]:
+    """Run every cell's stages and the baseline, as many at once as the machine takes; return what failed, by row.
+
+    `fits` counts what they do; without, a stage has the terminal to itself, and may draw its own bar.
+    """
     num_at_once = machine.num_cells_at_once
     gpus = SimpleQueue[str | None]()
     for number in range(num_at_once):
@@ -108,7 +139,7 @@ def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, str]:
     def run(job: Job) -> str | None:
         gpu = gpus.get()
         try:
-            return run_stages(*job.stages, alone=True, watched=num_at_once == 1, gpu=gpu)
+            return run_stages(*job.stages, alone=True, heard=None if fits is None else fits.hear, gpu=gpu)
         finally:
             gpus.put(gpu)
 
@@ -119,6 +150,9 @@ def run_cells(cells: Sequence[Cell], machine: MachinePlan) -> dict[str, str]:
             while running:
                 for ended in wait(running, return_when=FIRST_COMPLETED).done:
                     job, reason = running.pop(ended), ended.result()
+                    if fits is not None:
+                        with PRINTING:
+                            fits.end(*job.stages)
                     if reason is None:
                         running |= {pool.submit(run, following): following for following in job.then}
                     else:
@@ -134,7 +168,14 @@ def run_benchmark(plan: Plan, machine: MachinePlan) -> int:
     before = _report_time()
     if run_stages("prepare", "boundaries", "backbones"):
         return REFUSED
-    failed = run_cells([config.cell for config in plan.cells], machine)
+    cells = [config.cell for config in plan.cells]
+    if machine.num_cells_at_once == 1:
+        failed = run_cells(cells, machine)
+    else:
+        num_fits = {f"{SWEEP} {config.cell}": config.search.num_trials for config in plan.cells}
+        num_fits |= {f"{TRAIN} {config.cell}": len(config.benchmark.seeds) for config in plan.cells}
+        with progress_bar("benchmark", sum(num_fits.values()), "fits") as advance:
+            failed = run_cells(cells, machine, Fits(num_fits, advance))
     if failed:
         _compare_the_others(plan, failed)
         return REFUSED

@@ -33,6 +33,9 @@ ORIGINS = {"formula": "formula", "imagenet": "imagenet", "published": "pretraine
 KEYS_OF_BEFORE: dict[str | int, str] = {
     "head_start": "it is called linear_probe_warmup now",
     "storage": "trials need none any more, so leave it out",
+    "launcher": "write the command that runs a worker as `start`",
+    "submit": "write the command that runs a worker, and waits until it has ended, as `start`",
+    "slurm": "write sbatch's options into the line `start: srun … {worker}`",
     "heartbeat_seconds": "lost_after_seconds alone decides, so leave it out",
     "patience_seconds": "workers wait for no database any more, so leave it out",
 }

@@ -1,5 +1,6 @@
 """What the configuration says of who runs tasks and where runs are recorded. No result depends on it."""
 
+import shlex
 from typing import Literal, Self
 
 from pydantic import model_validator
@@ -17,10 +18,10 @@ class WorkersConfig(Workers):
     """
 
     name: Name
+    start: Text | None = None
     num_workers: Count = 1
     scheduler: Text | None = None
     host: Text | None = None
-    submit: Text | None = None
     lost_after_seconds: Positive = 60.0
     dashboard_port: Count | None = None
 
@@ -28,21 +29,28 @@ class WorkersConfig(Workers):
     def _can_be_started(self) -> Self:
         together(
             (
-                self.launcher == "queue" and (self.submit is None or WORKER not in self.submit),
-                f"submit: expected the shell line that submits one worker, with {WORKER} for its command, found "
-                f"{self.submit!r}",
+                self.start is not None and not _runs_a_worker(self.start),
+                f"start: expected the command that runs one worker, with {WORKER} for the worker's own, and every "
+                f"quote closed, found {self.start!r}",
             ),
             (
-                self.launcher is not None and self.scheduler is not None,
-                f"launcher: expected null where scheduler names one that runs already, found {self.launcher}",
+                self.start is not None and self.scheduler is not None,
+                f"start: expected null where scheduler names one that runs already, found {self.start!r}",
             ),
             (
                 self.is_this_process and self.num_workers > 1,
-                f"num_workers: expected 1 where nothing starts workers, found {self.num_workers}; set launcher, or, "
+                f"num_workers: expected 1 where nothing starts workers, found {self.num_workers}; set start, or, "
                 "where somebody else starts them, write `scheduler: work/cluster` as conf/workers/address.yaml does",
             ),
         )
         return self
+
+
+def _runs_a_worker(start: str) -> bool:
+    try:
+        return any(WORKER in word for word in shlex.split(start))
+    except ValueError:  # a quote is open
+        return False
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

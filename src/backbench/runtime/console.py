@@ -1,5 +1,6 @@
 """Progress and tables for people who watch, plain lines for logs; and tables in Markdown."""
 
+import re
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -61,6 +62,12 @@ def progress_bar(title: str, total: int, unit: str, *, done: int = 0) -> Iterato
             print(f"{title}: {done}/{total} {unit}  {detail}  {left:.0f} s left", flush=True)
 
     yield advance
+
+
+def progress_of(line: str) -> tuple[str, int, int] | None:
+    """Read a line of `progress_bar`: its title, how many are done, and of how many; None for any other line."""
+    found = re.match(r"(.+): (\d+)/(\d+) \w+  ", line)
+    return found and (found[1], int(found[2]), int(found[3]))
 
 
 class Transferred(Protocol):

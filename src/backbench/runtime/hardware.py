@@ -133,8 +133,7 @@ def own_gpu(worker: int, environment: Mapping[str, str]) -> str | None:
 
     Args:
         worker: Its number; workers take GPUs in turn.
-        environment: SLURM says in CUDA_VISIBLE_DEVICES what is whose: then that holds. Submitit's local launcher
-            empties it, so an empty one says nothing.
+        environment: SLURM says in CUDA_VISIBLE_DEVICES what is whose: then that holds; an empty one says nothing.
     """
     if environment.get(VISIBLE):
         return None

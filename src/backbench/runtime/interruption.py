@@ -2,10 +2,11 @@
 
 import signal
 import threading
+from multiprocessing import parent_process
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-# What a scheduler sends before it takes a machine away; submitit asks SLURM for SIGUSR2.
+# What a scheduler sends before it takes a machine away.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 _asked = threading.Event()
@@ -15,14 +16,10 @@ class Interrupted(Exception):  # noqa: N818 - it is no error: all that was done 
     """Work left at a good place because it was asked to, and has saved what it needs to go on."""
 
 
-def ask_to_leave() -> None:
-    """Ask whatever computes in this process to leave at its next good place."""
-    _asked.set()
-
-
 def is_asked_to_leave() -> bool:
-    """Say whether this process was asked to leave, by a signal or by whoever started it."""
-    return _asked.is_set()
+    """Say whether this process was asked to leave, by a signal, or for the one that it computes for is no more."""
+    parent = parent_process()
+    return _asked.is_set() or (parent is not None and not parent.is_alive())
 
 
 class StopSignals:
@@ -53,4 +50,4 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        ask_to_leave()
+        _asked.set()

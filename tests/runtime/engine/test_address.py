@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backbench.runtime.engine.cluster import scheduler
 from backbench.runtime.engine.engine import running
-from backbench.runtime.engine.launchers import MODULE
+from backbench.runtime.engine.scheduler import scheduler
+from backbench.runtime.engine.worker_pool import MODULE
 from backbench.runtime.engine.workers import Workers
 from backbench.runtime.errors import WorkerError
 from tests.support.engine_workers import TWO_LOCAL
@@ -94,7 +94,7 @@ def test_a_scheduler_that_is_not_there_is_asked_for(place: Path, left: str) -> N
 @pytest.mark.system
 def test_a_scheduler_that_was_killed_is_to_be_started_again(place: Path) -> None:
     program = (
-        "from pathlib import Path; from backbench.runtime.engine.cluster import scheduler;"
+        "from pathlib import Path; from backbench.runtime.engine.scheduler import scheduler;"
         "from tests.support.engine_workers import TWO_LOCAL;"
         "\nwith scheduler(Path('work/cluster'), TWO_LOCAL, most_deaths=3): print('runs', flush=True); input()"
     )

@@ -13,10 +13,9 @@ import psutil
 import pytest
 from distributed.comm import connect
 
-from backbench.runtime.engine.certificate import CERTIFICATE, KEY, make_certificate
-from backbench.runtime.engine.cluster import connected
+from backbench.runtime.engine.connection import CERTIFICATE, KEY, LOOPBACK, SCHEDULER_FILE, make_certificate
 from backbench.runtime.engine.engine import Run, running
-from backbench.runtime.engine.settings import LOOPBACK, SCHEDULER_FILE
+from backbench.runtime.engine.scheduler import connected
 from backbench.runtime.engine.workers import Workers
 from tests.support.engine_workers import workers_in
 from tests.support.toy_tasks import opened
@@ -106,7 +105,7 @@ def speaks_http(port: int) -> bool:
 
 
 def test_of_workers_elsewhere_no_port_but_the_encrypted_ones_is_open_to_others(place: Path) -> None:
-    queue = Workers(name="queue", launcher="queue", submit="exec {worker}")
+    queue = Workers(name="queue", start="{worker}")
     with running("open", queue, partial(opened, place)) as run:
         dict(run({"task": ("square", 2)}))
         ports, folder = listening([psutil.Process(), *workers_in(place).values()]), place / "work/workers/open"

@@ -39,7 +39,7 @@ from backbench.stages.train.train import train
 from tests.support.toy_tasks import opened
 with running("one", THIS_PROCESS, partial(opened, Path.cwd())) as run:
     print(dict(run({{"task": ("square", 3)}})))
-print(*sorted({{"dask", "distributed", "submitit", "keras", "tensorflow", "numpy"}} & sys.modules.keys()))
+print(*sorted({{"dask", "distributed", "keras", "tensorflow", "numpy"}} & sys.modules.keys()))
 """
 
 

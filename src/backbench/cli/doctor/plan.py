@@ -54,7 +54,7 @@ class Plan:
         """How many of a cell's processes compute at once on this machine: none where its workers are elsewhere."""
         if self.workers.is_this_process:
             return 1
-        return self.workers.num_workers if self.workers.launcher == "local" else 0
+        return self.workers.num_workers if self.workers.are_on_this_machine else 0
 
 
 def read_plan() -> Plan:
@@ -102,4 +102,4 @@ def workers_to_start() -> str:
     """
     benchmark = to_typed(read_yaml(BENCHMARK), BenchmarkConfig, where=str(BENCHMARK))
     chosen = read_named(CONF / f"workers/{benchmark.workers}.yaml", WorkersConfig)
-    return "local" if chosen.launcher is None else chosen.name
+    return "local" if chosen.start is None else chosen.name

@@ -5,25 +5,20 @@ result depends on what a process did before, and a GPU's memory is really given 
 thread, so that it answers, and leaves, while a task computes.
 """
 
-import os
 import pickle
-import threading
 import traceback
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
 from distributed import Reschedule, Status, Worker
 
-from backbench.runtime.errors import BackbenchError
-from backbench.runtime.interruption import Interrupted, StopSignals, ask_to_leave, is_asked_to_leave
+from backbench.runtime.errors import BackbenchError, WorkerError
+from backbench.runtime.interruption import Interrupted, StopSignals, is_asked_to_leave
 
-# How a task ended; with the first comes its record, with the others what is to be said of it.
-DONE, REFUSED, FAILED, DIED, LEFT = "done", "refused", "failed", "died", "left"
-Answer = tuple[str, Any]
+MOST_DEATHS = 3
 
 
 class Child:
@@ -33,49 +28,68 @@ class Child:
         """Start it; `opening`, pickled, makes the object whose methods are the tasks of the session."""
         self.session = session
         spawn = get_context("spawn")
-        # A pipe, for an event waits for whoever waits for it, and that process may be killed.
-        asked, self._asks = spawn.Pipe(duplex=False)
-        self._pool = ProcessPoolExecutor(1, spawn, _begin, (opening, asked))
+        self._tasks, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_compute_all, args=(opening, theirs))
+        self._process.start()
+        theirs.close()
 
-    def run(self, task: bytes) -> Answer:
-        try:
-            return self._pool.submit(_run, task).result()
-        except BrokenProcessPool:
-            return DIED, None
+    def run(self, task: bytes) -> Any:
+        """Return a task's record, or raise its error; EOFError or OSError where the process is dead."""
+        self._tasks.send_bytes(task)
+        record, error = self._tasks.recv()
+        if error is not None:
+            raise error
+        return record
 
     def ask(self) -> None:
         """Ask the task in it to leave at its next good place."""
-        with suppress(OSError):  # it is being ended
-            self._asks.send_bytes(b"leave")
+        self._process.terminate()  # it only notes the signal
 
     def end(self) -> None:
         """Wait until the task in it has ended, and end the process."""
-        self._pool.shutdown()
-        self._asks.close()
+        with suppress(OSError):  # it is dead
+            self._tasks.send_bytes(b"")
+        self._process.join()
 
 
 _children: list[Child] = []  # of this worker: one at most
 
 
-def compute(session: str, opening: bytes, task: bytes) -> Answer:
-    """Run a pickled task in this worker's child process.
+def compute(session: str, opening: bytes, task: bytes) -> Any:
+    """Run a pickled task in this worker's child process, and return its record.
 
     Raises:
         Reschedule: the task has left because this worker is about to, or the signal that this worker was sent has
             ended the child process before it minded any; it goes on at another.
+        Interrupted: the task has left because it was asked to.
+        WorkerError: its process dies again and again, or it raised what is no BackbenchError.
+        BackbenchError: as the task raised it.
     """
-    if _children and _children[0].session != session:
-        end()
-    if not _children:
-        _children.append(Child(session, opening))
-    if is_asked_to_leave():
-        ask()
-    answer = _children[0].run(task)
-    if answer[0] in (DIED, LEFT):
-        end()  # what was asked to leave leaves again
-    if answer[0] in (DIED, LEFT) and is_asked_to_leave():
-        raise Reschedule
-    return answer
+    for _ in range(MOST_DEATHS):
+        if _children and _children[0].session != session:
+            end()
+        if not _children:
+            _children.append(Child(session, opening))
+        if is_asked_to_leave():
+            ask()
+        try:
+            return _children[0].run(task)
+        except (Interrupted, EOFError, OSError) as error:
+            end()  # what was asked to leave leaves again
+            if is_asked_to_leave():
+                raise Reschedule from error
+            if isinstance(error, Interrupted):
+                raise
+            print("the process that computes died; its task is run again", flush=True)
+    raise WorkerError(deadly("the process", MOST_DEATHS))
+
+
+def deadly(who: str, times: int) -> str:
+    """Say that a task kills what runs it."""
+    return (
+        f"expected it to end, found {times} times {who} dead that runs it; look into the workers' logs for what kills "
+        "it, which often is memory"
+    )
 
 
 def ask(session: str | None = None) -> None:
@@ -96,39 +110,26 @@ def end() -> None:
         _children.pop().end()
 
 
-# What follows runs in the child process.
-_opening: list[bytes] = []
-_opened: list[Any] = []
-_computing = threading.Lock()
+def _compute_all(opening: bytes, tasks: Connection) -> None:
+    """Run in the child process: compute tasks until told to end, or the worker is no more."""
+    # SLURM sends signals to every process of a job.
+    with StopSignals(), suppress(EOFError, OSError):
+        while task := tasks.recv_bytes():
+            tasks.send_bytes(_answer(opening, task))
 
 
-def _begin(opening: bytes, asked: Connection) -> None:
-    StopSignals().__enter__()  # SLURM sends signals to every process of a job
-    _opening.append(opening)
-    threading.Thread(target=_watch, args=(asked,), daemon=True).start()
+def _answer(opening: bytes, task: bytes) -> bytes:
+    """Return a task's record and error, one of them None, pickled."""
+    try:
+        method, *arguments = pickle.loads(task)
+        return pickle.dumps((getattr(_opened(opening), method)(*arguments), None))
+    except (BackbenchError, Interrupted) as error:
+        return pickle.dumps((None, error))
+    except BaseException as error:  # SystemExit too: a task ends no process
+        traceback.print_exc()
+        return pickle.dumps((None, WorkerError(f"{type(error).__name__}: {error}; the workers' logs say where")))
 
 
-def _watch(asked: Connection) -> None:
-    """Leave when the worker asks to, and when it is no more."""
-    with suppress(EOFError):
-        while asked.recv_bytes():
-            ask_to_leave()
-    ask_to_leave()
-    with _computing:
-        os._exit(1)
-
-
-def _run(task: bytes) -> Answer:
-    with _computing:
-        try:
-            if not _opened:
-                _opened.append(pickle.loads(_opening[0])())
-            method, *arguments = pickle.loads(task)
-            return DONE, getattr(_opened[0], method)(*arguments)
-        except Interrupted:
-            return LEFT, None
-        except BackbenchError as error:
-            return REFUSED, error
-        except BaseException as error:  # SystemExit too: a task ends no process
-            traceback.print_exc()
-            return FAILED, f"{type(error).__name__}: {error}"
+@cache
+def _opened(opening: bytes) -> Any:
+    return pickle.loads(opening)()
