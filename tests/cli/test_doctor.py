@@ -45,7 +45,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.delenv("BACKBENCH_WEIGHTS", raising=False)
     shutil.copytree(PROJECT / "conf", "conf")
-    shutil.copytree(PROJECT / "assets/weights/formula", "assets/weights/formula")
+    shutil.copytree(PROJECT / "assets/weights", "assets/weights")
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(PROJECT / name, name)
     Path(".dvc").mkdir()
@@ -75,7 +75,7 @@ def test_a_project_that_lacks_nothing_is_ready(project: Path, capsys: pytest.Cap
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("ready, ")
     assert lines[-1].endswith("next: make repro")
-    assert any("10 cells, 32 stages, 80 trials, 30 final fits" in line for line in lines)
+    assert any("12 cells, 37 stages, 96 trials, 36 final fits" in line for line in lines)
 
 
 def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +84,7 @@ def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -
     told = json.loads(capsys.readouterr().out)
     assert told["is_ready"] is False
     assert told["cost"]["jobs"] == 3
-    assert told["cost"]["num_stages"] == 32
+    assert told["cost"]["num_stages"] == 37
     assert {finding["verdict"] for finding in told["findings"]} <= set(Verdict)
 
 
@@ -466,7 +466,7 @@ def test_what_was_never_measured_here_is_said_to_be_unknown(project: Path) -> No
     cost = cost_of_run(read_plan(), IMAGES, jobs=2)
     assert cost.wall_seconds is None
     assert {stage.num_measured for stage in cost.stages.values()} == {0}
-    assert len(cost.unmeasured) == 10 + 6
+    assert len(cost.unmeasured) == 12 + 6
     first = f"train@{read_plan().one.cell}"
     assert f"  time      not measured here yet: `make repro` measures it, and `dvc repro {first}` a first part" in (
         cost_lines(cost, IMAGES)
