@@ -1,9 +1,8 @@
-"""The README's recipe for a person's own images, whole: `dvc add data`, two edits, `dvc repro`, the report."""
+"""The README's recipe for a person's own images, whole: `make new`, an edit, `make repro`, the report."""
 
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from backbench.cli.new_project import make_project
 from tests.support.configs import PROJECT
 
 pytestmark = pytest.mark.system
@@ -42,25 +42,15 @@ def run(folder: Path, *command: str, expected_code: int = 0) -> str:
     return done.stdout
 
 
-def copy_of_the_project(folder: Path) -> Path:
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    left_out = ("assets/photodigits", "assets/digits", "results", "dvc.lock", "data.dvc", "tests")
-    for name in tracked.split("\0"):
-        if name and not name.startswith(left_out) and (PROJECT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(PROJECT / name, folder / name)
-    run(folder, "git", "init", "-q")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = copy_of_the_project(tmp_path_factory.mktemp("own") / "my project")
+    images = tmp_path_factory.mktemp("images")
     for label, name in (("0", "ноль"), ("1", "one"), ("7", "seven")):
-        (folder / "data" / name).mkdir(parents=True)
+        (images / name).mkdir()
         for path in sorted((PROJECT / "assets/digits/train" / label).glob("*.png"))[:20]:
-            Image.open(path).convert("RGB").save(folder / "data" / name / f"{path.stem}.jpg")
-    run(folder, "dvc", "add", "-q", "data")
+            Image.open(path).convert("RGB").save(images / name / f"{path.stem}.jpg")
+    folder = tmp_path_factory.mktemp("own") / "my project"
+    make_project(folder, images)
     (folder / "conf/benchmark.yaml").write_text(BENCHMARK, encoding="utf-8")
     return folder
 
