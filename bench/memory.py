@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from backbench.config.backbone_config import BackboneConfig, FormulaWeights, WeightsConfig
+from backbench.config.backbone_config import BackboneConfig, ShippedWeights, WeightsConfig
 from backbench.config.config import BenchmarkConfig, CellConfig, to_typed
 from backbench.config.config_files import read_named_yaml
 from backbench.config.dataset_config import NO_AUGMENTATION, DatasetConfig
@@ -97,7 +97,7 @@ def cell_config(pixels: int) -> CellConfig:
 
     backbone = to_typed(named("backbone", "mobilenet_v2_slim"), BackboneConfig, where="backbone")
     assert backbone.formula is not None
-    formula = FormulaWeights(file=str(PROJECT / backbone.formula.file), sha256=backbone.formula.sha256, licence="MIT")
+    formula = ShippedWeights(file=str(PROJECT / backbone.formula.file), sha256=backbone.formula.sha256, licence="MIT")
     changes = {"boundary": BOUNDARY, "views": 2}
     return CellConfig(
         benchmark=BenchmarkConfig(

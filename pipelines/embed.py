@@ -20,4 +20,6 @@ def stage(composed: DictConfig) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(stage, lock_name=lambda composed: f"embed-{composed.backbone.name}", chosen_by_benchmark="workers")
+    run_stage(
+        stage, lock_name=lambda composed: f"embed-{composed.backbone.name}", chosen_by_benchmark=("workers", "weights")
+    )

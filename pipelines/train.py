@@ -21,5 +21,5 @@ if __name__ == "__main__":
     run_stage(
         stage,
         lock_name=lambda composed: f"train-{composed.backbone.name}-{composed.strategy.name}",
-        chosen_by_benchmark="workers",
+        chosen_by_benchmark=("workers", "weights"),
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from backbench.backbones.graph import preprocess
 from backbench.config.backbone_config import BackboneConfig
+from backbench.config.backbone_files import read_backbone
 from backbench.config.config_files import read_named
 from backbench.config.dataset_config import DatasetConfig
 from backbench.data.arrays.augment import resized
@@ -38,7 +39,7 @@ def named_backbone(conf: Path, name: str) -> BackboneConfig:
     Raises:
         ConfigError: there is none of that name.
     """
-    return read_named(_configuration(conf / "backbone", name), BackboneConfig)
+    return read_backbone(_configuration(conf / "backbone", name))
 
 
 def named_data(conf: Path, name: str) -> TargetData:

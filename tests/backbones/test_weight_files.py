@@ -74,7 +74,11 @@ def test_random_weights_are_no_file() -> None:
             WeightsConfig(seed=0, name="published", path="{colour}"),
             r"but \{backbone\}, \{file\}, found {colour}",
         ),
-        ("vgg16", WeightsConfig(seed=0, name="imagenet"), "out of formula, published, file, random, found imagenet"),
+        (
+            "vgg16",
+            WeightsConfig(seed=0, name="imagenet21k"),
+            "out of formula, imagenet, published, file, random, found imagenet21k",
+        ),
     ],
 )
 def test_weights_that_there_are_not_say_what_to_do(backbone: str, weights: WeightsConfig, message: str) -> None:

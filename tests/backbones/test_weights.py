@@ -13,7 +13,7 @@ from keras.src.utils import file_utils
 
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import load_backbone, save_weights, unfilled_backbone, weights_digest
-from backbench.config.backbone_config import BackboneConfig, FormulaWeights, PretrainedConfig, WeightsConfig
+from backbench.config.backbone_config import BackboneConfig, PretrainedConfig, ShippedWeights, WeightsConfig
 from backbench.runtime.digests import file_digest, file_sha256
 from backbench.runtime.errors import WeightsError
 from tests.support.configs import PROJECT, backbone_config
@@ -188,7 +188,7 @@ def test_random_weights_honour_seed_zero() -> None:
 def test_shipped_weights_load_into_every_layer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
     config = backbone_config(name)
-    assert isinstance(config.formula, FormulaWeights)
+    assert isinstance(config.formula, ShippedWeights)
     model = load_backbone(config, WeightsConfig(seed=0, name="formula"))
     assert all(np.isfinite(value).all() for value in model.get_weights())
     vectors = [np.array(weight) for weight in model.trainable_weights if len(weight.shape) == 1]

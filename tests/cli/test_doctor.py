@@ -48,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.delenv("BACKBENCH_WEIGHTS", raising=False)
     shutil.copytree(PROJECT / "conf", "conf")
-    shutil.copytree(PROJECT / "assets/weights/formula", "assets/weights/formula")
+    shutil.copytree(PROJECT / "assets/weights", "assets/weights")
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(PROJECT / name, name)
     Path(".dvc").mkdir()
@@ -78,7 +78,7 @@ def test_a_project_that_lacks_nothing_is_ready(project: Path, capsys: pytest.Cap
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("ready, ")
     assert lines[-1].endswith("next: make repro")
-    assert any("10 cells, 31 stages, 80 trials, 30 final fits" in line for line in lines)
+    assert any("12 cells, 37 stages, 96 trials, 36 final fits" in line for line in lines)
 
 
 def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +87,7 @@ def test_json_says_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -
     told = json.loads(capsys.readouterr().out)
     assert told["is_ready"] is False
     assert told["cost"]["jobs"] == 3
-    assert told["cost"]["num_stages"] == 31
+    assert told["cost"]["num_stages"] == 37
     assert {finding["verdict"] for finding in told["findings"]} <= set(Verdict)
 
 
@@ -513,7 +513,7 @@ def test_what_was_never_measured_here_is_said_to_be_unknown(project: Path) -> No
     cost = cost_of_run(read_plan(), IMAGES, jobs=2)
     assert cost.wall_seconds is None
     assert {stage.num_measured for stage in cost.stages.values()} == {0}
-    assert len(cost.unmeasured) == 10 + 5
+    assert len(cost.unmeasured) == 12 + 6
     first = f"train@{read_plan().one.cell}"
     assert f"  time      not measured here yet: `make repro` measures it, and `dvc repro {first}` a first part" in (
         cost_lines(cost, IMAGES)
@@ -534,11 +534,11 @@ def test_the_time_is_what_the_same_cells_took_before(project: Path) -> None:
     config, prepared = one_cell(strategy_config("feature_extraction")), replace(IMAGES, digest="d")
     cell = config.cell
     leave_earlier_run(config, data="d")
-    for stage in ("size", "boundaries", "prepare", "baseline", "compare"):
+    for stage in ("size", "boundaries", "backbones", "prepare", "baseline", "compare"):
         write_json(paths.timing(stage), {"wall_seconds": 10.0})
     found = cost_of_run(Plan((config,)), prepared, jobs=1)
     assert {name: stage.seconds for name, stage in found.stages.items() if stage.num_measured} == {
-        **dict.fromkeys(("size", "boundaries", "prepare", "baseline", "compare"), 10.0),
+        **dict.fromkeys(("size", "boundaries", "backbones", "prepare", "baseline", "compare"), 10.0),
         "embed": 111.0,
         "sweep": 222.0,
     }
@@ -550,8 +550,8 @@ def test_the_time_is_what_the_same_cells_took_before(project: Path) -> None:
     write_metrics(cell.metrics, final)
     computed("train", cell, 333.0)
     whole = [cost_of_run(Plan((config,) * number), prepared, jobs=jobs) for number, jobs in ((1, 1), (1, 2))]
-    assert [cost.wall_seconds for cost in whole] == [50.0 + 666.0] * 2
-    assert "  time      at least 11 min 56 s, 1 cells at once: what computing took here before" in (
+    assert [cost.wall_seconds for cost in whole] == [60.0 + 666.0] * 2
+    assert "  time      at least 12 min 6 s, 1 cells at once: what computing took here before" in (
         cost_lines(whole[0], prepared)
     )
 
@@ -564,7 +564,7 @@ def test_a_backbone_passes_once_for_its_cells_which_come_after_it(project: Path)
     cost = cost_of_run(Plan(configs), prepared, jobs=8)
     assert cost.stages["embed"] == StageCost(111.0 + 111.0, 1, 1), "each cell has a share"
     assert cost.stages["sweep"] == StageCost(222.0 + 222.0, 2, 2)
-    assert cost.num_stages == 1 + 2 + 2 + 6
+    assert cost.num_stages == 1 + 2 + 2 + 7
     shutil.rmtree(paths.COMPUTE)
     assert cost_of_run(Plan(configs), prepared, jobs=8).stages["embed"] == StageCost(0, 1, 0)
 
@@ -577,7 +577,7 @@ def test_side_by_side_a_backbone_takes_its_pass_and_then_its_longest_cell(projec
         names = (config.cell.backbone, config.cell.strategy, "output", len(config.benchmark.seeds))
         write_metrics(config.cell.metrics, MetricsRecord(key, *names, 1, 1, None, None, {}, {}, {}))
         computed("train", config.cell, 333.0)
-    for stage in ("size", "boundaries", "prepare", "baseline", "compare"):
+    for stage in ("size", "boundaries", "backbones", "prepare", "baseline", "compare"):
         write_json(paths.timing(stage), {"wall_seconds": 0.0})
     whole = [cost_of_run(Plan(configs), replace(IMAGES, digest="d"), jobs=jobs).wall_seconds for jobs in (1, 8)]
     assert whole == [2 * 666.0, 2 * 111.0 + 555.0]

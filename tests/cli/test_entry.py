@@ -1,5 +1,6 @@
 import errno
 import io
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,11 @@ import pytest
 from filelock import FileLock
 
 from backbench.cli.entry import quiet_libraries, refusing
+from backbench.config.backbone_config import WeightsConfig
+from backbench.config.backbone_files import read_backbone
+from backbench.config.config import resolved_backbone
+from backbench.config.config_files import read_named
+from backbench.data.arrays.file_formats import write_json
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import replacing
 from backbench.runtime.errors import DatasetError, TrackingError
@@ -71,6 +77,57 @@ def test_waiting_for_another_writer_is_no_work(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
     assert known_json(tmp_path / paths.timing("stage"))["wall_seconds"] == 0.0
+
+
+PRINTS_CHOICE = """
+    from backbench.cli import entry
+
+    def stage(config):
+        backbone = config.backbone
+        return f"{backbone.name} {backbone.family} {backbone.input_size_pixels} {config.weights.name}"
+
+    entry.run_stage(stage, lock_name=lambda config: "stage", chosen_by_benchmark=("weights",))
+"""
+
+
+def chosen(folder: Path, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Have a stage of the shipped configuration, whose default weights are formula, print what it got."""
+    command = [sys.executable, "-c", dedent(PRINTS_CHOICE), *overrides]
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (("backbone=vgg16_slim",), "vgg16_slim vgg 64 formula"),
+        (("backbone=efficientnet_lite0",), "efficientnet_lite0 efficientnet_lite 224 formula"),
+        (("backbone=efficientnet_lite0_64px",), "efficientnet_lite0_64px efficientnet_lite 64 imagenet"),
+        (("backbone=efficientnet_lite0_64px", "weights=random"), "efficientnet_lite0_64px efficientnet_lite 64 random"),
+    ],
+)
+def test_a_stage_gets_what_the_base_says_and_the_weights_that_the_backbone_names(
+    tmp_path: Path, overrides: tuple[str, ...], expected: str
+) -> None:
+    done = chosen(tmp_path, *overrides)
+    assert (done.returncode, done.stdout) == (0, f"{expected}\n"), done.stderr
+
+
+def test_what_dvc_runs_computes_with_the_backbone_that_dvc_knows(tmp_path: Path) -> None:
+    """Else an edit between two stages would be recorded as what made the outputs."""
+    (tmp_path / "conf").symlink_to(PROJECT / "conf")
+    by_dvc = {"DVC_STAGE": "embed@vgg16_slim"}
+    absent = chosen(tmp_path, "backbone=vgg16_slim", **by_dvc)
+    assert "work/backbones/vgg16_slim.json, found nothing there; run `dvc repro backbones`" in absent.stderr
+    backbone = read_backbone(PROJECT / "conf/backbone/vgg16_slim.yaml")
+    known = resolved_backbone(backbone, read_named(PROJECT / "conf/weights/formula.yaml", WeightsConfig))
+    write_json(tmp_path / paths.backbone("vgg16_slim"), known)
+    done = chosen(tmp_path, "backbone=vgg16_slim", **by_dvc)
+    assert (done.returncode, done.stderr) == (0, "")
+    other = chosen(tmp_path, "backbone=vgg16_slim", "backbone.input_size_pixels=96", **by_dvc)
+    assert other.returncode == 2
+    assert "conf/weights say of vgg16_slim, found something else; run `dvc repro backbones`" in other.stderr
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

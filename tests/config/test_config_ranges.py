@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from pretraining.config import PretrainConfig, TransferConfig
 
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.config.backbone_files import read_backbone_yaml
 from backbench.config.config import BenchmarkConfig, CellConfig, to_typed
 from backbench.config.dataset_config import DatasetConfig
 from backbench.config.running_config import TrackingConfig, WorkersConfig
@@ -99,6 +100,8 @@ def test_a_text_says_something(group: str, key: Key) -> None:
             to_typed(changed(SHIPPED[group], key, value), SCHEMAS[group], where=f"conf/{group}")
 
 
+STATED = {"licence": "MIT", "trained_on": "photographs"}
+PACKAGE = {"name": "a-model", "version": "0.1.0", "file": "a/models/a.pth"}
 WARMUP_RATES = ("linear_probe_warmup", "learning_rates")
 
 
@@ -135,6 +138,33 @@ WARMUP_RATES = ("linear_probe_warmup", "learning_rates")
         ("backbone", ("min_size_pixels",), 65, "input_size_pixels: expected at least min_size_pixels 65, found 64"),
         ("backbone", ("constructor",), "ResNet50", "constructor: expected the dotted path of a function"),
         ("backbone", ("width",), 0, "width: expected more than 0, found 0"),
+        ("backbone", ("pretrained",), STATED, "pretrained: url, package: expected one of them, found none; correct it"),
+        (
+            "backbone",
+            ("pretrained",),
+            {**STATED, "url": "a", "package": PACKAGE},
+            "expected one of them, found url and p",
+        ),
+        (
+            "backbone",
+            ("pretrained",),
+            {**STATED, "package": PACKAGE},
+            "digest: expected sha256:… of package.file, found N",
+        ),
+        (
+            "backbone",
+            ("pretrained",),
+            {**STATED, "digest": f"md5:{'0' * 32}", "package": PACKAGE},
+            "digest: expected sha256:… of package.file, found md5:0",
+        ),
+        *(
+            ("backbone", ("pretrained",), {**STATED, "package": {**PACKAGE, key: value}}, f"package.{key}: {message}")
+            for key, value, message in (
+                ("name", "--index-url=https://x.org", "expected the name of a package, found '--index"),
+                ("version", "<1", "expected the version of a package"),
+                ("file", "../../etc/passwd", "expected the path of a file in the package"),
+            )
+        ),
         ("strategy", ("learning_rate",), {"low": 0.1, "high": 0.01}, "learning_rate: expected low of at most high"),
         ("strategy", ("learning_rate",), {"low": 0, "high": 0}, "learning_rate: expected learning rates above 0"),
         (
@@ -278,12 +308,13 @@ def test_no_file_may_leave_out_a_key_that_dvc_asks_for() -> None:
 
 
 def test_every_shipped_file_says_what_decides_a_result() -> None:
-    """Composed keys may come from another file; a file that is copied has all of its own."""
+    """Composed keys may come from another file; a file that is copied has all of its own, or those of its base."""
     missing = []
     for group in ("dataset", "weights", "backbone", "strategy", "search", "pretrain"):
         for file in sorted((PROJECT / "conf" / group).glob("*.yaml")):
             try:
-                to_typed(OmegaConf.load(file), SCHEMAS[group], where=str(file))  # type: ignore[arg-type]
+                content = read_backbone_yaml(file) if group == "backbone" else OmegaConf.load(file)
+                to_typed(content, SCHEMAS[group], where=str(file))  # type: ignore[arg-type]
             except ConfigError as error:
                 missing.append(str(error))
     assert missing == []

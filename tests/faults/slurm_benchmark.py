@@ -29,7 +29,7 @@ from tests.support.engines.engine_folder import wait_until
 from tests.support.engines.slurm import Job, Slurm, running_slurm
 from tests.support.kept_work import checkpoints, num_kept
 
-BEFORE = ("data.dvc", "size", "prepare", "boundaries")
+BEFORE = ("data.dvc", "size", "prepare", "boundaries", "backbones")
 SECONDS = 900.0
 SECONDS_INTO_FITS = 5.0
 ACTIVATIONS = Path("work/activations")

@@ -13,6 +13,7 @@ from tests.support.configs import PROJECT
 
 STAGES = OmegaConf.to_container(OmegaConf.load(PROJECT / "dvc.yaml"), resolve=False)["stages"]  # type: ignore[index]
 MOST_CODE = 10  # dependencies of a stage on code, so that somebody can read them
+COPYING = ("size", "boundaries", "backbones", "measure")  # their outputs hold no computed numbers
 NETWORK_STAGES = ("embed", "sweep", "train")
 
 
@@ -65,9 +66,9 @@ def test_a_stage_depends_on_the_packages_that_it_reaches_and_on_no_others(stage:
     assert len(code) <= MOST_CODE
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("size", "boundaries", "measure")])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in COPYING])
 def test_versions_that_decide_a_result_are_a_dependency(stage: str) -> None:
-    """What measure finds is no result, and it asks for itself what it was measured with; size and boundaries copy."""
+    """What measure finds is no result, and it asks for itself what it was measured with; the others copy."""
     (keys,) = [entry["conf/versions.yaml"] for entry in STAGES[stage]["params"] if "conf/versions.yaml" in entry]
     imported = set().union(*map(imported_packages, imported_modules(PROJECT / f"pipelines/{stage}.py")))
     of_import = {"numpy": "numpy", "PIL": "pillow", "sklearn": "scikit_learn", "scipy": "scipy", "keras": "keras"}
@@ -95,9 +96,13 @@ def imported_packages(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("stage", NETWORK_STAGES)
 def test_a_backbone_belongs_to_its_own_cells_alone(stage: str) -> None:
-    parameters = names(STAGES[stage]["params"])
-    assert "conf/backbone/${item.backbone}.yaml" in parameters
-    assert not [path for path in names(STAGES[stage]["deps"]) if path.startswith("conf")]
+    """So do its base and its weights: the stage backbones writes a file for each, the same where they are."""
+    configured = [path for path in names(STAGES[stage]["params"]) if path.startswith(("conf/backbone", "conf/weights"))]
+    dependencies = names(STAGES[stage]["deps"])
+    assert configured == [path for path in dependencies if path.startswith("conf")] == []
+    assert "work/backbones/${item.backbone}.json" in dependencies
+    assert "weights=" not in STAGES[stage]["cmd"], "another default reruns those that name their own"
+    assert {"conf/backbone", "conf/weights"} < set(STAGES["backbones"]["deps"])
 
 
 def test_a_backbone_passes_once_and_what_trains_a_strategy_does_not_rerun_it() -> None:

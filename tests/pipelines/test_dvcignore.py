@@ -44,7 +44,7 @@ def test_code_is_hashed(ignored: object, path: str) -> None:
     assert not ignored(path)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("folder", ["src/backbench/data", "src/backbench/report", "conf/backbone"])
+@pytest.mark.parametrize("folder", ["src/backbench/data", "src/backbench/report", "conf/backbone", "conf/weights"])
 @pytest.mark.parametrize("name", LEFT_BESIDE_CODE)
 def test_what_lies_beside_code_is_not(ignored: object, folder: str, name: str) -> None:
     assert ignored(f"{folder}/{name}")  # type: ignore[operator]

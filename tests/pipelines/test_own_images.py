@@ -65,6 +65,7 @@ def test_ones_own_images_end_in_a_report_and_are_not_run_twice(project: Path) ->
     assert run(project, *RUN) == ("nothing changed since the last run, so nothing ran\nopen report/index.html\n")
     backbone = project / "conf/backbone/mobilenet_v2_slim.yaml"
     backbone.write_text(backbone.read_text(encoding="utf-8").replace("min_size_pixels: 32", "min_size_pixels: 31"))
+    run(project, "dvc", "repro", "-q", "backbones")
     again = run(project, "dvc", "repro", "--dry")
     assert [line.split("'")[1].split("@")[0] for line in again.splitlines() if line.startswith("Running stage")] == [
         "size",

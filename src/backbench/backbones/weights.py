@@ -14,6 +14,7 @@ import h5py
 import keras
 import numpy as np
 
+from backbench.backbones.efficientnet_pytorch import load_efficientnet_pytorch
 from backbench.backbones.graph import build_graph
 from backbench.backbones.timm_weights import load_timm
 from backbench.backbones.weight_files import PUBLISHED, WeightFile, verify, weight_file
@@ -23,6 +24,8 @@ from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.runtime.errors import WeightsError
 
 KERAS_APPLICATIONS = "keras.applications."
+# Those that are not Keras's own.
+LAYOUTS = {"timm": load_timm, "efficientnet_pytorch": load_efficientnet_pytorch}
 HDF5_BYTES_PER_VARIABLE = 8192  # for names, more than enough
 
 
@@ -40,9 +43,9 @@ def load_backbone(config: BackboneConfig, weights: WeightsConfig) -> keras.Model
         seed_everything(weights.seed)
         return build_graph(config)
     verify(file)
-    if file.layout == "timm":
+    if file.layout in LAYOUTS:
         model = build_graph(config)
-        load_timm(model, file.path)
+        LAYOUTS[file.layout](model, file.path)
         return model
     with _refusing_others(config.name, file.path):
         return _published(config, file) if weights.name == PUBLISHED else _filled(build_graph(config), file.path)
@@ -71,7 +74,7 @@ def unfilled_backbone(config: BackboneConfig, *, weights_name: str) -> keras.Mod
         weights_name: The name of the weights that it is for: published ones may belong to a graph of their own.
     """
     pretrained = config.pretrained
-    is_kerass = pretrained is not None and pretrained.layout != "timm"
+    is_kerass = pretrained is not None and pretrained.layout not in LAYOUTS
     if weights_name != PUBLISHED or not is_kerass or not config.constructor.startswith(KERAS_APPLICATIONS):
         return build_graph(config)
     with given_no_weights():

@@ -8,7 +8,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +16,16 @@ from types import TracebackType
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.config.backbone_files import read_backbone_yaml, with_base
+from backbench.config.config import resolved_backbone, to_typed
 from backbench.config.config_files import check_choices
-from backbench.data.arrays.file_formats import write_json
+from backbench.data.arrays.file_formats import read_json, write_json
 from backbench.runtime import file_systems, paths
-from backbench.runtime.errors import BackbenchError, tell
+from backbench.runtime.errors import ArtifactError, BackbenchError, tell
 from backbench.runtime.hardware import machine_name, peak_memory_bytes
 from backbench.runtime.installation import CONF, require_own_code
 from backbench.runtime.locks import only_writer
@@ -30,6 +33,7 @@ from backbench.runtime.versions import require_recorded_versions
 
 REFUSED, INTERRUPTED = 2, 130  # the second is a shell's own code for a command that was interrupted
 STDERR = 2
+BACKBONES = Path(CONF) / "backbone"
 NUM_SHOWN_LINES = 20
 
 
@@ -127,16 +131,42 @@ def _write_spent(name: str, started: float) -> None:
     write_json(paths.timing(name), spent)
 
 
-def _add_choice(group: str) -> None:
-    """Add to the command line what conf/benchmark.yaml chooses of a group, unless the command line chooses.
+def _add_choices(groups: Sequence[str]) -> None:
+    """Add to the command line what the configuration chooses of groups, unless the command line chooses.
 
     DVC does not pass it: the command of a stage would change, and the stage be run again.
     """
-    if any(argument.startswith(f"{group}=") for argument in sys.argv[1:]):
-        return
-    choice = OmegaConf.select(OmegaConf.load(Path(CONF) / "benchmark.yaml"), group)
-    if choice is not None:
-        sys.argv.append(f"{group}={choice}")
+    given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    for group in (group for group in groups if group not in given):
+        choice = OmegaConf.select(OmegaConf.load(Path(CONF) / "benchmark.yaml"), group)
+        file = BACKBONES / f"{given.get('backbone')}.yaml"
+        if group == "weights" and file.is_file():  # without one, Hydra names those that there are
+            choice = read_backbone_yaml(file).get("weights") or choice
+        if choice is not None:
+            sys.argv.append(f"{group}={choice}")
+
+
+def _add_base(config: DictConfig) -> None:
+    """Add what the backbone that Hydra composed takes over from its base."""
+    if OmegaConf.select(config, "backbone.base") is not None:
+        with open_dict(config):
+            config.backbone = with_base(dict(config.backbone), BACKBONES)
+
+
+def _require_recorded_backbone(config: DictConfig) -> None:
+    """Hold a backbone and its weights to what was written of them, by which DVC knows what has to run.
+
+    Raises:
+        BackbenchError: the backbones stage has not run for them.
+    """
+    name = config.backbone.name
+    backbone = to_typed(config.backbone, BackboneConfig, where=f"conf/backbone/{name}.yaml")
+    weights = to_typed(config.weights, WeightsConfig, where=f"conf/weights/{config.weights.name}.yaml")
+    if read_json(paths.backbone(name), made_by="backbones") != resolved_backbone(backbone, weights):
+        raise ArtifactError(
+            f"{paths.backbone(name)}: expected what conf/backbone and conf/weights say of {name}, found something "
+            "else; run `dvc repro backbones`"
+        )
 
 
 def check_names(config: DictConfig) -> None:
@@ -148,7 +178,7 @@ def run_stage(
     stage: Callable[[DictConfig], str],
     *,
     lock_name: Callable[[DictConfig], str],
-    chosen_by_benchmark: str | None = None,
+    chosen_by_benchmark: Sequence[str] = (),
 ) -> None:
     """Compose `conf/config.yaml` with the command line, run a stage as the only writer, print its last line.
 
@@ -157,25 +187,28 @@ def run_stage(
     Args:
         stage: Does the work; returns the line that says where to look next.
         lock_name: Names the outputs that the stage writes, such as `sweep-resnet50-fine_tuning`.
-        chosen_by_benchmark: A group of `conf/` that conf/benchmark.yaml chooses from and DVC does not pass.
+        chosen_by_benchmark: Groups of `conf/` that conf/benchmark.yaml chooses from and DVC does not pass; of weights,
+            the backbone's own choice goes before.
     """
     quiet_libraries()
-    if chosen_by_benchmark is not None:
-        _add_choice(chosen_by_benchmark)
 
     @hydra.main(version_base=None, config_path=CONF, config_name="config")
     def composed(config: DictConfig) -> None:
         with refusing():
             check_names(config)
+            _add_base(config)
             name = lock_name(config)
         with refusing(), only_writer(name), kept_in(paths.log(name)):
             started = time.monotonic()  # what waited for the lock did not work
             if "DVC_STAGE" in os.environ:  # DVC writes down that the recorded versions made the outputs
                 require_recorded_versions()
+                if "weights" in chosen_by_benchmark:
+                    _require_recorded_backbone(config)
             last_line = stage(config)
             _write_spent(name, started)
         print(last_line, flush=True)
 
     with refusing():
         require_own_code(Path())
+        _add_choices(chosen_by_benchmark)
         composed()

@@ -23,7 +23,8 @@ from backbench.runtime.installation import CHECKOUT
 
 # What belongs to the shipped images, to who develops backbench, or to both.
 LEFT_OUT = (
-    *("assets/digits", "assets/photodigits", "assets/make_photodigits.py", "data.dvc", "dvc.lock", "results"),
+    *("assets/digits", "assets/photodigits", "data.dvc", "dvc.lock", "results"),
+    *("assets/make_imagenet_weights.py", "assets/make_photodigits.py"),
     *(".ci", ".pre-commit-config.yaml", "CONTRIBUTING.md", "bench", "developing.mk", "pretraining", "tests"),
     *("docs", "README.md"),
 )

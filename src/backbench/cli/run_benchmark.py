@@ -166,7 +166,7 @@ def run_benchmark(plan: Plan, machine: MachinePlan) -> int:
     """Run what DVC finds changed, and return the exit code: 2 where something failed."""
     paths.FAILED.unlink(missing_ok=True)
     before = _report_time()
-    if run_stages("prepare", "boundaries"):
+    if run_stages("prepare", "boundaries", "backbones"):
         return REFUSED
     cells = [config.cell for config in plan.cells]
     if machine.num_cells_at_once == 1:

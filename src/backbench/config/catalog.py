@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from backbench.config.backbone_config import BackboneConfig
-from backbench.config.config import gathered
+from backbench.config.backbone_config import BackboneConfig, WeightsConfig
+from backbench.config.backbone_files import read_backbone
+from backbench.config.config import BenchmarkConfig, gathered
 from backbench.config.config_files import read_named
 from backbench.runtime.errors import ConfigError
 
-FOLDER = Path("conf/backbone")
+FOLDER, WEIGHTS = Path("conf/backbone"), Path("conf/weights")
 BYTES_PER_PARAMETER = 4  # float32
 
 
@@ -22,6 +23,7 @@ class WeightsKind(StrEnum):
     """Which pretrained weights a backbone has."""
 
     FORMULA = "formula"
+    IMAGENET = "imagenet"
     PUBLISHED = "published"
     NONE = "none"
 
@@ -50,7 +52,19 @@ def read_backbones(names: Iterable[str]) -> list[BackboneConfig]:
     Raises:
         ConfigError: files are missing, are no YAML, have another form, or another name than the backbone: all of them.
     """
-    return gathered(partial(read_named, FOLDER / f"{name}.yaml", BackboneConfig) for name in names)
+    return gathered(partial(read_backbone, FOLDER / f"{name}.yaml") for name in names)
+
+
+def read_weighted(benchmark: BenchmarkConfig) -> list[tuple[BackboneConfig, WeightsConfig]]:
+    """Read the backbones of a benchmark, each with the weights that it names, or else the benchmark does.
+
+    Raises:
+        ConfigError: as `read_backbones` does, and of the weights.
+    """
+    backbones = read_backbones(benchmark.backbones)
+    chosen = [backbone.weights or benchmark.weights for backbone in backbones]
+    weights = gathered(partial(read_named, WEIGHTS / f"{name}.yaml", WeightsConfig) for name in chosen)
+    return list(zip(backbones, weights, strict=True))
 
 
 def read_catalog() -> list[BackboneConfig]:
@@ -72,16 +86,18 @@ def names() -> list[str]:
 
 def weights_kinds(backbone: BackboneConfig) -> tuple[WeightsKind, ...]:
     """Return which pretrained weights there are; `none` alone where there are none."""
-    shipped = (WeightsKind.FORMULA,) if backbone.formula else ()
-    published = (WeightsKind.PUBLISHED,) if backbone.pretrained else ()
-    return (*shipped, *published) or (WeightsKind.NONE,)
+    origins = {
+        WeightsKind.FORMULA: backbone.formula,
+        WeightsKind.IMAGENET: backbone.imagenet,
+        WeightsKind.PUBLISHED: backbone.pretrained,
+    }
+    return tuple(kind for kind, origin in origins.items() if origin) or (WeightsKind.NONE,)
 
 
 def licences(backbone: BackboneConfig) -> tuple[str, ...]:
     """Return the licences of the weights that there are, each once."""
-    shipped = (backbone.formula.licence,) if backbone.formula else ()
-    published = (backbone.pretrained.licence,) if backbone.pretrained else ()
-    return tuple(dict.fromkeys((*shipped, *published)))
+    origins = (backbone.formula, backbone.imagenet, backbone.pretrained)
+    return tuple(dict.fromkeys(origin.licence for origin in origins if origin))
 
 
 def weights_bytes(backbone: BackboneConfig) -> int | None:

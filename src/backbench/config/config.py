@@ -27,6 +27,8 @@ from backbench.runtime.web_address import public_url
 
 Typed = TypeVar("Typed")
 BENCHMARK = "conf/benchmark.yaml"
+# What a backbone says of weights of a kind.
+ORIGINS = {"formula": "formula", "imagenet": "imagenet", "published": "pretrained"}
 # What a user's file may still have, and what to do with it.
 KEYS_OF_BEFORE: dict[str | int, str] = {
     "head_start": "it is called linear_probe_warmup now",
@@ -189,11 +191,21 @@ def resolved(config: CellConfig) -> dict[str, Any]:
     Nor where a weights file lies, which is a matter of the machine: its digest is told. Addresses hold no secrets.
     """
     plain = asdict(config)
-    del plain["tracking"], plain["benchmark"], plain["weights"]["path"]
-    name = config.backbone.name
-    plain["weights"]["sha256"] = {of: digest for of, digest in config.weights.sha256.items() if of == name}
-    for place in (plain["weights"], plain["backbone"]["pretrained"] or {}):
-        if place.get("url"):
-            place["url"] = public_url(place["url"])
+    del plain["tracking"], plain["benchmark"]
+    plain |= resolved_backbone(config.backbone, config.weights)
     benchmark = config.benchmark
     return {**plain, "threads": benchmark.threads, "precision": benchmark.precision, "xla": benchmark.xla}
+
+
+def resolved_backbone(backbone: BackboneConfig, weights: WeightsConfig) -> dict[str, Any]:
+    """Return what decides what a backbone computes, as plain values: itself and its weights, no other weights of it."""
+    of_backbone, of_weights = asdict(backbone), asdict(weights)
+    del of_backbone["weights"], of_weights["path"]
+    for kind, origin in ORIGINS.items():
+        if kind != weights.name:
+            del of_backbone[origin]
+    of_weights["sha256"] = {name: digest for name, digest in weights.sha256.items() if name == backbone.name}
+    for place in (of_weights, of_backbone.get("pretrained") or {}):
+        if place.get("url"):
+            place["url"] = public_url(place["url"])
+    return {"backbone": of_backbone, "weights": of_weights}

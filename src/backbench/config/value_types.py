@@ -101,6 +101,12 @@ Pattern = Annotated[str, _matching(r"(?s).+", "a regular expression"), AfterVali
 NAME_PATTERN = r"\w[\w.+-]*"
 NAME_FORM = "a name of letters, digits, _, -, + and ., a letter or digit first"
 Name = Annotated[str, _matching(NAME_PATTERN, NAME_FORM)]
+# Given to pip as an argument, and a digit or letter first is no option of its.
+PackageName = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the name of a package")]
+PackageVersion = Annotated[str, _matching(r"\d[\w.+!-]*", "the version of a package, in quotes where it has one point")]
+PathInPackage = Annotated[
+    str, _matching(r"(?!\.{1,2}(/|$))[^/]+(/(?!\.{1,2}(/|$))[^/]+)*", "the path of a file in the package")
+]
 Sha256 = Annotated[str, _matching(r"[0-9a-f]{64}", "64 hexadecimal digits in lower case")]
 Digest = Annotated[
     str, _matching(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", "sha256:… or md5:…, hexadecimal digits in lower case")

@@ -9,6 +9,7 @@ from pathlib import Path
 DATASET = Path("work/dataset")
 IMAGE_SIZE = Path("work/image_size.json")
 BOUNDARIES = Path("work/boundaries.json")
+BACKBONES = Path("work/backbones")
 BASELINE = Path("results/pixels")
 BASELINE_PREDICTIONS = Path("work/predictions/pixels.parquet")
 LEADERBOARD = Path("results/leaderboard.csv")
@@ -80,6 +81,11 @@ class Cell:
     @property
     def predictions(self) -> Path:
         return Path("work/predictions") / self.backbone / f"{self.strategy}.parquet"
+
+
+def backbone(name: str) -> Path:
+    """Return the file of what decides what a backbone computes, its weights among it."""
+    return BACKBONES / f"{name}.json"
 
 
 def activations(backbone: str) -> Path:

@@ -147,15 +147,17 @@ def weights_tags(parameters: Mapping[str, Any]) -> dict[str, str]:
     weights, backbone = parameters.get("weights"), parameters.get("backbone", {})
     if not isinstance(weights, Mapping):
         return {}
-    of_kind = {"published": backbone.get("pretrained"), "formula": backbone.get("formula"), "file": weights}
-    origin, is_random = of_kind.get(weights["name"]) or {}, weights["name"] == "random"
+    keys = {"published": "pretrained", "formula": "formula", "imagenet": "imagenet"}
+    origin = weights if weights["name"] == "file" else backbone.get(keys.get(weights["name"])) or {}
+    is_random, package = weights["name"] == "random", origin.get("package") or {}
     otherwise = f"random values of seed {weights.get('seed')}" if is_random else "a file"
+    spelled = f"package {package['name']} {package['version']}" if package else None
     digests = parameters.get("digests", {})
     tags = {
         "weights_digest": digests.get("weights"),
         "weights_sha256": digests.get("weights_file"),
         "weights_licence": origin.get("licence") or ("none" if is_random else "not stated"),
-        "weights_source": origin.get("url") or origin.get("file") or otherwise,
+        "weights_source": origin.get("url") or origin.get("file") or spelled or otherwise,
     }
     return {f"backbench.{name}": value for name, value in tags.items() if value}
 

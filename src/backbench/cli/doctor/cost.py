@@ -23,7 +23,7 @@ from backbench.runtime.installation import backend
 from backbench.runtime.known_files import known_json
 
 # Without `measure`, one more that no cell has: where all was measured already, its last process took no time.
-STAGES = ("size", "boundaries", "prepare", "baseline", *CELL_STAGES, "compare")
+STAGES = ("size", "boundaries", "backbones", "prepare", "baseline", *CELL_STAGES, "compare")
 SHARED_STAGES = tuple(stage for stage in STAGES if stage not in CELL_STAGES)
 STAGE = re.compile(r"stage_(\d+)")
 # What ends before the last stage of a convolutional network works at 1/16 of the input's side.

@@ -20,7 +20,6 @@ from backbench.config import catalog
 from backbench.config.backbone_config import BackboneConfig, WeightsConfig
 from backbench.runtime.errors import BackbenchError, ConfigError, WeightsError
 from backbench.runtime.units import duration, size
-from backbench.runtime.web_address import public_url
 
 STYLES = {Verdict.READY: "green", Verdict.WARNING: "yellow", Verdict.MISSING: "bold red"}
 WHAT_WIDTH = 18
@@ -72,7 +71,8 @@ def examine(jobs: int | None = None) -> Examination:
         findings += [missing_by("benchmark", ConfigError(line)) for line in error.lines]
         return Examination(tuple(findings), None, None)
     findings += [_benchmark(plan), workers_finding(plan.workers), *constructor_findings(plan.backbones)]
-    findings += weight_findings(plan.backbones, plan.one.weights)
+    for weights, backbones in plan.backbones_of_weights:
+        findings += weight_findings(backbones, weights)
     found, images = look_at_images(plan.one.dataset, plan.wanted_pixels)
     findings += [*found, data_dvc_finding(plan.one.dataset), *bookkeeping_findings(plan.one.tracking)]
     if images is None:
@@ -95,7 +95,8 @@ def _benchmark(plan: Plan) -> Finding:
     if unknown:
         advice = "add num_parameters to their files: without it memory and disk below leave their weights out"
         return warning("benchmark", f"{parts}; sizes are not known of {', '.join(unknown)}", advice)
-    return ready("benchmark", f"{parts}, weights {benchmark.weights}, search {benchmark.search}")
+    weights = ", ".join(weights.name for weights, _ in plan.backbones_of_weights)
+    return ready("benchmark", f"{parts}, weights {weights}, search {benchmark.search}")
 
 
 def weight_findings(backbones: Sequence[BackboneConfig], weights: WeightsConfig) -> Iterator[Finding]:
@@ -116,10 +117,10 @@ def _weight_finding(backbone: BackboneConfig, weights: WeightsConfig) -> Finding
     try:
         file = weight_file(backbone, weights)
         assert file is not None
-        if file.url is not None and not file.path.is_file():
+        if file.source is not None and not file.path.is_file():
             num_bytes = catalog.weights_bytes(backbone)
             about = ", ".join([*([size(num_bytes)] if num_bytes else []), file.licence or "licence not stated"])
-            found = f"{backbone.name}: not fetched yet ({about}), from {public_url(file.url)}"
+            found = f"{backbone.name}: not fetched yet ({about}), from {file.source}"
             return missing("weights", found, f"run `make weights`; without a network, put it at {file.path}")
         verify(file)
     except WeightsError as error:
