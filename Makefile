@@ -23,8 +23,8 @@ doctor: .venv/ready ## say what is ready for the benchmark of conf/benchmark.yam
 weights: .venv/ready ## fetch the weights that conf/benchmark.yaml names, and verify them
 	python pipelines/weights.py
 
-new: .venv/ready ## make a folder of your own, DIR=…, for a benchmark on a copy of the images in IMAGES=…
-	@python -m backbench.cli.new_project "$(DIR)" "$(IMAGES)"
+new: .venv/ready ## make a folder of your own, DIR=…, for a benchmark on a copy of IMAGES=…, with a file LABELS=… if any
+	@python -m backbench.cli.new_project "$(DIR)" "$(IMAGES)" $(if $(LABELS),"$(LABELS)")
 
 # Without JOBS, cores, memory and GPUs decide how many cells run at once; it changes no result.
 repro: .venv/ready ## run the benchmark of conf/benchmark.yaml, JOBS cells at once; what is done is not done again

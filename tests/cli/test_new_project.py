@@ -58,6 +58,23 @@ def test_a_new_project_has_code_configuration_and_images_all_of_them_kept(
     assert not list((tmp_path / "deep").glob(".*"))
 
 
+@pytest.mark.parametrize("place", ["among the images", "elsewhere"])
+def test_a_file_of_labels_goes_with_the_images(
+    tmp_path: Path, images: Path, capfd: pytest.CaptureFixture[str], place: str
+) -> None:
+    rows = [
+        f"{file.relative_to(images).as_posix()},{number % 2}"
+        for number, file in enumerate(images.rglob("*/[0-9]*.png"))
+    ]
+    labels = (images if place == "among the images" else tmp_path) / "the labels.csv"
+    labels.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+    folder = tmp_path / "own"
+    assert main([str(folder), str(images), str(labels)]) == 0
+    assert (folder / "data/the labels.csv").read_text(encoding="utf-8") == labels.read_text(encoding="utf-8")
+    assert '\nlabels: "the labels.csv" ' in (folder / "conf/dataset/folder.yaml").read_text(encoding="utf-8")
+    assert "file of labels" not in capfd.readouterr().err
+
+
 def test_the_files_of_a_clone_are_those_of_an_archive_without_what_is_ignored(tmp_path: Path) -> None:
     ignored = {".gitignore": "/work\n*.tmp\n", "e/.gitignore": "f"}
     for name, text in {**ignored, "a b/é.py": "", "work/c": "", "d.tmp": ""}.items():
@@ -78,10 +95,11 @@ def test_the_files_of_a_clone_are_those_of_an_archive_without_what_is_ignored(tm
         (["", "my images"], ["expected DIR and IMAGES"]),
         (["my images", "my images"], ["expected a new folder, found my images there"]),
         (["my images/new", "my images"], ["expected a folder outside the images"]),
+        (["new", "my images", "labels.csv"], ["expected a file of labels, found none at labels.csv"]),
         (["my images", "nothing"], ["expected a new folder", "expected a folder of images, found none at nothing"]),
         ([str(PROJECT / "own"), "my images"], [f"expected a folder outside {PROJECT}"]),
     ],
-    ids=["nothing", "empty", "there", "inside", "two_mistakes", "in_the_checkout"],
+    ids=["nothing", "empty", "there", "inside", "no_labels", "two_mistakes", "in_the_checkout"],
 )
 def test_what_cannot_be_made_is_told_at_once(
     tmp_path: Path,

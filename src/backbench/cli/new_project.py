@@ -1,10 +1,11 @@
-"""A folder of one's own for a benchmark: `make new DIR=… IMAGES=…`.
+"""A folder of one's own for a benchmark: `make new DIR=… IMAGES=… [LABELS=…]`.
 
 The code, the configuration and the images, in git and DVC, without the shipped images, their results and the tests; so
 that `make repro` there is all that is left.
 """
 
 import importlib.metadata
+import json
 import os
 import re
 import shlex
@@ -47,18 +48,23 @@ class ProjectError(BackbenchError):
     """A new project cannot be made here."""
 
 
-def make_project(folder: Path, images: Path) -> str:
+def make_project(folder: Path, images: Path, labels: Path | None = None) -> str:
     """Make a project in `folder`, which is not there yet, with a copy of `images`, and return what to do next.
+
+    Args:
+        folder: Where it is made.
+        images: Class folders; or, with `labels`, what the paths in that file are relative to.
+        labels: A file of labels, CSV or Parquet, among the images or anywhere else.
 
     Raises:
         ProjectError: the folder is there, or lies where none can be made; there are no images; or git is not here.
     """
-    _require(folder, images)
+    _require(folder, images, labels)
     folder.parent.mkdir(parents=True, exist_ok=True)
     project = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(project, ignore_errors=True)  # of one that was killed
     try:
-        num_files = _fill(project, images, folder.resolve().name)
+        num_files = _fill(project, images, labels, folder.resolve().name)
         project.rename(folder)
     finally:
         shutil.rmtree(project, ignore_errors=True)
@@ -67,16 +73,16 @@ def make_project(folder: Path, images: Path) -> str:
     return f"{folder} has {num_files} files of code and configuration, and the images; next: {command}"
 
 
-def _fill(project: Path, images: Path, name: str) -> int:
+def _fill(project: Path, images: Path, labels: Path | None, name: str) -> int:
     """Write a whole project, its files staged, and return how many are of code and configuration."""
     files = [file for file in files_of(CHECKOUT) if not _is_left_out(file)]
     for file in files:
         (project / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(CHECKOUT / file, project / file)
     _copy_images(images, project / "data")
-    benchmark = project / "conf/benchmark.yaml"
-    chosen = re.sub(r"(?m)^dataset: \S+", "dataset: folder", benchmark.read_text(encoding="utf-8"))
-    write_text(benchmark, chosen)
+    _set(project / "conf/benchmark.yaml", "dataset", "folder")
+    if labels is not None:
+        _set(project / "conf/dataset/folder.yaml", "labels", json.dumps(_with_labels(project / "data", images, labels)))
     write_text(project / "README.md", README.format(name=name, version=importlib.metadata.version("backbench")))
     known = _run(project, "git", "config", "user.email") is None
     author = () if known else ("-c", "user.name=backbench", "-c", "user.email=backbench@localhost")
@@ -92,6 +98,18 @@ def _fill(project: Path, images: Path, name: str) -> int:
     return len(files)
 
 
+def _set(file: Path, key: str, value: str) -> None:
+    write_text(file, re.sub(rf"(?m)^{key}: \S+", lambda _: f"{key}: {value}", file.read_text(encoding="utf-8")))
+
+
+def _with_labels(data: Path, images: Path, labels: Path) -> str:
+    """Return where a file of labels lies in the copy of the images, to which it is added if it is none of them."""
+    if images.resolve() in labels.resolve().parents:
+        return labels.resolve().relative_to(images.resolve()).as_posix()
+    shutil.copyfile(labels, data / labels.name)
+    return labels.name
+
+
 def _run(folder: Path, *command: str) -> str | None:
     """Run a command in a folder; return None where it went well, else the last thing that it said."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -105,7 +123,7 @@ def _doctor(folder: Path) -> None:
     subprocess.run(command, cwd=folder, env=environment, check=False)
 
 
-def _require(folder: Path, images: Path) -> None:
+def _require(folder: Path, images: Path, labels: Path | None) -> None:
     wrong = []
     inside = CHECKOUT.resolve()
     if folder.exists():
@@ -116,6 +134,10 @@ def _require(folder: Path, images: Path) -> None:
         wrong.append(f"expected a folder of images, found none at {images}; correct IMAGES")
     elif images.resolve() in folder.resolve().parents:
         wrong.append(f"expected a folder outside the images, found {folder} in {images}; choose another DIR")
+    if labels is not None and not labels.is_file():
+        wrong.append(f"expected a file of labels, found none at {labels}; correct LABELS")
+    elif labels is not None and (images / labels.name).exists() and images.resolve() not in labels.resolve().parents:
+        wrong.append(f"expected a name that no file of the images has, found {labels.name} in both; rename one")
     if shutil.which("git") is None:
         wrong.append("expected git, which keeps code and configuration, found none; install it")
     if wrong:
@@ -152,13 +174,12 @@ def _copy_images(source: Path, target: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it with DIR and IMAGES, as `make new` does."""
+    """Run it with DIR, IMAGES and, where there is one, LABELS, as `make new` does."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     with refusing():
-        if len(given) != 2 or not all(given):
+        if len(given) not in (2, 3) or not all(given):
             raise ProjectError("expected DIR and IMAGES; write: make new DIR=~/my-benchmark IMAGES=~/my-images")
-        folder, images = (Path(word).expanduser() for word in given)
-        print(make_project(folder, images))
+        print(make_project(*(Path(word).expanduser() for word in given)))
     return 0
 
 
