@@ -130,6 +130,7 @@ WARMUP_RATES = ("linear_probe_warmup", "learning_rates")
         ("dataset", ("group",), {"folder": 2, "alone": True}, "alone, found folder, alone"),
         ("dataset", ("group",), {"pattern": "(P"}, r"group.pattern: expected a regular expression \(missing"),
         ("dataset", ("group",), {"column": "patient"}, "labels, group.column: expected a file of labels that has the"),
+        ("dataset", ("folds",), 2, "folds: expected at least 3, found 2"),
         ("dataset", ("train_per_class",), 0, "train_per_class: expected at least 1, found 0"),
         ("dataset", ("max_image_pixels",), 63, "expected room for a square of the smallest side, found 8 and 63"),
         ("dataset", ("augmentation", "scale"), 1.0, "augmentation.scale: expected at most 0.9, found 1.0"),

@@ -45,7 +45,7 @@ NO_AUGMENTATION = AugmentationConfig(
 )
 
 Resize = Literal["crop", "pad", "squash"]
-OPTIONAL_KEYS = ("labels", "columns", "group", "float_range")
+OPTIONAL_KEYS = ("labels", "columns", "group", "float_range", "folds")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -97,7 +97,8 @@ class DatasetConfig:
     than 8 bits have; null is what the largest value of all of them takes. `float_range` is which of the values of
     floating-point images become black and white; null is 0 and 1.
 
-    `val_per_class` and `train_per_class` may be null: then `val_fraction` and `test_fraction` decide.
+    `val_per_class` and `train_per_class` may be null: then `val_fraction` and `test_fraction` decide. Where there are
+    `folds`, these decide nothing: each fold is test once, the next one val, and the others train.
     `labels` is a file of labels in `path`, or several by `*`; null takes the class folders. `group` says which images
     stand in one split together; null is a column `group` of the file of labels, else no group at all.
     `layout` says what the top folders are; null finds it out. `skip_folders` are left out, such as `test` or
@@ -124,6 +125,7 @@ class DatasetConfig:
     val_per_class: Count | None = None
     val_fraction: PartOf
     test_fraction: PartOf
+    folds: Annotated[Int, Field(ge=3)] | None = None
     split_seed: Seed
     augmentation: AugmentationConfig
 
@@ -133,8 +135,14 @@ class DatasetConfig:
         return f"conf/dataset/{self.name}.yaml"
 
     @property
+    def counts_per_class(self) -> dict[str, int]:
+        """How many images of a class train and val have, by key, where that is said."""
+        asked = {"train_per_class": self.train_per_class, "val_per_class": self.val_per_class}
+        return {key: number for key, number in asked.items() if number is not None}
+
+    @property
     def optional_keys(self) -> dict[str, Any]:
-        """What only some data sets say, as JSON has it: where labels come from, what belongs together, floats."""
+        """What only some data sets say, as JSON has it: of labels, of what belongs together, of floats and of folds."""
         said = {name: value for name, value in asdict(self).items() if name in OPTIONAL_KEYS and value is not None}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
 
@@ -154,6 +162,11 @@ class DatasetConfig:
             (
                 self.float_range is not None and self.float_range[0] >= self.float_range[1],
                 f"float_range: expected two values of which the second is larger, found {self.float_range}",
+            ),
+            (
+                self.folds is not None and any(self.counts_per_class.values()),
+                f"folds, {', '.join(self.counts_per_class)}: expected no number per class where every image is trained "
+                f"on, found {self.folds} folds",
             ),
             (
                 self.labels is not None and self.layout is not None,

@@ -11,7 +11,7 @@ from backbench.cli.doctor.finding import Finding, Verdict, missing_by, ready, wa
 from backbench.cli.doctor.plan import Plan
 from backbench.config.config_files import read_yaml
 from backbench.config.dataset_config import OPTIONAL_KEYS, DatasetConfig
-from backbench.data.arrays.dataset import DESCRIPTION, MANIFEST, SPLITS, depth_bits_of, sides_of
+from backbench.data.arrays.dataset import DESCRIPTION, MANIFEST, depth_bits_of, sides_of, split_names
 from backbench.data.arrays.file_formats import read_csv, read_json
 from backbench.data.arrays.sizes import enlarged, stored_side
 from backbench.data.ingest.checks import LEFT_OUT, check, litter
@@ -28,7 +28,7 @@ MOST_HEADERS = 2000
 
 @dataclass(frozen=True)
 class Images:
-    """Images by split.
+    """Images by split, or by fold.
 
     `sides` is int `(n,)`, the deciding side of each photograph: of all that are prepared, else of up to `MOST_HEADERS`
     whose headers were read. `depth_bits` is as prepare found it, None where it has not run.
@@ -51,7 +51,7 @@ class Images:
         return sum(self.counts.values())
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{split} {self.counts[split]:,}" for split in SPLITS)
+        parts = ", ".join(f"{split} {self.counts[split]:,}" for split in self.counts)
         left_out = f"; left out: {listed(self.left_out)}" if self.left_out else ""
         return f"{parts}; {self.num_classes} classes{left_out}"
 
@@ -112,7 +112,7 @@ def _prepared(config: DatasetConfig, wanted_pixels: int) -> Images | None:
         return None
     if config.digest not in (None, described.get("digest")):
         return None
-    counts = {split: sum(described["counts"].get(split, {}).values()) for split in SPLITS}
+    counts = {split: sum(of.values()) for split, of in described["counts"].items()}
     found = (described["image_size_pixels"], sides, depth_bits_of(described), tuple(described.get("rare_classes", ())))
     groups = Groups(**described["groups"]) if "groups" in described else None
     manifest = paths.DATASET / MANIFEST
@@ -143,13 +143,14 @@ def _counted(folder: Path, config: DatasetConfig, wanted_pixels: int) -> Images:
         # What headers show to be no image may have been all that was wrong.
         kept = check(tree, list(look_at_headers(tree.files, config)), config)
     split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
-    counts = {split: list(split_of.values()).count(split) for split in SPLITS}
+    splits = split_names(config.folds)
+    counts = {split: list(split_of.values()).count(split) for split in splits}
     drawn = [file for file in tree.files if file.path in split_of]
     headers = look_at_headers(drawn[:: 1 + len(drawn) // MOST_HEADERS], config)
     sides = np.array(deciding_sides(headers, config.resize), dtype=int)
     left_out = (*kept.rare, *litter(tree.left_out))
     found = (stored_side(config, wanted_pixels, sides), sides, config.depth_bits, left_out)
-    members = {split: [file for file in kept.files if split_of.get(file.path) == split] for split in SPLITS}
+    members = {split: [file for file in kept.files if split_of.get(file.path) == split] for split in splits}
     groups = count_groups(kept, tree, members, config) if tree.grouping else None
     below = folders_below_classes((file.path, file.label) for file in tree.files)
     return Images(counts, len(kept.classes), None, *found, groups, below)

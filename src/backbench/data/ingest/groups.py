@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from backbench.config.dataset_config import DatasetConfig, GroupConfig
 from backbench.data.arrays.dataset import SPLITS
 from backbench.data.ingest.group_split import shares_of
+from backbench.data.ingest.shortages import fewer_folds
 from backbench.data.ingest.split import Kept, assign_splits, pool_in_splits, usable_by_class, wanted_shares
 from backbench.data.ingest.top_folders import listed
 from backbench.data.ingest.tree import Examined, Tree
@@ -131,11 +132,13 @@ def _too_few(
     for file in usable:
         if file.own_split in ("", "train"):
             groups_of[file.label].add(file.group)
-    few = [f"{name} ({len(groups)})" for name, groups in groups_of.items() if 0 < len(groups) < len(carved)]
-    if few:
+    numbers = {name: len(groups) for name, groups in groups_of.items() if 0 < len(groups) < len(carved)}
+    if numbers:
+        few = listed([f"{name} ({number})" for name, number in numbers.items()])
+        fewer = "" if config.folds is None else f"{fewer_folds(min(numbers.values()))}, "
         yield (
             f"expected images of at least {len(carved)} groups in every class, for {', '.join(carved)}, found fewer in "
-            f"{listed(few)}; add images of other groups, or name a finer group in {config.file}"
+            f"{few}; {fewer}add images of other groups, or name a finer group in {config.file}"
         )
 
 
@@ -147,11 +150,12 @@ def _not_enough(
     for file in usable:
         if (split_of.get(file.path, ""), file.label) in numbers:
             numbers[split_of[file.path], file.label] += 1
-    least = {"train": config.train_per_class or 1, "val": config.val_per_class or 1, "test": 1}
+    least = dict.fromkeys(wanted_shares(own_splits, config), 1)
+    least |= {"train": config.train_per_class or 1, "val": config.val_per_class or 1}
     few = [f"{split} of {name} ({number})" for (split, name), number in numbers.items() if number < least[split]]
     if few:
         asked = ", ".join(f"{least[split]} in {split}" for split in wanted_shares(own_splits, config))
-        counts = [key for key in ("train_per_class", "val_per_class") if getattr(config, key) is not None]
+        counts = [key for key in ("train_per_class", "val_per_class", "folds") if getattr(config, key) is not None]
         yield (
             f"expected so many images of every class where groups stay whole: {asked}, found fewer in {listed(few)}; "
             f"add images of other groups{''.join(f', lower {key}' for key in counts)}, or name a finer group in "

@@ -11,6 +11,7 @@ from backbench.data.ingest.split import suffices, usable_by_class
 from backbench.data.ingest.top_folders import listed
 from backbench.data.ingest.tree import Examined
 
+LEAST_FOLDS = 3  # one to test, one to select by, one to train on
 Members = Mapping[str, Sequence[Examined]]
 
 
@@ -25,9 +26,18 @@ def shortages(
     of_class = usable_by_class(files, classes)
     pools = {name: sum(file.own_split in ("", "train") for file in members) for name, members in of_class.items()}
     trained = {name: pool for name, pool in pools.items() if pool}
-    return [
+    missing = [
         *_too_few_classes(classes, config),
         *_without_images(of_class, Counter(file.label for file in files), config),
+    ]
+    if config.folds is not None:
+        return [
+            *_own_splits_beside_folds(own_splits, config),
+            *missing,
+            *_too_few_for_folds(pools, config.folds, config),
+        ]
+    return [
+        *missing,
         *_without_train_images([name for name, pool in pools.items() if of_class[name] and not pool], config),
         *_small_pools(trained, of_class, own_splits, config),
         *_missing_in_own_split({name: of_class[name] for name in trained}, own_splits, config),
@@ -89,6 +99,31 @@ def _missing_in_own_split(of_class: Members, own_splits: Collection[str], config
                 f"expected a usable image of every class in {split}, found none of {_counted(lacking)}; add images to "
                 f"{split}, or {without}"
             )
+
+
+def _own_splits_beside_folds(own_splits: Collection[str], config: DatasetConfig) -> Iterator[str]:
+    given = [split for split in SPLITS[1:] if split in own_splits]
+    if given:
+        yield (
+            f"{config.file}: folds: expected images without {' and '.join(SPLITS[1:])} of their own, since every image "
+            f"is tested in its turn, found {' and '.join(given)}; leave them out, or set `folds: null`"
+        )
+
+
+def _too_few_for_folds(pools: Mapping[str, int], folds: int, config: DatasetConfig) -> Iterator[str]:
+    few = {name: pool for name, pool in pools.items() if 0 < pool < folds}
+    if few:
+        named = _counted([f"{name} ({pool})" for name, pool in few.items()])
+        yield (
+            f"{config.file}: folds: expected at least {folds} usable images in every class, one in every fold, found "
+            f"fewer in {named}; {fewer_folds(min(few.values()))}, "
+            f"add images, or leave such classes out by `min_per_class: {folds}`"
+        )
+
+
+def fewer_folds(most: int) -> str:
+    """Say how many folds there may be at most, where there are too few images or groups for those asked for."""
+    return f"set at most `folds: {most}`" if most >= LEAST_FOLDS else "set `folds: null`"
 
 
 def _leave_out(folders: str, config: DatasetConfig) -> str:

@@ -1,16 +1,19 @@
-"""Which usable image goes into train, val or test: stratified, seeded, and honouring the folder's own splits.
+"""Which usable image goes into train, val or test, or into which fold: stratified, seeded, honouring own splits.
 
 Images of a class are ordered by SHA-256 of seed and file digest. So a split depends on the seed and the files alone:
 not on names, on other classes, on the order of a listing, or on a random generator's version. Groups are ordered by
-their first image, and stay whole; which split a group goes to depends on all classes that it has.
+their first image, and stay whole; which split a group goes to depends on all classes that it has. Folds are dealt
+out in the same order, class after class, so that they are equally large within one image.
 """
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 from backbench.config.dataset_config import DatasetConfig
+from backbench.data.arrays.dataset import split_names
 from backbench.data.ingest.group_split import split_groups
 from backbench.data.ingest.tree import Examined
 
@@ -20,7 +23,7 @@ RARE_CLASS = "class below min_per_class"
 def assign_splits(
     files: Sequence[Examined], classes: Sequence[str], own_splits: Collection[str], config: DatasetConfig
 ) -> dict[str, str]:
-    """Map the path of every drawn image to train, val or test; an image that is not drawn is left out.
+    """Map the path of every drawn image to train, val or test, or to its fold; one that is not drawn is left out.
 
     Per class: test is the folder's own, else `test_fraction` of the class. Val is the folder's own, else
     `val_per_class` of what is left, else all that `train_per_class` leaves, else `val_fraction` of the class, or,
@@ -35,6 +38,9 @@ def assign_splits(
     usable = usable_by_class(files, classes)
     if any(file.group for members in usable.values() for file in members):
         return _in_whole_groups(usable, own_splits, config)
+    if config.folds is not None:
+        ordered = [file for of in usable.values() for file in sorted(of, key=lambda file: _place(file, config))]
+        return {file.path: fold for file, fold in zip(ordered, cycle(split_names(config.folds)), strict=False)}
     for members in usable.values():
         drawn = _split_class(members, own_splits, config)
         split_of |= {file.path: split for split, of in drawn.items() for file in of}
@@ -104,7 +110,9 @@ def pool_in_splits(
 
 
 def wanted_shares(own_splits: Collection[str], config: DatasetConfig) -> dict[str, float]:
-    """Return the share of every class's pool that each split gets which the folder does not give."""
+    """Return the share of every class's pool that each split gets which the folder does not give; or each fold."""
+    if config.folds is not None:
+        return dict.fromkeys(split_names(config.folds), 1 / config.folds)
     carved = {"val": config.val_fraction, "test": config.test_fraction}
     carved = {split: share for split, share in carved.items() if split not in own_splits}
     return {"train": 1 - sum(carved.values()), **carved}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from backbench.config.dataset_config import DatasetConfig
-from backbench.data.arrays.dataset import DESCRIPTION, MANIFEST, SPLITS, images_file, labels_file
+from backbench.data.arrays.dataset import ALL, DESCRIPTION, FOLDS_FILE, MANIFEST, images_file, labels_file, split_names
 from backbench.data.arrays.file_formats import write_array, write_csv, write_json
 from backbench.data.arrays.sizes import stored_side
 from backbench.data.ingest.checks import check, kind, litter
@@ -55,7 +55,8 @@ class Scanned:
 def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | None = None) -> dict[str, Any]:
     """Scan, split and store a folder of images as `target`, which is replaced whole or not at all.
 
-    It holds manifest.csv, dataset.json, whose content is returned, and images and labels of each split.
+    It holds manifest.csv, dataset.json, whose content is returned, and images and labels of each split, or of all folds
+    together with the fold of each image.
     `wanted_pixels` is what the largest backbone takes, where the configuration leaves the size open.
 
     Raises:
@@ -68,15 +69,21 @@ def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | No
         scanned = _scan(tree, config, PixelRule(side_pixels, config.resize, config.depth_bits), folder / POOL)
         digest, kept = _checked(scanned, tree, config)
         split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
-        members = {split: [file for file in kept.files if split_of.get(file.path) == split] for split in SPLITS}
-        _write_splits(members, kept.classes, scanned.rows, side_pixels, folder)
+        splits = split_names(config.folds)
+        members = {split: [file for file in kept.files if split_of.get(file.path) == split] for split in splits}
+        arrays = members if config.folds is None else {ALL: [file for file in kept.files if file.path in split_of]}
+        _write_arrays(arrays, kept.classes, scanned.rows, side_pixels, folder)
+        if config.folds is not None:
+            folds = [splits.index(split_of[file.path]) for file in arrays[ALL]]
+            write_array(folder / FOLDS_FILE, np.array(folds, dtype=np.int32))
         (folder / POOL).unlink()
-        manifest = list(_manifest_rows([*kept.files, *tree.left_out], members, scanned.rule.depth_bits))
+        manifest = list(_manifest_rows([*kept.files, *tree.left_out], split_of, arrays, scanned.rule.depth_bits))
         columns = (*MANIFEST_COLUMNS, GROUP) if tree.grouping else MANIFEST_COLUMNS
         write_csv(folder / MANIFEST, ({column: row[column] for column in columns} for row in manifest), columns)
         description = _description(config, tree, kept, digest, scanned, members, manifest)
-        arrays = [name(folder, split) for split in SPLITS for name in (images_file, labels_file)]
-        description["sha256"] = {file.name: file_sha256(file) for file in arrays}
+        files = [name(folder, array) for array in arrays for name in (images_file, labels_file)]
+        files += [] if config.folds is None else [folder / FOLDS_FILE]
+        description["sha256"] = {file.name: file_sha256(file) for file in files}
         write_json(folder / DESCRIPTION, description)
     return description
 
@@ -163,30 +170,33 @@ def _checked(scanned: Scanned, tree: Tree, config: DatasetConfig) -> tuple[str, 
     return digest, check(tree, scanned.files, config, *others)
 
 
-def _write_splits(
-    members: Mapping[str, Sequence[Examined]],
+def _write_arrays(
+    arrays: Mapping[str, Sequence[Examined]],
     classes: Sequence[str],
     rows: Mapping[str, int],
     side_pixels: int,
     folder: Path,
 ) -> None:
     pool = np.memmap(folder / POOL, dtype=np.uint8, mode="r").reshape(-1, side_pixels, side_pixels, 3)
-    for split, files in members.items():
+    for name, files in arrays.items():
         shape = (len(files), side_pixels, side_pixels, 3)
-        images = np.lib.format.open_memmap(images_file(folder, split), mode="w+", dtype=np.uint8, shape=shape)
+        images = np.lib.format.open_memmap(images_file(folder, name), mode="w+", dtype=np.uint8, shape=shape)
         for position, file in enumerate(files):
             images[position] = pool[rows[file.path]]
         images.flush()
         labels = np.array([classes.index(file.label) for file in files], dtype=np.int32)
-        write_array(labels_file(folder, split), labels)
+        write_array(labels_file(folder, name), labels)
 
 
 def _manifest_rows(
-    files: Sequence[Examined], members: Mapping[str, Sequence[Examined]], depth_bits: int | None
+    files: Sequence[Examined],
+    split_of: Mapping[str, str],
+    arrays: Mapping[str, Sequence[Examined]],
+    depth_bits: int | None,
 ) -> Iterator[dict[str, Any]]:
-    places = {file.path: (split, row) for split, drawn in members.items() for row, file in enumerate(drawn)}
+    positions = {file.path: row for drawn in arrays.values() for row, file in enumerate(drawn)}
     for file in sorted(files, key=lambda file: file.path):
-        split, position = places.get(file.path, ("", ""))
+        split, position = split_of.get(file.path, ""), positions.get(file.path, "")
         yield {
             "path": file.path,
             "digest": file.digest,
