@@ -150,6 +150,23 @@ def test_images_are_counted_as_prepare_would_split_them(project: Path) -> None:
     assert (images.num_classes, images.digest) == (2, None)
 
 
+def test_folds_are_counted_and_every_image_is_trained_on_in_most(project: Path) -> None:
+    edit(Path("conf/dataset/folder.yaml"), folds=5)
+    plan = read_plan()
+    (finding,), images = look_at_images(plan.one.dataset, 80)
+    assert "fold-0 4, fold-1 4, fold-2 4, fold-3 4, fold-4 4; 2 classes" in finding.found
+    assert images is not None
+    cost, once = (cost_of_run(each, images, jobs=1) for each in (plan, replace_folds(plan, None)))
+    assert (cost.num_trials, cost.num_final_fits) == (5 * once.num_trials, 5 * once.num_final_fits)
+    config = one_cell(strategy_config("feature_extraction"))
+    assert activation_bytes(config, images) == 4 * 20 * 512 * 4
+
+
+def replace_folds(plan: Plan, folds: int | None) -> Plan:
+    cells = tuple(replace(cell, dataset=replace(cell.dataset, folds=folds)) for cell in plan.cells)
+    return replace(plan, cells=cells)
+
+
 def test_images_of_a_file_of_labels_are_counted_as_prepare_would_split_them(project: Path) -> None:
     Path("data").rename("photos")
     rows = [(f"photos/{number % 2}/{number}.png", f"kind {number % 2}") for number in range(20)]

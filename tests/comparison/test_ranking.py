@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from backbench.comparison.ranking import groups_of, read_leaderboard
+from backbench.comparison.resampling import inflation_of
 from backbench.comparison.tables import leaderboard_rows, summary
 from backbench.data.arrays.file_formats import read_json, write_csv, write_json
 from backbench.data.ingest.store import MANIFEST_COLUMNS
@@ -66,6 +67,29 @@ def write_groups(num_groups: int) -> None:
         for place in reversed(range(NUM_TEST))
     ]
     write_csv(paths.DATASET / "manifest.csv", rows, (*MANIFEST_COLUMNS, "group"))
+
+
+def test_of_folds_every_interval_is_wider_and_groups_are_of_all_images() -> None:
+    before = read_leaderboard(cells())
+    described = read_json(paths.DATASET / "dataset.json", made_by="prepare")
+    write_json(paths.DATASET / "dataset.json", {**described, "folds": 5})
+    found = read_leaderboard(cells())
+    assert found.folds == 5
+    for row, row_before in zip(found.rows, before.rows, strict=True):
+        assert row.resampled.inflation == inflation_of(5)
+        for name, interval in row.intervals.items():
+            assert interval.estimate == row_before.intervals[name].estimate
+            assert interval.high - interval.low > 1.1 * (
+                row_before.intervals[name].high - row_before.intervals[name].low
+            )
+    places = [("fold-1", 3), ("fold-4", 0), ("fold-0", 2), ("fold-4", 1), ("", "")]
+    rows = [
+        dict.fromkeys(MANIFEST_COLUMNS, "") | {"split": split, "position": place, "group": f"P{place}"}
+        for split, place in places
+    ]
+    write_csv(paths.DATASET / "manifest.csv", rows, (*MANIFEST_COLUMNS, "group"))
+    groups = groups_of({**described, "folds": 5, "groups": {}})
+    assert {split: of.tolist() for split, of in groups.items()} == {split: [0, 1, 2, 3] for split in ("val", "test")}
 
 
 def test_groups_of_the_manifest_are_drawn_where_there_are_any() -> None:

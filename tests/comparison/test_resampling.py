@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backbench.comparison.resampling import group_counts, image_counts, resample
+from backbench.comparison.resampling import group_counts, image_counts, inflation_of, resample
 from backbench.evaluation.metrics import classification_metrics
 from backbench.evaluation.predictions import Predictions
 
@@ -29,6 +29,22 @@ def test_each_row_is_measured_on_the_images_that_it_drew() -> None:
             expected = classification_metrics(predictions.probabilities[seed][chosen], predictions.labels[chosen])
             for name, number in numbers.items():
                 assert number.resampled[row, seed] == pytest.approx(expected[name], abs=1e-12), name
+
+
+def test_folds_inflate_the_variance_of_images_and_nothing_else() -> None:
+    pair = [drawn(0, num_seeds=3), drawn(1, num_seeds=3)]
+    alone, corrected = (resample(pair, inflation=each, num_resamples=200) for each in (1.0, inflation_of(5)))
+    assert inflation_of(5) == pytest.approx(1 + 5 / 4)
+    assert inflation_of(None) == 1
+    for before, after in zip(alone, corrected, strict=True):
+        for name, number in after.items():
+            np.testing.assert_array_equal(number.measured, before[name].measured)
+            assert np.var(number.means) == pytest.approx(2.25 * np.var(before[name].means))
+            assert number.variance_beyond_images == pytest.approx(before[name].variance_beyond_images)
+            if number.share_of is not None:
+                assert number.share_of == pytest.approx(before[name].share_of / 2.25)
+    gaps = [np.var(numbers[0]["log_loss"].means - numbers[1]["log_loss"].means) for numbers in (alone, corrected)]
+    assert gaps[1] == pytest.approx(2.25 * gaps[0])
 
 
 def test_images_of_a_group_are_drawn_together_one_group_less_than_there_are() -> None:

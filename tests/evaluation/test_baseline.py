@@ -174,7 +174,7 @@ def peak_bytes(folder: Path, num_images: int) -> int:
     rows = baseline.drawn(labels)
     values = baseline.pixel_values(images, rows)
     model = baseline.fit_pixels(values, labels[rows], val_values=values, val_labels=labels[rows])
-    baseline.pixel_probabilities(model, images)
+    baseline.pixel_probabilities(model, images, np.arange(len(images)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return peak
@@ -209,7 +209,9 @@ def test_pixels_alone_stay_under_half_on_photodigits(tmp_path: Path, monkeypatch
     model = baseline.fit_pixels(
         values["train"], dataset.labels["train"], val_values=values["val"], val_labels=dataset.labels["val"]
     )
-    predicted = baseline.pixel_probabilities(model, dataset.images["test"]).argmax(axis=1)
+    predicted = baseline.pixel_probabilities(
+        model, dataset.images["test"], np.arange(len(dataset.images["test"]))
+    ).argmax(axis=1)
     assert 0.2 < np.mean(predicted == dataset.labels["test"]) < 0.5
 
 

@@ -14,6 +14,7 @@ from backbench.features.activations import (
     UNLIMITED_VIEWS,
     Activations,
     ActivationSource,
+    ChosenExamples,
     ComputedActivations,
     PreparedImages,
     in_order,
@@ -60,8 +61,16 @@ def stored(in_memory: Activations, tmp_path_factory: pytest.TempPathFactory) -> 
     return read_activations(folder, "stage_out", "train", LABELS)
 
 
+@pytest.fixture(scope="module")
+def chosen(in_memory: Activations) -> ChosenExamples:
+    """The same examples, found among others in another order."""
+    others = np.concatenate([in_memory.values, in_memory.values + 1], axis=1)[:, ::-1]
+    labels = np.concatenate([LABELS, LABELS])[::-1]
+    return ChosenExamples(Activations(others, labels), np.arange(2 * NUM_EXAMPLES)[::-1][:NUM_EXAMPLES], NUM_VIEWS)
+
+
 class TestSources(ActivationSourceContract):
-    @pytest.fixture(params=["in_memory", "stored", "computed"])
+    @pytest.fixture(params=["in_memory", "stored", "computed", "chosen"])
     def source(self, request: pytest.FixtureRequest) -> ActivationSource:
         return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 

@@ -38,7 +38,7 @@ def by_turns(study: Study, fits: Sequence[Fit]) -> Run:
     turns = list(fits)
 
     def run(tasks: Tasks) -> Iterator[tuple[str, Any]]:
-        for name, (_, *arguments) in tasks.items():
+        for name, (_, *arguments, _fold) in tasks.items():
             turns.append(turns.pop(0))
             yield name, study.run_batch(turns[0], *arguments)
 

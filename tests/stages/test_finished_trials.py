@@ -10,8 +10,8 @@ import pytest
 from backbench.config.search_config import SearchConfig
 from backbench.results.records import TrialRecord
 from backbench.search.search import Proposal
-from backbench.stages.sweep.study import ShouldStop
-from tests.support.toy_study import SEARCHES, fit, searched
+from backbench.stages.sweep.study import ShouldStop, forget_others
+from tests.support.toy_study import SEARCHES, fit, searched, toy_study
 
 
 def studied(place: Path, search: SearchConfig) -> tuple[list[TrialRecord], list[int]]:
@@ -89,6 +89,7 @@ def test_what_others_left_goes_and_a_file_that_is_not_whole_counts_for_nothing(t
     studied(tmp_path / "here", search)
     shutil.move(tmp_path / "here/kept", tmp_path / "here/other code")
     assert studied(tmp_path / "here", search)[1] == list(range(6))
+    forget_others([toy_study(tmp_path / "here/kept", search)])
     assert [folder.name for folder in (tmp_path / "here").iterdir()] == ["kept"]
     for file in (tmp_path / "here/kept").iterdir():
         file.write_text(file.read_text(encoding="utf-8")[:-20], encoding="utf-8")

@@ -107,6 +107,12 @@ def test_what_decides_a_fit_names_its_folders(what: str) -> None:
     assert changed.fits_name("train/final_models") != here.fits_name("train/final_models")
 
 
+@pytest.mark.parametrize("module", ["sweep/cell_trials", "train/final_models"])
+def test_the_fold_names_the_folders_of_its_fits(module: str) -> None:
+    here = inputs()
+    assert len({here.fits_name(module, fold) for fold in (None, 0, 1)}) == 3
+
+
 @pytest.mark.parametrize("what", DECIDE_NO_FIT)
 def test_what_only_proposes_or_says_where_does_not(what: str) -> None:
     changed, here = inputs(**DECIDE_NO_FIT[what]), inputs()

@@ -21,7 +21,9 @@ class AllTrials:
 
     folder: Path
 
-    def run_batch(self, name: str, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
+    def run_batch(
+        self, name: str, batch: Sequence[Proposal], earlier: Sequence[TrialRecord], fold: int | None
+    ) -> list[TrialRecord]:
         return toy_study(self.folder / name / "kept", SEARCHES[name]).run_batch(fit, batch, earlier)
 
 

@@ -117,7 +117,9 @@ class ToyTrials:
     study: Study
     fit: Fit
 
-    def run_batch(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
+    def run_batch(
+        self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord], fold: int | None
+    ) -> list[TrialRecord]:
         return self.study.run_batch(self.fit, batch, earlier)
 
 

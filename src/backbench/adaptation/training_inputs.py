@@ -1,6 +1,7 @@
 """What trains of a cell, and on what: its inputs with the models and data that they name."""
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cache, cached_property
 
 import keras
 
@@ -10,7 +11,7 @@ from backbench.backbones.determinism import computing_in, make_deterministic
 from backbench.backbones.weights import load_backbone
 from backbench.config.strategy_config import ON_THE_FLY, OUTPUT
 from backbench.features.activation_store import prepared_images, read_activations
-from backbench.features.activations import UNLIMITED_VIEWS, ActivationSource, ComputedActivations
+from backbench.features.activations import UNLIMITED_VIEWS, ActivationSource, ChosenExamples, ComputedActivations
 from backbench.features.freezing import CutModel, cut, resolve_boundary
 from backbench.results.cell_inputs import CellInputs
 from backbench.results.store_record import BoundaryRecord
@@ -19,13 +20,14 @@ from backbench.results.store_record import BoundaryRecord
 class TrainingInputs(CellInputs):
     """A cell's inputs, with the models and the data that they name."""
 
-    def activations(self, split: str, boundary: str | None = None) -> ActivationSource:
-        """Return activations at one of `boundaries`, None for the first: from their file, or computed where none is."""
-        record, labels = self.boundary_record(boundary), self.dataset.labels[split]
-        if record.stored[split]:
-            return read_activations(self.cell.activations, record.boundary, split, labels)
-        prefix = self._cut(self._frozen_backbone, record).prefix
-        return ComputedActivations(prepared_images(self.config, split), labels, prefix, self._num_views(split))
+    def activations(self, split: str, boundary: str | None = None, *, fold: int | None = None) -> ActivationSource:
+        """Return activations at one of `boundaries`, None for the first: from their file, or computed where none is.
+
+        Those of a split in a fold are rows of one file of all images, which is opened once.
+        """
+        layer, num_views = self.boundary_record(boundary).boundary, self._num_views(split)
+        source = self._source(layer, self.dataset.array_of(split), num_views)
+        return source if fold is None else ChosenExamples(source, self.dataset.rows(split, fold), num_views)
 
     def prefix(self, boundary: str) -> keras.Model | None:
         """Load the frozen part below one of `boundaries`; None at `input`, where nothing is frozen."""
@@ -57,6 +59,18 @@ class TrainingInputs(CellInputs):
     def _cut(self, backbone: keras.Model, record: BoundaryRecord) -> CutModel:
         """Cut anew from what the strategy says: Keras numbers nameless layers by how many the process has built."""
         return cut(backbone, resolve_boundary(backbone, self.config.backbone, record.name))
+
+    @cached_property
+    def _source(self) -> Callable[[str, str, int], ActivationSource]:
+        return cache(self._opened)
+
+    def _opened(self, boundary: str, array: str, num_views: int) -> ActivationSource:
+        record, labels = self.boundary_record(boundary), self.dataset.labels[array]
+        # Of views that are made on the fly, no more than the images themselves are stored.
+        if record.stored[array] and num_views != UNLIMITED_VIEWS:
+            return read_activations(self.cell.activations, record.boundary, array, labels)
+        prefix = self._cut(self._frozen_backbone, record).prefix
+        return ComputedActivations(prepared_images(self.config, array), labels, prefix, num_views)
 
     @cached_property
     def _frozen_backbone(self) -> keras.Model:

@@ -73,10 +73,19 @@ def class_warning(row: Row, spelt: Callable[[str], str] = str) -> str:
 def rule(leaderboard: Leaderboard) -> str:
     """Say what chose, what did not, and how far the best on test flatters itself."""
     lowest, num_rows = leaderboard.chosen.val_loss, len(leaderboard.rows)
+    in_folds = "" if leaderboard.folds is None else f" {folds_said(leaderboard.folds)}"
     optimism = selection_optimism({row.name: row.resampled for row in leaderboard.rows})
     return (
         f"Chosen by the {RULE}: {lowest:.3f}. Test images choose nothing: of {num_rows} rows the best on test looks "
-        f"about {points(max(0.0, optimism))} better than it is."
+        f"about {points(max(0.0, optimism))} better than it is.{in_folds}"
+    )
+
+
+def folds_said(folds: int) -> str:
+    """Say what numbers of folds are of."""
+    return (
+        f"{folds} folds: each image is tested once per seed, by a model that neither trained nor was chosen on it, and "
+        "each fold has its own search."
     )
 
 

@@ -130,10 +130,16 @@ class Row(Finished):
 
     @property
     def learning_rate_text(self) -> str:
-        """The chosen learning rate and the end of its range that it lies at: `5.18e-03 (high edge)`."""
+        """The chosen learning rate and the end of its range that it lies at: `5.18e-03 (high edge)`.
+
+        Of folds the lowest and the highest one.
+        """
         if self.record is None:
             return ""
-        return f"{self.record.best.choice.learning_rate:.2e}" + (f" ({self.edge} edge)" if self.edge else "")
+        best, edge = self.record.best, f" ({self.edge} edge)" if self.edge else ""
+        rates = [choice.learning_rate for choice in best.folds or (best.choice,)]
+        ends = dict.fromkeys(f"{rate:.2e}" for rate in (min(rates), max(rates)))
+        return f"{' to '.join(ends)}{edge}"
 
     @property
     def accuracy_text(self) -> str:
@@ -180,12 +186,14 @@ def value_at(of: Any, path: str) -> Any:
 class Leaderboard:
     """Rows from the lowest validation loss to the highest; the first is chosen.
 
-    `classes` are their names, in the order of the labels. `failed` says of each cell that has no row why.
+    `classes` are their names, in the order of the labels. `failed` says of each cell that has no row why. `folds` is
+    how many the images are in, None where they are split once.
     """
 
     rows: tuple[Row, ...]
     classes: Sequence[str]
     failed: Mapping[str, str] = field(default_factory=dict)
+    folds: int | None = None
 
     @property
     def chosen(self) -> Row:

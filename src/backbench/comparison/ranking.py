@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backbench.comparison.class_recalls import ClassRecalls, class_recalls
 from backbench.comparison.leaderboard import ACCURACY, Finished, Leaderboard, MeasuredCost, Row
-from backbench.comparison.resampling import Resampled, resample
+from backbench.comparison.resampling import Resampled, inflation_of, resample
 from backbench.comparison.uncertainty import compare_with, interval, may_be_best
 from backbench.data.arrays.dataset import DESCRIPTION, MADE_BY, MANIFEST, sides_of
 from backbench.data.arrays.file_formats import read_csv, read_json
@@ -40,7 +40,7 @@ def read_leaderboard(cells: Sequence[Cell]) -> Leaderboard:
     for cell in cells:
         record = read_cell(cell)
         finished.append(Finished(record.metrics, record, partial(read_predictions, cell.predictions, f"train@{cell}")))
-    ranked = rank(finished, described["classes"], groups_of(described))
+    ranked = rank(finished, described["classes"], groups_of(described), described.get("folds"))
     return replace(ranked, rows=tuple(_with_enlarged_and_cost(row, described) for row in ranked.rows))
 
 
@@ -73,20 +73,24 @@ def groups_of(described: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
     """Return the group of each image of val and test, counted from 0, int `(num_images,)` by split.
 
     A split is left out where images are not grouped, as `dataset.json` says, and where all are of one group, for of
-    that nothing can be drawn.
+    that nothing can be drawn. In folds both are all images.
     """
     if "groups" not in described:
         return {}
     names: dict[str, dict[int, str]] = {"val": {}, "test": {}}
     for row in read_csv(paths.DATASET / MANIFEST, made_by=MADE_BY):
-        if row["split"] in names:
-            names[row["split"]][int(row["position"])] = row["group"]
+        splits = names if "folds" in described and row["split"] else [row["split"]]
+        for split in names.keys() & set(splits):
+            names[split][int(row["position"])] = row["group"]
     groups = {split: np.unique([of[place] for place in sorted(of)], return_inverse=True) for split, of in names.items()}
     return {split: numbers.astype(np.int64) for split, (known, numbers) in groups.items() if len(known) > 1}
 
 
 def rank(
-    finished: Sequence[Finished], classes: Sequence[str], groups: Mapping[str, NDArray[np.int64]] | None = None
+    finished: Sequence[Finished],
+    classes: Sequence[str],
+    groups: Mapping[str, NDArray[np.int64]] | None = None,
+    folds: int | None = None,
 ) -> Leaderboard:
     """Sort by validation loss, the mean over the seeds of the final models, ties by name; then look at test.
 
@@ -96,17 +100,20 @@ def rank(
         finished: The rows, in any order.
         classes: Their names, in the order of the labels.
         groups: What `groups_of` returns.
+        folds: How many the images are in, None where they are split once.
 
     Raises:
         ArtifactError: predictions are not of the same images, or not those of metrics.json.
     """
     ordered = sorted(finished, key=lambda each: (each.val_loss, each.name))
     recalls: list[ClassRecalls] = []
-    groups = groups or {}
-    numbers = resample(_noting(_of_the_same_images(ordered, "test"), classes, recalls), groups.get("test"))
+    groups, inflation = groups or {}, inflation_of(folds)
+    tested = _noting(_of_the_same_images(ordered, "test"), classes, recalls)
+    numbers = resample(tested, groups.get("test"), inflation=inflation)
     _require_same_metrics(ordered, numbers)
     on_test = {pair.second: pair for pair in compare_with(ordered[0].name, _accuracies(ordered, numbers))}
-    on_val = _accuracies(ordered, resample(_of_the_same_images(ordered, "val"), groups.get("val")))
+    validated = resample(_of_the_same_images(ordered, "val"), groups.get("val"), inflation=inflation)
+    on_val = _accuracies(ordered, validated)
     # The chosen has the lowest loss, whatever its accuracy.
     as_good_on_val = {ordered[0].name} | may_be_best(on_val)
     by_test = sorted(range(len(ordered)), key=lambda place: (-ordered[place].test_accuracy, place))
@@ -125,7 +132,7 @@ def rank(
         )
         for place, (each, of_each, recalled) in enumerate(zip(ordered, numbers, recalls, strict=True))
     ]
-    return Leaderboard(tuple(rows), classes)
+    return Leaderboard(tuple(rows), classes, folds=folds)
 
 
 def _accuracies(ordered: Sequence[Finished], numbers: Sequence[Mapping[str, Resampled]]) -> dict[str, Resampled]:

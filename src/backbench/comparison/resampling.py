@@ -31,6 +31,8 @@ class Resampled:
     `num_images` is how many test images there are, `num_groups` how many groups of them, None where images are drawn.
     `share_of` is set where the number is a share in [0, 1] that may come near its ends: of how many images that count
     alike, or groups, it has the variance. None where it is no share.
+    `inflation` is how many times the variance of a mean over images is that of independent ones: 1, or more where the
+    models that predicted them have training images in common.
     """
 
     measured: Floats
@@ -38,6 +40,7 @@ class Resampled:
     num_images: int
     share_of: float | None = None
     num_groups: int | None = None
+    inflation: float = 1.0
 
     @property
     def num_independent(self) -> int:
@@ -53,10 +56,11 @@ class Resampled:
         """
         if self.share_of is None or self.num_groups is None:
             return self.share_of
-        of_one = float(np.mean(np.var(self.resampled, axis=0)))
+        of_one = self.inflation * float(np.mean(np.var(self.resampled, axis=0)))
         if of_one == 0.0:
             return self.share_of
-        return float(np.clip(self.mean * (1 - self.mean) / of_one, self.share_of, self.num_images))
+        most = self.num_images / self.inflation
+        return float(np.clip(self.mean * (1 - self.mean) / of_one, self.share_of, most))
 
     @property
     def num_seeds(self) -> int:
@@ -69,8 +73,9 @@ class Resampled:
 
     @cached_property
     def means(self) -> Floats:
-        """The mean over seeds under each resample, float64 `(num_resamples,)`."""
-        return np.asarray(self.resampled.mean(axis=1))
+        """The mean over seeds under each resample, as far off as the inflation says, float64 `(num_resamples,)`."""
+        means = np.asarray(self.resampled.mean(axis=1))
+        return means if self.inflation == 1.0 else self.mean + np.sqrt(self.inflation) * (means - self.mean)
 
     @cached_property
     def variance_seen(self) -> float:
@@ -87,11 +92,16 @@ class Resampled:
         if self.num_seeds == 1:
             return 0.0
         of_one = float(np.mean(np.var(self.resampled, axis=0)))
-        return self.variance_seen - max(0.0, of_one - float(np.var(self.means))) / (self.num_seeds - 1)
+        of_mean = float(np.var(self.means)) / self.inflation
+        return self.variance_seen - max(0.0, of_one - of_mean) / (self.num_seeds - 1)
 
 
 def resample(
-    predictions: Iterable[Predictions], groups: NDArray[Any] | None = None, *, num_resamples: int = NUM_RESAMPLES
+    predictions: Iterable[Predictions],
+    groups: NDArray[Any] | None = None,
+    *,
+    inflation: float = 1.0,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> list[dict[str, Resampled]]:
     """Measure cells on the same resamples of their test images.
 
@@ -100,6 +110,7 @@ def resample(
             probabilities are.
         groups: int `(num_images,)`, to which of at least two groups, counted from 0, each image belongs; then groups
             are drawn. None where images are.
+        inflation: As `Resampled` has it; a share is then one of as many fewer images.
         num_resamples: How often n of the n images are drawn with replacement.
 
     Returns:
@@ -121,11 +132,32 @@ def resample(
                     block[name].append(values)
     return [
         {
-            name: Resampled(whole[name][0], np.concatenate(values), num_images, cell.share_of[name], num_groups)
+            name: Resampled(
+                whole[name][0],
+                np.concatenate(values),
+                num_images,
+                None if share_of is None else share_of / inflation,
+                num_groups,
+                inflation,
+            )
             for name, values in block.items()
+            for share_of in [cell.share_of[name]]
         }
         for cell, whole, block in zip(measured, as_they_are, blocks, strict=True)
     ]
+
+
+def inflation_of(folds: int | None) -> float:
+    """Return how many times the variance of a mean over the images of k folds is that of independent images.
+
+    The models of two folds have most of their training images in common, and are wrong for the same reasons. Their mean
+    over k folds has the variance of one, times 1 / k + n_test / n_train. Val chooses, so it counts as training images:
+    n_test / n_train is 1 / (k - 1).
+
+    Source:
+        Nadeau and Bengio 2003, Inference for the Generalization Error, equation 7.
+    """
+    return 1.0 if folds is None else 1 + folds / (folds - 1)
 
 
 def image_counts(num_images: int, num_resamples: int) -> Iterator[Floats]:

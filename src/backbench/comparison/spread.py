@@ -101,6 +101,8 @@ def _with_seeds(estimate: float, of_images: float, numbers: Sequence[Resampled])
         (n + 1 in place of n - 1, and 2 off the whole) shows false differences where few seeds differ much.
     """
     of_seeds = max(0.0, sum(each.variance_beyond_images for each in numbers))
-    parts = of_images**2 / (numbers[0].num_independent - 1)
+    # What folds inflate is known no better for it: with more degrees of freedom an interval could come out narrower.
+    alone = of_images / numbers[0].inflation
+    parts = alone**2 / (numbers[0].num_independent - 1)
     parts += sum(each.variance_seen**2 / (each.num_seeds - 1) for each in numbers if each.num_seeds > 1)
-    return Spread(estimate, of_images, of_seeds, (of_images + of_seeds) ** 2 / parts if parts else float("inf"))
+    return Spread(estimate, of_images, of_seeds, (alone + of_seeds) ** 2 / parts if parts else float("inf"))

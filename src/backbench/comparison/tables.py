@@ -16,7 +16,8 @@ from backbench.comparison.leaderboard import ACCURACY, Leaderboard, value_at
 from backbench.comparison.strategy_effects import rounded, strategy_effects, transferability
 from backbench.comparison.uncertainty import selection_optimism
 from backbench.data.arrays.file_formats import write_csv
-from backbench.results.result_files import EPOCH_COLUMNS, TRIAL_COLUMNS, trial_row
+from backbench.results.records import spelt
+from backbench.results.result_files import EPOCH_COLUMNS, FOLD, TRIAL_COLUMNS, trial_row, with_fold
 from backbench.runtime import paths
 
 # The columns of results/leaderboard.csv, and where a row has each. None where the pixels have no such thing, or one
@@ -90,11 +91,15 @@ class Table:
     columns: tuple[str, ...]
     rows: Callable[[Leaderboard], Iterable[Mapping[str, Any]]]
 
+    def columns_of(self, leaderboard: Leaderboard) -> tuple[str, ...]:
+        """Return its columns; only those of a benchmark with folds have one of them."""
+        return tuple(name for name in self.columns if name != FOLD or leaderboard.folds is not None)
+
 
 def write_tables(leaderboard: Leaderboard) -> None:
     """Write every table."""
     for table in TABLES:
-        write_csv(table.path, table.rows(leaderboard), table.columns)
+        write_csv(table.path, table.rows(leaderboard), table.columns_of(leaderboard))
 
 
 def leaderboard_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
@@ -127,7 +132,7 @@ def trial_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
     """Yield every trial of every cell, in the order of the leaderboard; `chosen` are those of the final models."""
     for row, record in leaderboard.cells:
         for trial in record.trials:
-            is_chosen = trial.index == record.best.choice.trial
+            is_chosen = trial.index == record.best.choice_of(trial.fold).trial
             yield {"backbone": row.backbone, "strategy": row.strategy, **trial_row(trial), "chosen": is_chosen}
 
 
@@ -136,7 +141,7 @@ def epoch_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
     for row, record in leaderboard.cells:
         for seed in record.seeds:
             for epoch in seed.history:
-                yield {"backbone": row.backbone, "strategy": row.strategy, "seed": seed.seed, **asdict(epoch)}
+                yield {"backbone": row.backbone, "strategy": row.strategy, "seed": seed.seed, **spelt(epoch)}
 
 
 def confusion_rows(leaderboard: Leaderboard) -> Iterator[dict[str, Any]]:
@@ -182,6 +187,7 @@ def summary(leaderboard: Leaderboard) -> dict[str, Any]:
         },
         "num_cells": len(leaderboard.cells),
         "failed": dict(leaderboard.failed),
+        **({} if leaderboard.folds is None else {"num_folds": leaderboard.folds}),
         "num_test_images": chosen.resampled.num_images,
         "test_accuracy_mean": by_backbone,
     }
@@ -192,7 +198,7 @@ TABLES = (
     Table(paths.LEADERBOARD, tuple(LEADERBOARD), leaderboard_rows),
     Table(paths.COMPARISONS, COMPARISON_COLUMNS, comparison_rows),
     Table(paths.INTERVALS, (*CELL_COLUMNS, "metric", "mean", "low", "high"), interval_rows),
-    Table(paths.ALL_TRIALS, (*CELL_COLUMNS, *TRIAL_COLUMNS, "chosen"), trial_rows),
-    Table(paths.ALL_EPOCHS, (*CELL_COLUMNS, "seed", *EPOCH_COLUMNS), epoch_rows),
+    Table(paths.ALL_TRIALS, (*CELL_COLUMNS, *with_fold(TRIAL_COLUMNS, "trial", has_folds=True), "chosen"), trial_rows),
+    Table(paths.ALL_EPOCHS, (*CELL_COLUMNS, "seed", FOLD, *EPOCH_COLUMNS), epoch_rows),
     Table(paths.CONFUSION, (*CELL_COLUMNS, "actual", "predicted", "count"), confusion_rows),
 )

@@ -115,12 +115,12 @@ def fit_pixels(
     return min(models, key=lambda model: model.val_loss)
 
 
-def pixel_probabilities(model: PixelModel, images: np.ndarray) -> np.ndarray:
-    """Return float32 `(n, num_classes)` for uint8 RGB images `(n, S, S, 3)`, predicted chunk by chunk."""
-    probabilities = np.empty((len(images), len(model.regression.classes_)), dtype=np.float32)
+def pixel_probabilities(model: PixelModel, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return float32 `(m, num_classes)` for rows, int `(m,)`, of uint8 RGB images `(n, S, S, 3)`, chunk by chunk."""
+    probabilities = np.empty((len(rows), len(model.regression.classes_)), dtype=np.float32)
     with threadpool_limits(1):
-        for start in range(0, len(images), CHUNK_IMAGES):
-            rows = np.arange(start, min(start + CHUNK_IMAGES, len(images)))
-            projected = model.projection.transform(pixel_values(images, rows))
-            probabilities[rows] = model.regression.predict_proba(projected)
+        for start in range(0, len(rows), CHUNK_IMAGES):
+            chunk = slice(start, start + CHUNK_IMAGES)
+            projected = model.projection.transform(pixel_values(images, rows[chunk]))
+            probabilities[chunk] = model.regression.predict_proba(projected)
     return probabilities

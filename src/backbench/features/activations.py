@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -97,6 +98,22 @@ class ComputedActivations:
     def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
         prepared = self.images.take(views, examples)
         return prepared if self.prefix is None else predicted(self.prefix, prepared)
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenExamples:
+    """Some examples of a source as a split of their own, in the order of `rows`, int `(n,)`; compared by identity."""
+
+    source: ActivationSource
+    rows: np.ndarray
+    num_views: int
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return np.asarray(self.source.labels[self.rows])
+
+    def take(self, views: np.ndarray, examples: np.ndarray) -> np.ndarray:
+        return self.source.take(views, self.rows[examples])
 
 
 def predicted(model: keras.Model, batch: np.ndarray) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backbench.comparison.leaderboard import Leaderboard
 from backbench.evaluation.predictions import Predictions
 from backbench.report.vega import ACCENT, CONFIG, INK, SECOND, Spec, digits, numeric, static_svg
-from backbench.results.records import PRUNED, CellRecord
+from backbench.results.records import PRUNED, CellRecord, EpochRecord, SeedRecord
 
 SWEEP_FIELDS = ("trial", "learning rate", "weight decay", "val accuracy", "val loss", "epochs", "state")
 # A picture per cell of more classes could not be read, and many of them would make the page heavy.
@@ -154,7 +154,7 @@ def _cell(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:
             [int(true), int(predicted), round(float(shown[true, predicted]), 3)]
             for true, predicted in np.argwhere(shown >= SMALLEST_SHARE)
         ],
-        "chosen": record.best.choice.trial,
+        "chosen": [choice.trial for choice in record.best.folds or (record.best.choice,)],
         "trials": [
             [
                 each.index,
@@ -164,15 +164,28 @@ def _cell(record: CellRecord, confusion: NDArray[np.float64]) -> Spec:
             ]
             for each in record.trials
         ],
-        "seeds": [
-            {
-                "seed": seed.seed,
-                "first": seed.history[0].epoch if seed.history else 0,
-                "training": [digits(epoch.train_loss) for epoch in seed.history],
-                "validation": [digits(epoch.val_loss) for epoch in seed.history],
-            }
-            for seed in record.seeds
-        ],
+        "seeds": [_fit(name, history) for seed in record.seeds for name, history in _fits(seed)],
+    }
+
+
+def _fits(seed: SeedRecord) -> list[tuple[int | str, list[EpochRecord]]]:
+    """Return the epochs of each final model of a seed, by its name: one, or one of every fold."""
+    folds = dict.fromkeys(epoch.fold for epoch in seed.history) or {None: None}
+    return [
+        (
+            seed.seed if fold is None else f"{seed.seed}, fold {fold}",
+            [each for each in seed.history if each.fold == fold],
+        )
+        for fold in folds
+    ]
+
+
+def _fit(name: int | str, history: Sequence[EpochRecord]) -> Spec:
+    return {
+        "seed": name,
+        "first": history[0].epoch if history else 0,
+        "training": [digits(epoch.train_loss) for epoch in history],
+        "validation": [digits(epoch.val_loss) for epoch in history],
     }
 
 

@@ -7,7 +7,7 @@ const data = {
   confusion: ({ confused }) => confused.map(([actual, predicted, share]) => ({
     true: classes[actual], predicted: classes[predicted], share })),
   sweep: ({ trials, chosen }) => trials.map(trial => ({
-    ...Object.fromEntries(fields.map((name, place) => [name, trial[place]])), chosen: trial[0] === chosen })),
+    ...Object.fromEntries(fields.map((name, place) => [name, trial[place]])), chosen: chosen.includes(trial[0]) })),
   curves: ({ seeds }) => seeds.flatMap(({ seed, first, training, validation }) => [
     ...numbered(training, first).map(each => ({ ...each, seed, split: "training" })),
     ...numbered(validation, first).map(each => ({ ...each, seed, split: "validation" }))]),

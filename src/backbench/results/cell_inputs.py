@@ -58,10 +58,11 @@ class CellInputs:
     def cell_key(self) -> str:
         return fingerprint(self.configuration, self.digests)
 
-    def fits_name(self, module: str) -> str:
+    def fits_name(self, module: str, fold: int | None = None) -> str:
         """Name all that decides a fit but its candidate: not how candidates are proposed, nor how many there are.
 
-        `module` is the one of the stages that runs the fits, such as `train/final_models`.
+        `module` is the one of the stages that runs the fits, such as `train/final_models`; `fold` the one whose images
+        they see, None without folds.
         """
         decides = self.configuration
         search, dataset, strategy = decides.pop("search"), decides.pop("dataset"), decides.pop("strategy")
@@ -69,7 +70,7 @@ class CellInputs:
         seen = {"augmentation": dataset["augmentation"], "split_seed": dataset["split_seed"]}
         code = code_of(STAGES / f"{module}.py", self.config.backbone)
         computing = (code, deciding_versions(), machine_name())
-        return fingerprint(decides, strategy, seen, search["seed"], self._contents, computing)
+        return fingerprint(decides, strategy, seen, search["seed"], fold, self._contents, computing)
 
     @property
     def _contents(self) -> tuple[dict[str, str], dict[str, Any]]:

@@ -5,12 +5,12 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backbench.data.arrays.file_formats import read_yaml, write_yaml
-from backbench.results.records import record_of
+from backbench.results.records import record_of, spelt
 from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import WeightsError
 
@@ -28,6 +28,7 @@ class ModelDescription:
 
     `boundary` is the freeze boundary as the strategy spells it, since names of layers are not the same in every
     process. `seed` is the final model of the lowest validation loss, and `sha256` the digest of every file of weights.
+    `fold` is the one that trained neither on its own images nor on those of the next; None without folds.
     """
 
     cell: str
@@ -36,6 +37,7 @@ class ModelDescription:
     seed: int
     sha256: dict[str, str]
     configuration: dict[str, Any]
+    fold: int | None = None
 
     @property
     def files(self) -> list[str]:
@@ -44,7 +46,7 @@ class ModelDescription:
 
 
 def write_description(folder: Path, description: ModelDescription) -> None:
-    write_yaml(folder / DESCRIPTION, asdict(description))
+    write_yaml(folder / DESCRIPTION, spelt(description))
 
 
 def read_description(folder: Path, *, made_by: str) -> ModelDescription:

@@ -22,13 +22,17 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of one run; losses in nats, `learning_rate` as it stood at the epoch's end."""
+    """One epoch of one run; losses in nats, `learning_rate` as it stood at the epoch's end.
+
+    `fold` is that of a final model, None without folds, and of trials, which have their own.
+    """
 
     epoch: int
     learning_rate: float
     train_loss: float
     val_loss: float
     val_accuracy: float
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class TrialRecord:
     """One trial of a study; `val_loss` and `val_accuracy` are those of its best epoch.
 
     `state` is COMPLETE, or PRUNED where it ended before its time: `reason` says why, and is empty otherwise.
-    `accumulation_steps` is in how many parts its batches passed, more than configured where memory ran out.
+    `accumulation_steps` is in how many parts its batches passed, more than configured where memory ran out. `fold` is
+    the one that it trained and was judged in, None without folds.
     """
 
     index: int
@@ -50,6 +55,7 @@ class TrialRecord:
     history: tuple[EpochRecord, ...]
     reason: str = ""
     accumulation_steps: int = 1
+    fold: int | None = None
 
 
 # Reads a trial as `asdict` and JSON spell it.
@@ -58,7 +64,10 @@ trial_of = TypeAdapter(TrialRecord).validate_python
 
 @dataclass(frozen=True)
 class SeedRecord:
-    """One final model; `metrics` holds `test_…` and `val_…` numbers."""
+    """One final model, or those of a seed in all folds; `metrics` holds `test_…` and `val_…` numbers.
+
+    Of folds, metrics are of all images, each predicted in the fold whose split it is in; epochs are added up.
+    """
 
     seed: int
     metrics: dict[str, float]
@@ -80,7 +89,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class BestRecord:
-    """What a sweep hands on to training: `best.yaml`; `num_epochs` counts those of all trials together."""
+    """What a sweep hands on to training: `best.yaml`; `num_epochs` counts those of all trials together.
+
+    `folds` has the choice of every fold, in their order, and is empty without folds. `choice` is then the one of them
+    that has the lowest validation loss: it stands for the cell, and the exported model is of its fold.
+    """
 
     cell_key: str
     backbone: str
@@ -92,6 +105,15 @@ class BestRecord:
     learning_rate_at_edge: Edge
     digests: dict[str, str]
     configuration: dict[str, Any]
+    folds: tuple[Choice, ...] = ()
+
+    def choice_of(self, fold: int | None) -> Choice:
+        return self.choice if fold is None else self.folds[fold]
+
+    @property
+    def fold(self) -> int | None:
+        """The fold that `choice` is of."""
+        return self.folds.index(self.choice) if self.folds else None
 
 
 @dataclass(frozen=True)
@@ -141,7 +163,16 @@ def over_seeds(seeds: Sequence[SeedRecord]) -> dict[str, Any]:
 
 def results_digest(record: CellRecord) -> str:
     """Name a finished cell by all that it found: equal results have equal digests."""
-    return fingerprint(asdict(record))
+    return fingerprint(spelt(record))
+
+
+def spelt(record: Any) -> dict[str, Any]:
+    """Spell a record as plain values; without folds it says nothing of them."""
+
+    def said(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in pairs if name not in ("fold", "folds") or value not in (None, ())}
+
+    return asdict(record, dict_factory=said)
 
 
 def record_of(kind: type[Record], content: Mapping[str, Any], path: Path, stage: str) -> Record:

@@ -15,29 +15,39 @@ from backbench.results.records import (
     SeedRecord,
     TrialRecord,
     record_of,
+    spelt,
     trial_of,
 )
 from backbench.runtime.paths import Cell
 
-EPOCH_COLUMNS = tuple(each.name for each in fields(EpochRecord))
+FOLD = "fold"  # a column of cells with folds alone
+EPOCH_COLUMNS = tuple(each.name for each in fields(EpochRecord) if each.name != FOLD)
 TRIAL_COLUMNS = (*(each.name for each in fields(Choice)), "epochs", "accumulation_steps", "state", "reason")
 
 
 def trial_row(trial: TrialRecord) -> dict[str, Any]:
     """Spell a trial by the columns of `trials.csv`."""
-    return {"trial": trial.index, **{name: getattr(trial, name) for name in TRIAL_COLUMNS[1:]}}
+    of_fold = {} if trial.fold is None else {FOLD: trial.fold}
+    return {"trial": trial.index, **of_fold, **{name: getattr(trial, name) for name in TRIAL_COLUMNS[1:]}}
+
+
+def with_fold(columns: Sequence[str], after: str, *, has_folds: bool) -> tuple[str, ...]:
+    """Return the columns of a table, with the one of folds behind another where there are any."""
+    place = list(columns).index(after) + 1
+    return (*columns[:place], *([FOLD] if has_folds else []), *columns[place:])
 
 
 def write_trials(cell: Cell, trials: Sequence[TrialRecord]) -> None:
     """Write `trials.csv` and `trial_history.csv`, ordered by trial."""
     ordered = sorted(trials, key=lambda trial: trial.index)
-    write_csv(cell.trials, map(trial_row, ordered), TRIAL_COLUMNS)
+    columns = with_fold(TRIAL_COLUMNS, "trial", has_folds=any(trial.fold is not None for trial in ordered))
+    write_csv(cell.trials, map(trial_row, ordered), columns)
     _write_histories(cell.trial_history, "trial", {trial.index: trial.history for trial in ordered})
 
 
 def write_best(cell: Cell, best: BestRecord) -> None:
     """Write `best.yaml`: the choice, frozen before the test split is read."""
-    write_yaml(cell.best, asdict(best))
+    write_yaml(cell.best, spelt(best))
 
 
 def write_history(cell: Cell, seeds: Sequence[SeedRecord]) -> None:
@@ -48,8 +58,8 @@ def write_history(cell: Cell, seeds: Sequence[SeedRecord]) -> None:
 
 
 def _write_histories(path: Path, owner: str, histories: Mapping[int, Iterable[EpochRecord]]) -> None:
-    rows = ({owner: index, **asdict(epoch)} for index, history in histories.items() for epoch in history)
-    write_csv(path, rows, (owner, *EPOCH_COLUMNS))
+    rows = [{owner: index, **spelt(epoch)} for index, history in histories.items() for epoch in history]
+    write_csv(path, rows, with_fold((owner, *EPOCH_COLUMNS), owner, has_folds=any(FOLD in row for row in rows)))
 
 
 def _histories(path: Path, owner: str, made_by: str) -> dict[int, list[dict[str, str]]]:

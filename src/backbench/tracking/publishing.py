@@ -17,7 +17,7 @@ from backbench.comparison.class_recalls import ClassRecalls
 from backbench.comparison.conclusions import RULE, class_warning, rule, spelt_rows
 from backbench.comparison.leaderboard import Leaderboard, Row
 from backbench.config.running_config import TrackingConfig
-from backbench.data.arrays.dataset import MADE_BY, images_file
+from backbench.data.arrays.dataset import ALL, MADE_BY, images_file
 from backbench.data.arrays.file_formats import read_array
 from backbench.results import model_folder
 from backbench.results.records import CellRecord, fingerprint, results_digest
@@ -122,6 +122,7 @@ def model_card(row: Row, leaderboard: Leaderboard, *, dataset: Mapping[str, Any]
         model_name=model_name,
         weights=finished_cell(row.record).tags,
         counts={split: sum(of_class.values()) for split, of_class in dataset["counts"].items()},
+        folds=leaderboard.folds,
         classes=_listed([str(name) for name in dataset["classes"]]),
         recalls=recalls(row.recalls),
         rule=RULE,
@@ -216,7 +217,9 @@ def example_images() -> np.ndarray:
 
     The model takes images of any size, and MLflow spells every number out, twice; so large ones are thinned.
     """
-    images = read_array(images_file(paths.DATASET, "train"), made_by=MADE_BY)[:NUM_EXAMPLES]
+    in_folds = images_file(paths.DATASET, ALL)
+    file = in_folds if in_folds.is_file() else images_file(paths.DATASET, "train")
+    images = read_array(file, made_by=MADE_BY)[:NUM_EXAMPLES]
     step = -(-images.shape[1] // MAX_EXAMPLE_PIXELS)
     return np.array(images[:, ::step, ::step])
 

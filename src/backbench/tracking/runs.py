@@ -18,7 +18,7 @@ MAX_PARAMETER_CHARACTERS = 500
 MAX_DATASET_DIGEST_CHARACTERS = 36
 MAX_NOTE_CHARACTERS = 5000
 # Of a `TrialRecord`; an empty one is left out.
-TRIED = ("boundary", "learning_rate", "weight_decay", "accumulation_steps", "state", "reason")
+TRIED = ("fold", "boundary", "learning_rate", "weight_decay", "accumulation_steps", "state", "reason")
 MEASURED = ("val_loss", "val_accuracy", "epochs")
 
 
@@ -40,9 +40,15 @@ class Child:
 
     @property
     def curves(self) -> dict[str, list[tuple[int, float]]]:
-        """The curves of the fit, named `epoch/…`, one point per epoch."""
-        names = ("learning_rate", "train_loss", "val_loss", "val_accuracy")
-        return {f"epoch/{name}": [(epoch.epoch, getattr(epoch, name)) for epoch in self.history] for name in names}
+        """The curves of the fit, named `epoch/…`, one point per epoch; of folds `fold_0/epoch/…`."""
+        folds = dict.fromkeys(epoch.fold for epoch in self.history) or {None: None}
+        return {
+            f"{'' if fold is None else f'fold_{fold}/'}epoch/{name}": [
+                (epoch.epoch, getattr(epoch, name)) for epoch in self.history if epoch.fold == fold
+            ]
+            for fold in folds
+            for name in ("learning_rate", "train_loss", "val_loss", "val_accuracy")
+        }
 
     @property
     def outcome(self) -> str:
@@ -99,7 +105,7 @@ def child_of(record: TrialRecord | SeedRecord) -> Child:
     if isinstance(record, SeedRecord):
         of_seed = {"seed": record.seed}
         return Child(kind="seed", index=record.seed, parameters=of_seed, metrics=record.metrics, history=record.history)
-    tried = {name: value for name in TRIED if (value := getattr(record, name)) != ""}
+    tried = {name: value for name in TRIED if (value := getattr(record, name)) not in ("", None)}
     metrics = {name: getattr(record, name) for name in MEASURED}
     return Child(kind="trial", index=record.index, parameters=tried, metrics=metrics, history=record.history)
 

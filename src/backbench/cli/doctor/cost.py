@@ -87,11 +87,12 @@ def cost_of_run(plan: Plan, images: Images, *, jobs: int) -> Cost:
     side_by_side = max(in_all / jobs, *map(_least_seconds, of_backbones))
     one_by_one = sum(stages[stage].seconds for stage in SHARED_STAGES)
     on_disk = sum(disk_bytes(config, images, earlier[config.cell]) for config in plan.cells)
+    num_searches = len(plan.cells) * (plan.one.dataset.folds or 1)
     return Cost(
         num_cells=len(plan.cells),
         num_stages=sum(map(len, took.values())) + 1,  # measure
-        num_trials=len(plan.cells) * plan.one.search.num_trials,
-        num_final_fits=len(plan.cells) * len(plan.one.benchmark.seeds),
+        num_trials=num_searches * plan.one.search.num_trials,
+        num_final_fits=num_searches * len(plan.one.benchmark.seeds),
         jobs=jobs,
         stages=stages,
         unmeasured=unmeasured,
@@ -204,6 +205,8 @@ def activation_bytes(config: CellConfig, images: Images) -> float:
 def _stored_rows(strategy: StrategyConfig, images: Images) -> int:
     """Return how many images and views embed keeps: none of train where views are made on the fly."""
     views = 0 if strategy.views == ON_THE_FLY else int(strategy.views)
+    if "train" not in images.counts:  # in folds, where each is trained on in its turn
+        return max(1, views) * images.num_images
     return views * images.counts["train"] + images.counts["val"] + images.counts["test"]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from backbench.config.config import CellConfig
 from backbench.config.strategy_config import ON_THE_FLY, StrategyConfig
-from backbench.data.arrays.dataset import SPLITS, Dataset, open_dataset
+from backbench.data.arrays.dataset import ALL, Dataset, open_dataset
 from backbench.data.arrays.sizes import enlarged
 from backbench.results.cell_inputs import code_of
 from backbench.results.compute import EMBED, Stopwatch, write_compute
@@ -49,8 +49,8 @@ def opened_pass(configs: tuple[CellConfig, ...]) -> "BackbonePass":
 def embed(configs: Sequence[CellConfig], workers: Workers = THIS_PROCESS) -> str:
     """Write `work/activations/<backbone>/` and return the line that says where to look next.
 
-    Images of all splits pass, the test images too; no label is read. A killed embed goes on where it stopped. What is
-    over the limit, or has no room on the disk, is not stored: the later stages compute it.
+    Images of all splits pass, the test images too, once for all folds; no label is read. A killed embed goes on where
+    it stopped. What is over the limit, or has no room on the disk, is not stored: the later stages compute it.
 
     Args:
         configs: The cells of one backbone, one for each strategy; what is there of others is removed.
@@ -97,7 +97,7 @@ def _plan(configs: Sequence[CellConfig], dataset: Dataset, graph: Description, s
         wanted = StorePlan(shapes, _rows(strategy, dataset), strategy.activation_dtype)
         stores[strategy.name] = kept = wanted.within(min(strategy.activation_limit_gigabytes * GIGABYTE, room))
         room -= kept.num_bytes(*kept.shapes)
-        print(_size_line(cell, dataset, wanted), *_fallback_lines(cell, wanted, kept), sep="\n", flush=True)
+        print(_size_line(config, dataset, wanted), *_fallback_lines(cell, wanted, kept), sep="\n", flush=True)
     one = configs[0]
     found = enlarged(dataset.sides, dataset.image_size_pixels, one.backbone.input_size_pixels)
     if found.num_enlarged:
@@ -128,17 +128,19 @@ def _key(config: CellConfig, dataset: Dataset, weights: str, stores: Mapping[str
 
 
 def _rows(strategy: StrategyConfig, dataset: Dataset) -> dict[str, tuple[int, int]]:
-    views = {split: strategy.views if split == "train" else 1 for split in SPLITS}
+    views = dict.fromkeys(dataset.images, 1) | {dataset.array_of("train"): strategy.views}
+    if views.get(ALL) == ON_THE_FLY:
+        views[ALL] = 1  # what is trained on in one fold is tested in another
     return {split: (number, len(dataset.images[split])) for split, number in views.items() if number != ON_THE_FLY}
 
 
-def _size_line(cell: Cell, dataset: Dataset, plan: StorePlan) -> str:
+def _size_line(config: CellConfig, dataset: Dataset, plan: StorePlan) -> str:
     num_images = sum(len(images) for images in dataset.images.values())
     stored = f"{plan.num_rows:,} with views"
-    if "train" not in plan.rows:
+    if config.strategy.views == ON_THE_FLY:
         stored = f"{plan.num_rows:,} of them stored, a new view of each training image when it is seen"
     planned = f"{size(plan.num_bytes(*plan.shapes))} of {plan.dtype}"
-    return f"embed {cell}: {num_images:,} images, {stored} → {planned} at {', '.join(plan.shapes)}"
+    return f"embed {config.cell}: {num_images:,} images, {stored} → {planned} at {', '.join(plan.shapes)}"
 
 
 def _fallback_lines(cell: Cell, wanted: StorePlan, plan: StorePlan) -> list[str]:
@@ -164,7 +166,7 @@ def _record(
             boundary=layer,
             num_prefix_parameters=graph.places[layer].num_prefix_parameters,
             num_suffix_parameters=graph.places[layer].num_suffix_parameters,
-            stored={split: layer in store.shapes and split in store.rows for split in SPLITS},
+            stored={split: layer in store.shapes and split in store.rows for split in dataset.images},
             float16_error=writer.float16_error(strategy, layer),
         )
         for name, layer in graph.layers[strategy].items()

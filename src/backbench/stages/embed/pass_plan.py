@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter
 
-from backbench.data.arrays.dataset import SPLITS
+from backbench.data.arrays.dataset import ALL, SPLITS
 from backbench.results.compute import NOTHING, Compute
 
 # The largest one is taken that computes at most this share of rows only to fill the last batches.
@@ -149,7 +149,7 @@ class PassPlan:
 def most_rows(of_stores: Iterable[Rows]) -> dict[str, tuple[int, int]]:
     """Return of each split as many views as any store has."""
     stores = list(of_stores)
-    found = {split: [rows[split] for rows in stores if split in rows] for split in SPLITS}
+    found = {split: [rows[split] for rows in stores if split in rows] for split in (*SPLITS, ALL)}
     return {split: max(rows) for split, rows in found.items() if rows}
 
 

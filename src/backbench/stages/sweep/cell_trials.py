@@ -1,7 +1,7 @@
 """How the trials of a cell's study are run: fits on activations of train and val only."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache, partial
 
 from backbench.adaptation.checkpoints import Checkpoints
 from backbench.adaptation.schedule import Fit, Hyperparameters, Weights
@@ -14,41 +14,52 @@ from backbench.stages.sweep.study import ShouldStop, study_of
 
 
 class CellTrials:
-    """Runs the trials of one cell; a boundary's model and data are made when its first trial comes."""
+    """Runs the trials of one cell; a boundary's model and data are made when its first trial comes.
+
+    Folds come one after another, so only the last one's data is held. They share the model, which is traced once.
+    """
 
     def __init__(self, inputs: TrainingInputs) -> None:
-        self._inputs, self._study = inputs, study_of(inputs)
+        self._inputs = inputs
         self._seed = inputs.config.search.seed
-        self._checkpoints = Checkpoints(self._study.folder / "checkpoints")
-        self._of_boundary = cache(self._opened)
+        self._studies = {fold: study_of(inputs, fold) for fold in inputs.dataset.each_fold}
+        self._model_of = cache(inputs.trainable_part)
+        self._of_boundary = lru_cache(maxsize=len(inputs.boundaries))(self._opened)
 
-    def _opened(self, boundary: str) -> tuple[TrainablePart, ActivationSource, ActivationSource, Weights]:
-        train, val = (self._inputs.activations(split, boundary) for split in ("train", "val"))
-        trainable_part = self._inputs.trainable_part(boundary)
+    def _opened(
+        self, boundary: str, fold: int | None
+    ) -> tuple[TrainablePart, ActivationSource, ActivationSource, Weights]:
+        train, val = (self._inputs.activations(split, boundary, fold=fold) for split in ("train", "val"))
+        trainable_part = self._model_of(boundary)
         initial = trainable_part.initial_values(train, val, seed=self._seed)
         trainable_part.forget_features()  # of every boundary that is searched they would be held to the end
         return trainable_part, train, val, initial
 
-    def run_batch(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
+    def run_batch(
+        self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord], fold: int | None = None
+    ) -> list[TrialRecord]:
         """Run a batch of proposals and keep it, unless it is known; `earlier` is every trial of the rounds before.
+
+        All of them are of one fold.
 
         Raises:
             Interrupted: this process was asked to leave; the epochs that are done lie in checkpoints.
         """
-        return self._study.run_batch(self.fit, batch, earlier)
+        return self._studies[fold].run_batch(partial(self.fit, fold=fold), batch, earlier)
 
-    def fit(self, batch: Sequence[Proposal], should_stop: ShouldStop) -> list[TrialRecord]:
+    def fit(self, batch: Sequence[Proposal], should_stop: ShouldStop, fold: int | None = None) -> list[TrialRecord]:
         """Fit a batch, the trials of one boundary together, and return them in the same order."""
         fits: dict[int, Fit] = {}
+        checkpoints = Checkpoints(self._studies[fold].folder / "checkpoints")
         for boundary in dict.fromkeys(proposal.boundary for proposal in batch):
             places = [place for place, proposal in enumerate(batch) if proposal.boundary == boundary]
-            trainable_part, train, val, initial = self._of_boundary(boundary)
+            trainable_part, train, val, initial = self._of_boundary(boundary, fold)
             found = trainable_part.fit(
                 [Hyperparameters(**batch[place].parameters, seed=self._seed) for place in places],
                 [initial] * len(places),
                 train,
                 val,
-                checkpoints=self._checkpoints,
+                checkpoints=checkpoints,
                 should_stop=lambda _, history: should_stop(history),
             )
             fits |= zip(places, found, strict=True)
@@ -59,7 +70,8 @@ def _trial(proposal: Proposal, fit: Fit) -> TrialRecord:
     return TrialRecord(
         index=proposal.position,
         boundary=proposal.boundary,
-        **proposal.parameters,
+        learning_rate=proposal.parameters["learning_rate"],
+        weight_decay=proposal.parameters["weight_decay"],
         val_loss=fit.best.val_loss,
         val_accuracy=fit.best.val_accuracy,
         epochs=len(fit.history),

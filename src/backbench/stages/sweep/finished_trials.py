@@ -9,7 +9,6 @@ from backbench.config.search_config import PrunerConfig
 from backbench.data.arrays.file_formats import write_json
 from backbench.results.compute import Compute, add_left, compute_of, left_before
 from backbench.results.records import TrialRecord, fingerprint, trial_of
-from backbench.runtime.atomic_files import remove_others
 from backbench.runtime.known_files import known_json
 from backbench.search.search import BOUNDARY, Proposal
 
@@ -52,10 +51,6 @@ class FinishedTrials:
     def leave(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord], compute: Compute) -> None:
         """Keep what a batch took that is left before its end."""
         add_left(self._left(batch, earlier), compute)
-
-    def forget_others(self) -> None:
-        """Remove what other data, weights, settings or code left of this cell."""
-        remove_others(self._folder.parent, [self._folder.name])
 
     def _kept(self, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> dict[str, Any]:
         """Read the trials of a batch and what they took; nothing where both are not there."""

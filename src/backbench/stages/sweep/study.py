@@ -1,6 +1,6 @@
 """The study of one cell: its rounds of trials, each proposed by those before, and where finished ones lie."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,6 +11,7 @@ from backbench.results.cell_inputs import CellInputs
 from backbench.results.compute import NOTHING, Compute, Stopwatch
 from backbench.results.records import EpochRecord, TrialRecord
 from backbench.runtime import paths
+from backbench.runtime.atomic_files import remove_others
 from backbench.runtime.engine.engine import Run
 from backbench.runtime.interruption import Interrupted
 from backbench.search.search import Proposal, Pruning, Space, batches, proposals, rounds
@@ -34,13 +35,15 @@ class Searched:
 class Study:
     """What the one that proposes trials and all who run them agree on; no network is imported."""
 
-    def __init__(self, search: SearchConfig, space: Space, folder: Path, *, trains_heads: bool) -> None:
-        """Make a study whose finished trials and checkpoints lie in `folder`.
+    def __init__(
+        self, search: SearchConfig, space: Space, folder: Path, *, trains_heads: bool, fold: int | None = None
+    ) -> None:
+        """Make a study whose finished trials and checkpoints lie in `folder`; `fold` is the one whose images it sees.
 
         `trains_heads`: the trials of a batch train at once, as one network, which gains nothing when one of them stops.
         Else trials train one by one, and may be pruned.
         """
-        self._search, self.space, self.folder = search, space, folder
+        self._search, self.space, self.folder, self._fold = search, space, folder, fold
         self._batch_size = search.trials_per_batch if trains_heads else 1
         self._pruner = None if trains_heads else search.pruner
         self._rounds = rounds(search, prunes=self._pruner is not None)
@@ -59,7 +62,7 @@ class Study:
             proposed = [[found[place] for place in batch] for batch in batches(positions, self._batch_size)]
             known = [self._finished.known(batch, earlier) for batch in proposed]
             tasks = {
-                f"trial {batch[0].position}": ("run_batch", batch, earlier)
+                f"{self._title} {batch[0].position}": ("run_batch", batch, earlier, self._fold)
                 for batch, records in zip(proposed, known, strict=True)
                 if not records
             }
@@ -69,8 +72,11 @@ class Study:
             trials.sort(key=lambda trial: trial.index)
             num_known += sum(map(len, known))
             compute = sum((self._finished.compute(batch, earlier) for batch in proposed), compute)
-        self._finished.forget_others()
         return Searched(trials, num_known, compute)
+
+    @property
+    def _title(self) -> str:
+        return "trial" if self._fold is None else f"fold {self._fold}, trial"
 
     def run_batch(self, fit: Fit, batch: Sequence[Proposal], earlier: Sequence[TrialRecord]) -> list[TrialRecord]:
         """Run a batch and keep it, unless it is known; `earlier` is every trial of the rounds before.
@@ -90,10 +96,16 @@ class Study:
         return records
 
 
-def study_of(inputs: CellInputs) -> Study:
-    """Return the study of a cell; other data, weights, settings of a fit or code have another folder."""
+def forget_others(studies: Collection[Study]) -> None:
+    """Remove what other data, weights, settings or code left beside the studies of a cell."""
+    for study in studies:
+        remove_others(study.folder.parent, [each.folder.name for each in studies])
+
+
+def study_of(inputs: CellInputs, fold: int | None = None) -> Study:
+    """Return the study of a cell, or of one of its folds; other data, weights, settings or code have another folder."""
     strategy = inputs.config.strategy
     ranges = {"learning_rate": strategy.learning_rate, "weight_decay": strategy.weight_decay}
     space = Space(ranges, inputs.boundaries)
-    folder = paths.STATE / "trials" / str(inputs.cell) / inputs.fits_name("sweep/cell_trials")
-    return Study(inputs.config.search, space, folder, trains_heads=inputs.boundaries == (OUTPUT,))
+    folder = paths.STATE / "trials" / str(inputs.cell) / inputs.fits_name("sweep/cell_trials", fold)
+    return Study(inputs.config.search, space, folder, trains_heads=inputs.boundaries == (OUTPUT,), fold=fold)

@@ -26,6 +26,7 @@ def describe_model(inputs: TrainingInputs, best: BestRecord, seeds: Sequence[See
         seed=exported_seed(seeds),
         sha256=digests_of(folder, [FROZEN, *(seed_file(record.seed) for record in seeds)]),
         configuration=best.configuration,
+        fold=best.fold,
     )
     write_description(folder, description)
 

@@ -1,7 +1,7 @@
 """What the train stage keeps of the seeds that it finished, outside DVC's outs: for the next run, killed or longer."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,14 @@ def seed_groups(choice: Choice, seeds: Sequence[int]) -> list[tuple[int, ...]]:
     return [tuple(seeds)] if choice.boundary == OUTPUT else [(seed,) for seed in seeds]
 
 
-def finished_seeds(inputs: CellInputs, choice: Choice, seeds: Sequence[int]) -> "FinishedSeeds":
-    """Open what is kept of a cell's seeds, each named by all that decides it: the fit, and who trains with it."""
-    fits = inputs.fits_name("train/final_models")
+def finished_seeds(
+    inputs: CellInputs, choice: Choice, seeds: Sequence[int], fold: int | None = None
+) -> "FinishedSeeds":
+    """Open what is kept of a cell's seeds, or of those of a fold.
+
+    Each is named by all that decides it: the fit, and who trains with it.
+    """
+    fits = inputs.fits_name("train/final_models", fold)
     names = {
         seed: fingerprint(fits, choice.boundary, choice.learning_rate, choice.weight_decay, group)
         for group in seed_groups(choice, seeds)
@@ -42,17 +47,23 @@ def finished_seeds(inputs: CellInputs, choice: Choice, seeds: Sequence[int]) -> 
     return FinishedSeeds(paths.STATE / "train" / str(inputs.cell), names)
 
 
+def forget_others(finished: Collection["FinishedSeeds"]) -> None:
+    """Remove what other choices, seeds or code left of a cell."""
+    for each in finished:
+        remove_others(each.root, [name for one in finished for name in one.names.values()])
+
+
 class FinishedSeeds:
     """A few files per finished seed; the record is written last and holds the digests of the others."""
 
     def __init__(self, root: Path, names: Mapping[int, str]) -> None:
         """Open what is kept in `root`; `names` has each seed's folder in it, named by all that decides its model."""
-        self._root, self._names = root, names
+        self.root, self.names = root, names
 
     def is_done(self, seed: int) -> bool:
         """Say whether a seed's files are there, with the bytes that were written."""
         digests = known_json(self._file(seed, RECORD)).get("sha256", {})
-        files = [self._root / self._names[seed] / name for name in digests]
+        files = [self.root / self.names[seed] / name for name in digests]
         return bool(files) and all(file.is_file() and file_sha256(file) == digests[file.name] for file in files)
 
     def keep(
@@ -85,7 +96,7 @@ class FinishedSeeds:
 
     def checkpoints(self, seed: int) -> Path:
         """Return the folder of what a seed in training needs to go on."""
-        return self._root / self._names[seed] / "checkpoints"
+        return self.root / self.names[seed] / "checkpoints"
 
     def record(self, seed: int) -> SeedRecord:
         return TypeAdapter(SeedRecord).validate_python(self._content(seed)["record"])
@@ -105,10 +116,6 @@ class FinishedSeeds:
             except OSError:
                 shutil.copyfile(self._file(seed, WEIGHTS), temporary)
 
-    def forget_others(self) -> None:
-        """Remove what other choices, seeds or code left of this cell."""
-        remove_others(self._root, self._names.values())
-
     def _content(self, seed: int) -> dict[str, Any]:
         return read_json(self._file(seed, RECORD), made_by="train")
 
@@ -116,4 +123,4 @@ class FinishedSeeds:
         return self._file(seed, ".left.json")
 
     def _file(self, seed: int, ending: str) -> Path:
-        return self._root / self._names[seed] / f"seed-{seed}{ending}"
+        return self.root / self.names[seed] / f"seed-{seed}{ending}"

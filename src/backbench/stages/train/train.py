@@ -10,10 +10,13 @@ from backbench.results.cell_inputs import CellInputs
 from backbench.results.compute import TRAIN, write_compute
 from backbench.results.records import BestRecord
 from backbench.results.result_files import read_best, read_cell, write_history, write_metrics
+from backbench.runtime import paths
 from backbench.runtime.console import progress_bar
 from backbench.runtime.engine.engine import running
 from backbench.runtime.engine.workers import THIS_PROCESS, Workers
-from backbench.stages.train.seeds import PREDICTED_SPLITS, FinishedSeeds, finished_seeds, seed_groups
+from backbench.runtime.errors import ArtifactError
+from backbench.stages.train.all_folds import Finished, probabilities, seed_record
+from backbench.stages.train.seeds import PREDICTED_SPLITS, finished_seeds, forget_others, seed_groups
 from backbench.tracking.background_tracker import BackgroundTracker
 from backbench.tracking.runs import begun_cell, finished_cell
 
@@ -26,29 +29,39 @@ def train(config: CellConfig, workers: Workers = THIS_PROCESS) -> str:
     """
     inputs, seeds = CellInputs.of(config), config.benchmark.seeds
     best, title = read_best(inputs.cell), f"train {inputs.cell}"
-    groups, finished = seed_groups(best.choice, seeds), finished_seeds(inputs, best.choice, seeds)
+    folds = inputs.dataset.each_fold
+    if len(best.folds) != len([fold for fold in folds if fold is not None]):
+        raise ArtifactError(
+            f"{inputs.cell.best}: expected a choice of every fold of {paths.DATASET}, "
+            f"found {len(best.folds) or 'one'}; run `dvc repro sweep@{inputs.cell}`"
+        )
+    finished = {fold: finished_seeds(inputs, best.choice_of(fold), seeds, fold) for fold in folds}
+    groups = [(fold, group) for fold in folds for group in seed_groups(best.choice_of(fold), seeds)]
     begun = begun_cell(inputs.cell, best.cell_key, best.configuration, best.digests)
     with BackgroundTracker(config.tracking, begun) as tracker:
         with (
-            progress_bar(title, len(seeds), "seeds") as advance,
+            progress_bar(title, len(seeds) * len(folds), "seeds") as advance,
             running(title, workers, partial(opened_models, config, best)) as run,
         ):
-            done = {group: all(map(finished.is_done, group)) for group in groups}
-            tasks = {_name(group): ("train", group) for group in groups if not done[group]}
-            named = {_name(group): group for group in groups}
-            ended = chain((group for group in groups if done[group]), (named[name] for name, _ in run(tasks)))
-            for group in ended:
-                for record in map(finished.record, group):
-                    tracker.add(record)
+            done = {(fold, group): all(map(finished[fold].is_done, group)) for fold, group in groups}
+            tasks = {_name(*each): ("train", *each) for each in groups if not done[each]}
+            named = {_name(*each): each for each in groups}
+            ended = chain((each for each in groups if done[each]), (named[name] for name, _ in run(tasks)))
+            for fold, group in ended:
+                for seed in group:
+                    if fold is None:  # else it says nothing before its last fold
+                        tracker.add(finished[fold].record(seed))
                     advance(1)
             ((_, (metrics, compute)),) = run({"the models' folder": ("describe",)})
         _write_predictions(inputs, finished)
-        write_history(inputs.cell, [finished.record(seed) for seed in seeds])
+        write_history(inputs.cell, [seed_record(inputs.dataset, finished, seed) for seed in seeds])
         write_metrics(inputs.cell.metrics, metrics)
-        write_compute(TRAIN, inputs.cell, sum(map(finished.compute, seeds), compute))
+        took = (each.compute(seed) for each in finished.values() for seed in seeds)
+        write_compute(TRAIN, inputs.cell, sum(took, compute))
         tracker.write(finished_cell(read_cell(inputs.cell)))
-    finished.forget_others()
-    return f"{inputs.cell}: test metrics of {len(seeds)} seeds are in {inputs.cell.metrics}"
+    forget_others(finished.values())
+    in_folds = "" if folds == (None,) else f" in {len(folds)} folds"
+    return f"{inputs.cell}: test metrics of {len(seeds)} seeds{in_folds} are in {inputs.cell.metrics}"
 
 
 def opened_models(config: CellConfig, best: BestRecord) -> Any:
@@ -60,13 +73,14 @@ def opened_models(config: CellConfig, best: BestRecord) -> Any:
     return FinalModels(TrainingInputs.of(config), best)
 
 
-def _name(group: tuple[int, ...]) -> str:
-    return f"seed {', '.join(map(str, group))}"
+def _name(fold: int | None, group: tuple[int, ...]) -> str:
+    of_fold = "" if fold is None else f"fold {fold}, "
+    return f"{of_fold}seed {', '.join(map(str, group))}"
 
 
-def _write_predictions(inputs: CellInputs, finished: FinishedSeeds) -> None:
-    predictions = {}
+def _write_predictions(inputs: CellInputs, finished: Finished) -> None:
+    predictions, dataset = {}, inputs.dataset
     for split in PREDICTED_SPLITS:
-        of_seeds = {seed: finished.probabilities(seed, split) for seed in inputs.config.benchmark.seeds}
-        predictions[split] = Predictions.of_seeds(of_seeds, inputs.dataset.labels[split])
+        of_seeds = {seed: probabilities(dataset, finished, seed, split) for seed in inputs.config.benchmark.seeds}
+        predictions[split] = Predictions.of_seeds(of_seeds, dataset.labels[dataset.array_of(split)])
     write_predictions(inputs.cell.predictions, predictions)
