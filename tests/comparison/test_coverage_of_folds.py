@@ -71,9 +71,11 @@ class Rates:
     """Of 95 % intervals, with and without the correction, how often they cover: `(alone, corrected)`, as shares.
 
     The truth is the mean over sets of training images, `accuracy`; a difference is of equals. Widths are means.
+    `variance` is that of the accuracy over sets of images, as a multiple of what images alone have on average.
     """
 
     accuracy: float
+    variance: float
     covers: tuple[float, float]
     covers_difference: tuple[float, float]
     width: tuple[float, float]
@@ -91,7 +93,7 @@ def rates(num_images: int, apart: float, num_repeats: int = NUM_REPEATS) -> Rate
         pairs.append([predictions for predictions, _ in found])
         accuracies.append([accuracy for _, accuracy in found])
     truth = float(np.mean(accuracies, axis=0)[0])
-    seen = np.zeros((3, 2))
+    seen, measured, of_images = np.zeros((3, 2)), [], []
     for pair in pairs:
         for place, folds in enumerate((None, NUM_FOLDS)):
             cells = resample(pair, inflation=inflation_of(folds), num_resamples=NUM_RESAMPLES)
@@ -99,8 +101,12 @@ def rates(num_images: int, apart: float, num_repeats: int = NUM_REPEATS) -> Rate
             one, between = interval(first), difference(first, second).interval
             covers = (one.low <= truth <= one.high, between.low <= 0 <= between.high)
             seen[:, place] += (*covers, one.high - one.low)
+            if folds is None:
+                measured.append(first.mean)
+                of_images.append(np.var(first.means))
     (alone, corrected), of_difference, width = (seen / num_repeats).tolist()
-    return Rates(truth, (alone, corrected), tuple(of_difference), tuple(width))
+    variance = float(np.var(measured) / np.mean(of_images))
+    return Rates(truth, variance, (alone, corrected), tuple(of_difference), tuple(width))
 
 
 @pytest.mark.parametrize(("num_images", "apart"), [(30, 1.0), (60, 2.0)])
@@ -111,18 +117,21 @@ def test_corrected_intervals_cover_what_those_of_independent_images_do_not(num_i
     assert corrected >= 0.95
     assert found.covers_difference[1] >= 0.95
     assert found.width[1] < 1.55 * found.width[0]
+    assert 1 < found.variance < inflation_of(NUM_FOLDS)
 
 
 def print_rates() -> None:
-    print("| images | accuracy | images alone | corrected | width | a difference of equals, alone | corrected |")
-    print("|---|---|---|---|---|---|---|")
+    columns = ("images", "accuracy", "variance", "images alone", "corrected", "width")
+    print("|", " | ".join((*columns, "a difference of equals, alone", "corrected")), "|")
+    print("|---|---|---|---|---|---|---|---|")
     for num_images in NUMS_IMAGES:
         for apart in APART:
             found = rates(num_images, apart)
-            shares = " | ".join(f"{each:.1%}" for each in found.covers)
-            of_difference = " | ".join(f"{each:.1%}" for each in found.covers_difference)
-            width = f"{found.width[0]:.2f} → {found.width[1]:.2f}"
-            print(f"| {num_images} | {found.accuracy:.2f} | {shares} | {width} | {of_difference} |", flush=True)
+            shares, of_difference = (
+                " | ".join(f"{100 * each:.1f} %" for each in both) for both in (found.covers, found.covers_difference)
+            )
+            known = f"{num_images} | {found.accuracy:.2f} | x {found.variance:.2f}"
+            print(f"| {known} | {shares} | {found.width[0]:.2f} → {found.width[1]:.2f} | {of_difference} |", flush=True)
 
 
 if __name__ == "__main__":
