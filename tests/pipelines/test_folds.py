@@ -8,6 +8,7 @@ import pytest
 
 from backbench.adaptation.strategies import TrainablePart
 from backbench.adaptation.training_inputs import TrainingInputs
+from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.resampling import inflation_of
 from backbench.config.config import CellConfig
 from backbench.config.dataset_config import NO_AUGMENTATION
@@ -23,11 +24,12 @@ from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import ArtifactError
 from backbench.runtime.paths import Cell
 from backbench.stages.baseline import baseline
-from backbench.stages.compare import compare
+from backbench.stages.compare import compare, data_card
 from backbench.stages.embed.embed import embed
 from backbench.stages.prepare import prepare
 from backbench.stages.sweep.sweep import sweep
 from backbench.stages.train.train import train
+from backbench.tracking.publishing import run_notes
 from tests.support.configs import strategy_config
 from tests.support.image_folders import config_for
 from tests.support.tiny_cell import STRATEGIES, Killed, cell_config_for, dying_once_at, forget
@@ -190,6 +192,11 @@ def test_the_benchmark_is_compared_on_all_images_and_says_how_many_folds(place: 
     page = (paths.REPORT / "index.html").read_text(encoding="utf-8")
     assert f"{NUM_FOLDS} folds: each image is tested once per seed" in page
     assert f"multiplied by {inflation_of(NUM_FOLDS):.2f}" in page
+    notes = run_notes(read_leaderboard([config.cell]), "", dataset=data_card().content, model_name="tiny")
+    assert notes is not None
+    fold = read_cell(config.cell).best.fold
+    assert f"{NUM_IMAGES} images in {NUM_FOLDS} folds, each tested by models that never saw it" in notes.model_card
+    assert f"This is the model of one fold, {fold}," in notes.model_card
     for table in (paths.ALL_TRIALS, paths.ALL_EPOCHS):
         assert {row["fold"] for row in read_csv(table, made_by="compare")} == {"0", "1", "2"}
     chosen = [row for row in read_csv(paths.ALL_TRIALS, made_by="compare") if row["chosen"] == "True"]
