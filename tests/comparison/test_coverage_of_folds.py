@@ -130,7 +130,7 @@ def print_rates() -> None:
             shares, of_difference = (
                 " | ".join(f"{100 * each:.1f} %" for each in both) for both in (found.covers, found.covers_difference)
             )
-            known = f"{num_images} | {found.accuracy:.2f} | x {found.variance:.2f}"
+            known = f"{num_images} | {found.accuracy:.2f} | {found.variance:.2f}"
             print(f"| {known} | {shares} | {found.width[0]:.2f} → {found.width[1]:.2f} | {of_difference} |", flush=True)
 
 
