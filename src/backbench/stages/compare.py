@@ -13,8 +13,9 @@ from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.tables import scores, summary, write_tables
 from backbench.config.config import BenchmarkConfig
 from backbench.config.running_config import TrackingConfig
-from backbench.data.arrays.dataset import DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
+from backbench.data.arrays.dataset import DESCRIPTION, MADE_BY, MANIFEST, SPLITS, images_file, labels_file
 from backbench.data.arrays.file_formats import read_array, read_csv, read_json, write_json
+from backbench.report.near_copies import near_copies
 from backbench.report.page import DataCard, render_page
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import put_folder_in_place, write_text
@@ -58,13 +59,15 @@ def write_results(leaderboard: Leaderboard) -> None:
 def data_card() -> DataCard:
     """Gather what the page says of the images; those of the test split are read when they are looked at."""
     content = read_json(paths.DATASET / DESCRIPTION, made_by=MADE_BY)
-    images = read_array(images_file(paths.DATASET, "train"), made_by=MADE_BY)
+    manifest = read_csv(paths.DATASET / MANIFEST, made_by=MADE_BY)
+    images = {split: read_array(images_file(paths.DATASET, split), made_by=MADE_BY) for split in SPLITS}
     labels = read_array(labels_file(paths.DATASET, "train"), made_by=MADE_BY)
     return DataCard(
         content,
-        samples=[images[int(np.argmax(labels == label))] for label in range(len(content["classes"]))],
-        test_images=read_array(images_file(paths.DATASET, "test"), made_by=MADE_BY),
-        manifest=read_csv(paths.DATASET / MANIFEST, made_by=MADE_BY),
+        samples=[images["train"][int(np.argmax(labels == label))] for label in range(len(content["classes"]))],
+        test_images=images["test"],
+        manifest=manifest,
+        near_copies=near_copies(manifest, images),
     )
 
 

@@ -15,6 +15,7 @@ SPLITS = ("train", "val", "test")
 MADE_BY = "prepare"
 DESCRIPTION = "dataset.json"
 MANIFEST = "manifest.csv"
+NEAR_COPY_OF = "near_copy_of"  # a column of the manifest, where there are near copies alone
 
 
 @dataclass(frozen=True)

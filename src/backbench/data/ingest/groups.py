@@ -142,21 +142,29 @@ def _too_few(
 def _not_enough(
     usable: Sequence[Examined], classes: Sequence[str], own_splits: Collection[str], config: DatasetConfig
 ) -> Iterator[str]:
-    split_of = assign_splits(usable, classes, own_splits, config)
-    numbers = dict.fromkeys(((split, name) for split in wanted_shares(own_splits, config) for name in classes), 0)
-    for file in usable:
-        if (split_of.get(file.path, ""), file.label) in numbers:
-            numbers[split_of[file.path], file.label] += 1
-    least = {"train": config.train_per_class or 1, "val": config.val_per_class or 1, "test": 1}
-    few = [f"{split} of {name} ({number})" for (split, name), number in numbers.items() if number < least[split]]
+    asked, few = numbers_short(usable, classes, own_splits, config)
     if few:
-        asked = ", ".join(f"{least[split]} in {split}" for split in wanted_shares(own_splits, config))
         counts = [key for key in ("train_per_class", "val_per_class") if getattr(config, key) is not None]
         yield (
             f"expected so many images of every class where groups stay whole: {asked}, found fewer in {listed(few)}; "
             f"add images of other groups{''.join(f', lower {key}' for key in counts)}, or name a finer group in "
             f"{config.file}"
         )
+
+
+def numbers_short(
+    usable: Sequence[Examined], classes: Sequence[str], own_splits: Collection[str], config: DatasetConfig
+) -> tuple[str, list[str]]:
+    """Say how many images of a class each split that is carved out needs, and which have fewer once all are split."""
+    split_of = assign_splits(usable, classes, own_splits, config)
+    numbers = dict.fromkeys(((split, name) for split in wanted_shares(own_splits, config) for name in classes), 0)
+    for file in usable:
+        if (split_of.get(file.path, ""), file.label) in numbers:
+            numbers[split_of[file.path], file.label] += 1
+    least = {"train": config.train_per_class or 1, "val": config.val_per_class or 1, "test": 1}
+    asked = ", ".join(f"{least[split]} in {split}" for split in wanted_shares(own_splits, config))
+    few = [f"{split} of {name} ({number})" for (split, name), number in numbers.items() if number < least[split]]
+    return asked, few
 
 
 def count_groups(kept: Kept, tree: Tree, members: Mapping[str, Sequence[Examined]], config: DatasetConfig) -> Groups:

@@ -2,13 +2,15 @@
 
 Images of a class are ordered by SHA-256 of seed and file digest. So a split depends on the seed and the files alone:
 not on names, on other classes, on the order of a listing, or on a random generator's version. Groups are ordered by
-their first image, and stay whole; which split a group goes to depends on all classes that it has.
+their first image, and stay whole; which split a group goes to depends on all classes that it has. Near copies stay
+together, and take the place of one of them.
 """
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from backbench.config.dataset_config import DatasetConfig
 from backbench.data.ingest.group_split import split_groups
@@ -32,11 +34,12 @@ def assign_splits(
     have at most `train_per_class` and `val_per_class` images.
     """
     split_of: dict[str, str] = {}
+    of_unit: dict[str, str] = {}
     usable = usable_by_class(files, classes)
     if any(file.group for members in usable.values() for file in members):
         return _in_whole_groups(usable, own_splits, config)
     for members in usable.values():
-        drawn = _split_class(members, own_splits, config)
+        drawn = _split_class(members, own_splits, config, of_unit)
         split_of |= {file.path: split for split, of in drawn.items() for file in of}
     return split_of
 
@@ -67,14 +70,55 @@ def without_rare_classes(files: Sequence[Examined], classes: Sequence[str], min_
 
 
 def _split_class(
-    files: Sequence[Examined], own_splits: Collection[str], config: DatasetConfig
+    files: Sequence[Examined], own_splits: Collection[str], config: DatasetConfig, of_unit: dict[str, str]
 ) -> dict[str, list[Examined]]:
+    """Draw the images of a class; `of_unit` has the split of what an earlier class has images of, and grows."""
     drawn = {split: [file for file in files if file.own_split == split] for split in own_splits if split != "train"}
-    pool = [file for file in files if file.own_split in ("", "train")]
-    pool.sort(key=lambda file: _place(file, config))
-    for split, number in _shares(len(pool), own_splits, config).items():
-        drawn[split], pool = pool[:number], pool[number:]
+    num_pool = sum(file.own_split in ("", "train") for file in files)
+    shares = _shares(num_pool, own_splits, config)
+    placed: dict[str, list[Examined]] = {split: [] for split in shares}
+    free: dict[str, list[Examined]] = defaultdict(list)
+    for file in sorted(files, key=lambda file: _place(file, config)):
+        if file.own_split in ("", "train"):
+            (placed[of_unit[file.unit]] if file.unit in of_unit else free[file.unit]).append(file)
+    # Not of the first by the seed: copies would come to the split that is drawn first more often than others.
+    units = sorted(free.values(), key=lambda unit: _place(min(unit, key=lambda file: file.digest), config))
+    without = [split for split in shares if not placed[split]] if len(units) < num_pool else []
+    for split in [split for split in shares if split != "train"]:
+        number = shares[split] - len(placed[split])
+        is_exact = split == "val" and config.val_per_class is not None
+        without = [other for other in without if other != split]
+        taken, units = _filled(units, number, num_kept=len(without), is_exact=is_exact)
+        drawn[split] = [*placed[split], *chain.from_iterable(taken)][: shares[split] if is_exact else None]
+        of_unit |= {unit[0].unit: split for unit in taken}
+    of_unit |= {unit[0].unit: "train" for unit in units}
+    drawn["train"] = [*placed["train"], *chain.from_iterable(units)][: config.train_per_class]
     return drawn
+
+
+Units = list[list[Examined]]
+
+
+def _filled(units: Units, number: int, *, num_kept: int, is_exact: bool) -> tuple[Units, Units]:
+    """Take units while they fit into `number` images; return them, and those that are left, of which `num_kept` stay.
+
+    Where none fits the smallest is taken, so that no split is empty; where the number is exact, as many as reach it.
+    """
+    taken: Units = []
+    left: Units = []
+    size = 0
+    for unit in units:
+        if len(taken) < len(units) - num_kept and size + len(unit) <= number:
+            taken.append(unit)
+            size += len(unit)
+        else:
+            left.append(unit)
+    while len(left) > num_kept and number > size and (is_exact or not taken):
+        smallest = min(left, key=len)
+        left.remove(smallest)
+        taken.append(smallest)
+        size += len(smallest)
+    return taken, left
 
 
 def _place(file: Examined, config: DatasetConfig) -> str:
@@ -96,7 +140,7 @@ def pool_in_splits(
     members: dict[str, list[Examined]] = defaultdict(list)
     for file in files:
         if file.own_split in ("", "train"):
-            members[file.group].append(file)
+            members[file.unit].append(file)
     first = {name: min(_place(file, config) for file in of) for name, of in members.items()}
     names = tuple(sorted(members, key=lambda name: (first[name], name)))
     pool = Pool(names, tuple(Counter(file.label for file in members[name]) for name in names))
@@ -120,7 +164,7 @@ def _in_whole_groups(
     for members in usable.values():
         in_split: dict[str, list[Examined]] = defaultdict(list)
         for file in sorted(members, key=lambda file: _place(file, config)):
-            in_split[of_group[file.group] if file.own_split in ("", "train") else file.own_split].append(file)
+            in_split[of_group[file.unit] if file.own_split in ("", "train") else file.own_split].append(file)
         for split, files in in_split.items():
             split_of |= {file.path: split for file in files[: most.get(split)]}
     return split_of
