@@ -208,7 +208,8 @@ def test_near_copies_stand_beside_their_images_those_first_that_are_odd() -> Non
     ]
     text = " ".join(page(card=card).split())
     assert "3 images are nearly a copy of another one" in text
-    assert "<strong>1 of them in another split</strong>" in text
+    assert "<strong>1 of them in another split than its image</strong>" in text
+    assert "1 is of another class than its image" in text
     assert "zero/&lt;00&gt;.png <small>zero, test</small>" in text
     assert "zero/&lt;01&gt;.png <small>één, train</small>" in text
     assert text.count('alt="The copy"') == text.count('alt="The image"') == 3
@@ -219,7 +220,7 @@ def test_a_dozen_near_copies_are_shown_and_their_number_said() -> None:
     text = " ".join(page(card=near_card(counts, num_pairs=40)).split())
     assert text.count('alt="The copy"') == MAX_NEAR_COPIES
     assert f"{MAX_NEAR_COPIES} of 40; <code>near_copy_of</code>" in text
-    assert "None of them is in another split." in text
+    assert "None of them is in another split than its image." in text
     assert "near_copy_of" not in page()
 
 
