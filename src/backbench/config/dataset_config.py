@@ -45,7 +45,6 @@ NO_AUGMENTATION = AugmentationConfig(
 )
 
 Resize = Literal["crop", "pad", "squash"]
-NearDuplicates = Literal["together", "ignore"]
 OPTIONAL_KEYS = ("labels", "columns", "group", "float_range", "near_duplicates")
 
 
@@ -101,7 +100,7 @@ class DatasetConfig:
     `val_per_class` and `train_per_class` may be null: then `val_fraction` and `test_fraction` decide.
     `labels` is a file of labels in `path`, or several by `*`; null takes the class folders. `group` says which images
     stand in one split together; null is a column `group` of the file of labels, else no group at all.
-    `near_duplicates` looks for resized, compressed or slightly cropped copies, and keeps them `together` in one split.
+    `near_duplicates` keeps resized, compressed or slightly cropped copies `together` in one split; null looks for none.
     `layout` says what the top folders are; null finds it out. `skip_folders` are left out, such as `test` or
     `train/unknown`. Classes with fewer usable images than `min_per_class` are left out; null leaves out none.
     `digest` is the pinned SHA-256 of the folder's used content, or null where nothing is pinned.
@@ -112,7 +111,7 @@ class DatasetConfig:
     labels: LabelFiles | None = None
     columns: ColumnsConfig | None = None
     group: GroupConfig | None = None
-    near_duplicates: NearDuplicates = "ignore"
+    near_duplicates: Literal["together"] | None = None
     layout: Literal["classes", "splits"] | None = None
     skip_folders: list[FolderBelow] | None = None
     min_per_class: Count | None = None
@@ -138,8 +137,7 @@ class DatasetConfig:
     @property
     def optional_keys(self) -> dict[str, Any]:
         """What only some data sets say, as JSON has it: where labels come from, what belongs together, floats."""
-        unsaid = (None, "ignore")
-        said = {name: value for name, value in asdict(self).items() if name in OPTIONAL_KEYS and value not in unsaid}
+        said = {name: value for name, value in asdict(self).items() if name in OPTIONAL_KEYS and value is not None}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
 
     @model_validator(mode="after")

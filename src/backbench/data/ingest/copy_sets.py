@@ -94,7 +94,7 @@ def copy_problems(kept: Kept, own_splits: Collection[str], config: DatasetConfig
         return []
     return [
         f"expected so many images of every class where near copies stay together: {asked}, found fewer in "
-        f"{listed(few)}; add images that are no copies, or set `near_duplicates: ignore` in {config.file}"
+        f"{listed(few)}; add images that are no copies, or set `near_duplicates: null` in {config.file}"
     ]
 
 

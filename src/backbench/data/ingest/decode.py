@@ -151,7 +151,7 @@ def _seen(image: Image.Image, config: DatasetConfig, rule: PixelRule) -> Decoded
     square = rule.square(picture)
     narrow = is_nearly_constant(square)
     seen = Decoded(USABLE, width, height, digest.hexdigest(), np.asarray(square), is_nearly_constant=narrow)
-    return replace(seen, sketch=sketch_of(picture)) if config.near_duplicates == "together" else seen
+    return replace(seen, sketch=sketch_of(picture)) if config.near_duplicates else seen
 
 
 def rgb(image: Image.Image) -> Image.Image:
