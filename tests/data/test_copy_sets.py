@@ -153,7 +153,7 @@ def test_too_few_images_beside_their_copies_are_refused_with_what_to_do() -> Non
     assert caught.value.lines[0] == (
         "expected so many images of every class where near copies stay together: 4 in train, 1 in val, 1 in test, "
         "found fewer in train of cat (2), train of dog (2); add images that are no copies, or set "
-        "`near_duplicates: ignore` in conf/dataset/tiny.yaml"
+        "`near_duplicates: null` in conf/dataset/tiny.yaml"
     )
 
 
@@ -196,9 +196,9 @@ def test_prepare_keeps_every_kind_of_copy_in_one_split_and_names_its_image(tmp_p
     )
 
 
-def test_ignored_copies_fall_where_the_seed_puts_them(tmp_path: Path) -> None:
+def test_copies_that_nobody_looks_for_fall_where_the_seed_puts_them(tmp_path: Path) -> None:
     folder = copies_folder(tmp_path / "data")
-    described = prepare_dataset(config_for(folder, near_duplicates="ignore"), tmp_path / "dataset")
+    described = prepare_dataset(config_for(folder, near_duplicates=None), tmp_path / "dataset")
     rows = rows_of(tmp_path / "dataset")
     copies = [path for path in rows if path.endswith("_copy.png")]
     assert any(rows[path]["split"] != rows[path.replace("_copy", "")]["split"] for path in copies)
@@ -211,12 +211,14 @@ def test_where_no_copies_are_all_but_the_key_is_as_if_none_were_looked_for(tmp_p
         for number in range(20):
             save(texture(100 * index + number), tmp_path / "data" / label / f"{number}.png")
     files = {}
-    for way in ("together", "ignore"):
-        described = prepare_dataset(config_for(tmp_path / "data", near_duplicates=way), tmp_path / way)
-        assert described.pop("near_duplicates", "ignore") == way
-        found = {path.name: file_sha256(path) for path in (tmp_path / way).iterdir() if path.name != "dataset.json"}
+    for way in ("together", None):
+        described = prepare_dataset(config_for(tmp_path / "data", near_duplicates=way), tmp_path / str(way))
+        assert described.pop("near_duplicates", None) == way
+        found = {
+            path.name: file_sha256(path) for path in (tmp_path / str(way)).iterdir() if path.name != "dataset.json"
+        }
         files[way] = (found, described)
-    assert files["together"] == files["ignore"]
+    assert files["together"] == files[None]
 
 
 def test_an_image_of_16_bits_is_compared_as_it_is_stored(tmp_path: Path) -> None:
