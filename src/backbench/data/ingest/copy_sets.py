@@ -66,16 +66,20 @@ def _joined(files: Sequence[Examined], pairs: Sequence[PathPair]) -> dict[str, s
         units_of[file.label].add(file.unit)
         classes_of[file.unit].add(file.label)
     most = {name: most_together(len(units)) for name, units in units_of.items()}
-    set_of = {unit: {unit} for unit in classes_of}
+    set_of = {unit: [unit] for unit in classes_of}
+    room_of = {unit: min(most[name] for name in names) for unit, names in classes_of.items()}
     for one, other in pairs:
         if one not in pool or other not in pool:
             continue
-        some, others = set_of[pool[one].unit], set_of[pool[other].unit]
-        both = some | others
-        if some is others or len(both) > min(most[name] for unit in both for name in classes_of[unit]):
+        small, large = sorted((set_of[pool[one].unit], set_of[pool[other].unit]), key=len)
+        room = min(room_of[small[0]], room_of[large[0]])
+        if small is large or len(small) + len(large) > room:
             continue
-        set_of |= dict.fromkeys(both, both)
-    return {unit: min(of) for unit, of in set_of.items() if len(of) > 1}
+        large += small
+        room_of[large[0]] = room
+        set_of |= dict.fromkeys(small, large)
+    sets = [of for unit, of in set_of.items() if of[0] == unit and len(of) > 1]
+    return {unit: name for of, name in zip(sets, map(min, sets), strict=True) for unit in of}
 
 
 def most_together(num_units: int) -> int:
