@@ -74,8 +74,7 @@ def _split_class(
 ) -> dict[str, list[Examined]]:
     """Draw the images of a class; `of_unit` has the split of what an earlier class has images of, and grows."""
     drawn = {split: [file for file in files if file.own_split == split] for split in own_splits if split != "train"}
-    num_pool = sum(file.own_split in ("", "train") for file in files)
-    shares = _shares(num_pool, own_splits, config)
+    shares = _shares(sum(file.own_split in ("", "train") for file in files), own_splits, config)
     placed: dict[str, list[Examined]] = {split: [] for split in shares}
     free: dict[str, list[Examined]] = defaultdict(list)
     for file in sorted(files, key=lambda file: _place(file, config)):
@@ -83,12 +82,10 @@ def _split_class(
             (placed[of_unit[file.unit]] if file.unit in of_unit else free[file.unit]).append(file)
     # Not of the first by the seed: copies would come to the split that is drawn first more often than others.
     units = sorted(free.values(), key=lambda unit: _place(min(unit, key=lambda file: file.digest), config))
-    without = [split for split in shares if not placed[split]] if len(units) < num_pool else []
     for split in [split for split in shares if split != "train"]:
         number = shares[split] - len(placed[split])
         is_exact = split == "val" and config.val_per_class is not None
-        without = [other for other in without if other != split]
-        taken, units = _filled(units, number, num_kept=len(without), is_exact=is_exact)
+        taken, units = _filled(units, number, is_exact=is_exact)
         drawn[split] = [*placed[split], *chain.from_iterable(taken)][: shares[split] if is_exact else None]
         of_unit |= {unit[0].unit: split for unit in taken}
     of_unit |= {unit[0].unit: "train" for unit in units}
@@ -99,8 +96,8 @@ def _split_class(
 Units = list[list[Examined]]
 
 
-def _filled(units: Units, number: int, *, num_kept: int, is_exact: bool) -> tuple[Units, Units]:
-    """Take units while they fit into `number` images; return them, and those that are left, of which `num_kept` stay.
+def _filled(units: Units, number: int, *, is_exact: bool) -> tuple[Units, Units]:
+    """Take units while they fit into `number` images; return them, and those that are left.
 
     Where none fits the smallest is taken, so that no split is empty; where the number is exact, as many as reach it.
     """
@@ -108,12 +105,12 @@ def _filled(units: Units, number: int, *, num_kept: int, is_exact: bool) -> tupl
     left: Units = []
     size = 0
     for unit in units:
-        if len(taken) < len(units) - num_kept and size + len(unit) <= number:
+        if size + len(unit) <= number:
             taken.append(unit)
             size += len(unit)
         else:
             left.append(unit)
-    while len(left) > num_kept and number > size and (is_exact or not taken):
+    while left and number > size and (is_exact or not taken):
         smallest = min(left, key=len)
         left.remove(smallest)
         taken.append(smallest)
