@@ -82,9 +82,9 @@ def shipped_data(config: DatasetConfig, folder: Path) -> TargetData:
     parts = {}
     for split in ("train", "test"):
         chosen = [
-            (pixels, tree.classes.index(file.label))
-            for file, (_, pixels) in zip(files, seen, strict=True)
-            if file.is_usable and file.own_split == split and pixels is not None
+            (decoded.pixels, tree.classes.index(file.label))
+            for file, (_, decoded) in zip(files, seen, strict=True)
+            if file.is_usable and file.own_split == split and decoded.pixels is not None
         ]
         if not chosen:
             raise DatasetError(f"{folder}: expected images in {split}, found none; add them")

@@ -253,6 +253,7 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
         "depth": {"bits": 12, "is_declared": False, "largest_value": 4000, "num_images": 13},
         "counts": {"train": {"a": 3, "b": 4}, "val": {"a": 1, "b": 1}, "test": {"a": 2, "b": 2}},
         "split_seed": config.split_seed,
+        "near_duplicates": config.near_duplicates,
     }
     write_json(paths.DATASET / "dataset.json", described)
     (finding,), images = look_at_images(config, 80)
@@ -266,6 +267,7 @@ def test_a_prepared_data_set_is_told_by_prepare(project: Path) -> None:
         {"min_per_class": 2},
         {"skip_folders": []},
         {"layout": "classes"},
+        {"near_duplicates": None},
         {"resize": "pad"},
         {"image_size_pixels": 64},
     ]
@@ -292,6 +294,7 @@ def test_a_prepared_data_set_that_has_no_more_pixels_fits_a_larger_backbone_too(
         "depth": None,
         "counts": {"train": {"a": 1}, "val": {"a": 1}, "test": {"a": 1}},
         "split_seed": config.split_seed,
+        "near_duplicates": config.near_duplicates,
     }
     write_json(paths.DATASET / "dataset.json", described)
     for wanted_pixels in (80, 600):

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from backbench.config.dataset_config import GroupConfig
 from backbench.data.arrays.dataset import MANIFEST, SPLITS, open_dataset
+from backbench.data.ingest.copy_sets import with_near_copies
 from backbench.data.ingest.shortages import shortages
 from backbench.data.ingest.split import assign_splits
 from backbench.data.ingest.store import prepare_dataset
@@ -77,6 +78,16 @@ def test_groups_stand_whole_in_one_fold(tmp_path: Path) -> None:
         DatasetError, match=r"images of at least 7 groups in every .* cat \(6\), dog \(6\); set at most"
     ):
         prepare_dataset(config_for(tmp_path / "data", folds=7, group=GroupConfig(folder=2)), tmp_path / "other")
+
+
+def test_near_copies_stand_in_one_fold_and_folds_stay_even() -> None:
+    files = files_of(15)
+    pairs = [(files[0].path, files[1].path), (files[1].path, files[2].path), (files[4].path, files[20].path)]
+    fold_of = assign_splits(with_near_copies(files, pairs), CLASSES, (), FIVE)
+    assert all(fold_of[one] == fold_of[other] for one, other in pairs)
+    of_classes = Counter((fold_of[file.path], file.label) for file in files)
+    assert set(of_classes.values()) == {3}
+    assert len(of_classes) == 5 * len(CLASSES)
 
 
 @pytest.mark.parametrize(

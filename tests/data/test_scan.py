@@ -129,8 +129,8 @@ def test_files_stay_in_order_over_chunks_and_threads(tmp_path: Path) -> None:
     files = walk(tmp_path, config_for(tmp_path)).files
     seen = list(examine(files, config_for(tmp_path), RULE))
     assert [file.path for file, _ in seen] == [listed.path for listed in files]
-    for (_, pixels), listed in zip(seen, files, strict=True):
-        np.testing.assert_array_equal(pixels, np.asarray(Image.open(listed.file)))
+    for (_, decoded), listed in zip(seen, files, strict=True):
+        np.testing.assert_array_equal(decoded.pixels, np.asarray(Image.open(listed.file)))
 
 
 def test_equal_pixels_are_duplicates_whatever_the_format(tmp_path: Path) -> None:

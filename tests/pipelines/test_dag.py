@@ -72,7 +72,7 @@ def test_versions_that_decide_a_result_are_a_dependency(stage: str) -> None:
     (keys,) = [entry["conf/versions.yaml"] for entry in STAGES[stage]["params"] if "conf/versions.yaml" in entry]
     imported = set().union(*map(imported_packages, imported_modules(PROJECT / f"pipelines/{stage}.py")))
     of_import = {"numpy": "numpy", "PIL": "pillow", "sklearn": "scikit_learn", "scipy": "scipy", "keras": "keras"}
-    of_import["pillow_heif"] = "pillow_heif"
+    of_import |= {"pillow_heif": "pillow_heif", "imagehash": "imagehash"}
     expected = {version for package, version in of_import.items() if package in imported}
     if "keras" in imported:
         expected |= {"backend", "backend_version", "keras_hub"}

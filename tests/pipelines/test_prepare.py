@@ -21,6 +21,7 @@ from backbench.stages.size import size
 from tests.support.configs import backbone_config
 from tests.support.image_folders import config_for, make_folder, picture, save
 from tests.support.label_files import write_labels
+from tests.support.textures import texture
 from tests.support.tiff_files import tiff
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,18 @@ def test_the_last_line_names_litter_and_rare_classes(tmp_path: Path, monkeypatch
         "not looked into, as systems leave them: @eaDir, lost+found; "
         "classes with fewer than 2 usable images, left out: ape (1); crop to 16 x 16 px; "
         "every file's verdict is in work/dataset/manifest.csv"
+    )
+
+
+def test_the_last_line_counts_near_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(40):
+        save(texture(number), Path(f"data/{('cat', 'dog')[number % 2]}/{number:02}.png"))
+    save(texture(0).resize((48, 48)), Path("data/cat/00_small.png"))
+    save(texture(1).resize((48, 48)), Path("data/cat/01_small.png"))
+    assert prepare(config_for(Path("data"), near_duplicates="together")) == (
+        "tiny: 2 classes, train 26, val 8, test 8, left out: none; 2 near copies of other images, 1 of another class, "
+        "look at them, none in another split; crop to 16 x 16 px; every file's verdict is in work/dataset/manifest.csv"
     )
 
 

@@ -25,6 +25,7 @@ from backbench.report.cell_charts import (
 )
 from backbench.report.columns import missing
 from backbench.report.leaderboard_charts import axes_of
+from backbench.report.near_copies import MAX_NEAR_COPIES, near_copies
 from backbench.report.page import MAX_REJECTED, DataCard, data_uri, render_page
 from backbench.report.vega import json_in_html, vega_bundle
 from backbench.runtime import paths
@@ -182,6 +183,45 @@ def test_rejected_files_are_listed_with_their_reason_and_cut_off() -> None:
     card = data_card()
     many = [{"path": f"{number}.png", "verdict": "unreadable", "split": ""} for number in range(MAX_REJECTED + 7)]
     assert "50.png" not in page(card=replace(card, manifest=many))
+
+
+def near_card(content: dict[str, int], num_pairs: int = 3) -> DataCard:
+    """A card of so many near copies: the first in another split, the second of another class."""
+    rows = []
+    for number in range(num_pairs):
+        first = {"path": f"zero/{number:02}.png", "label": "zero", "split": "train", "position": str(number)}
+        second = {"path": f"zero/<{number:02}>.png", "label": "zero", "split": "train", "position": str(number + 1)}
+        second |= {0: {"split": "test"}, 1: {"label": "één"}}.get(number, {})
+        rows += [first | {"near_copy_of": ""}, second | {"near_copy_of": first["path"]}]
+    images = {split: np.zeros((num_pairs + 1, 8, 8, 3), np.uint8) for split in ("train", "val", "test")}
+    card = data_card()
+    found = near_copies(rows[::-1], images)
+    return replace(card, content={**card.content, "near_copies": content}, near_copies=found)
+
+
+def test_near_copies_stand_beside_their_images_those_first_that_are_odd() -> None:
+    card = near_card({"num_images": 3, "num_in_other_class": 1, "num_in_other_split": 1})
+    assert [(each.copy.path, each.remark) for each in card.near_copies] == [
+        ("zero/<01>.png", "another class"),
+        ("zero/<00>.png", "another split"),
+        ("zero/<02>.png", ""),
+    ]
+    text = " ".join(page(card=card).split())
+    assert "3 images are nearly a copy of another one" in text
+    assert "<strong>1 of them in another split than its image</strong>" in text
+    assert "1 is of another class than its image" in text
+    assert "zero/&lt;00&gt;.png <small>zero, test</small>" in text
+    assert "zero/&lt;01&gt;.png <small>één, train</small>" in text
+    assert text.count('alt="The copy"') == text.count('alt="The image"') == 3
+
+
+def test_a_dozen_near_copies_are_shown_and_their_number_said() -> None:
+    counts = {"num_images": 40, "num_in_other_class": 0, "num_in_other_split": 0}
+    text = " ".join(page(card=near_card(counts, num_pairs=40)).split())
+    assert text.count('alt="The copy"') == MAX_NEAR_COPIES
+    assert f"{MAX_NEAR_COPIES} of 40; <code>near_copy_of</code>" in text
+    assert "None of them is in another split than its image." in text
+    assert "near_copy_of" not in page()
 
 
 def test_rare_classes_and_litter_are_named_with_their_numbers() -> None:

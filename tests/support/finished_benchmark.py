@@ -131,6 +131,7 @@ def write_dataset(classes: Sequence[str] = CLASSES) -> None:
     write_array(paths.DATASET / "labels-train.npy", train_labels)
     test_images = rng.integers(0, 256, (len(test_labels), 8, 8, 3), dtype=np.uint8)
     write_array(paths.DATASET / "images-test.npy", test_images)
+    write_array(paths.DATASET / "images-val.npy", images)
 
 
 def manifest() -> list[dict[str, object]]:

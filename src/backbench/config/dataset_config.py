@@ -45,7 +45,7 @@ NO_AUGMENTATION = AugmentationConfig(
 )
 
 Resize = Literal["crop", "pad", "squash"]
-OPTIONAL_KEYS = ("labels", "columns", "group", "float_range", "folds")
+OPTIONAL_KEYS = ("labels", "columns", "group", "float_range", "folds", "near_duplicates")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -101,6 +101,7 @@ class DatasetConfig:
     `folds`, these decide nothing: each fold is test once, the next one val, and the others train.
     `labels` is a file of labels in `path`, or several by `*`; null takes the class folders. `group` says which images
     stand in one split together; null is a column `group` of the file of labels, else no group at all.
+    `near_duplicates` keeps resized, compressed or slightly cropped copies `together` in one split; null looks for none.
     `layout` says what the top folders are; null finds it out. `skip_folders` are left out, such as `test` or
     `train/unknown`. Classes with fewer usable images than `min_per_class` are left out; null leaves out none.
     `digest` is the pinned SHA-256 of the folder's used content, or null where nothing is pinned.
@@ -111,6 +112,7 @@ class DatasetConfig:
     labels: LabelFiles | None = None
     columns: ColumnsConfig | None = None
     group: GroupConfig | None = None
+    near_duplicates: Literal["together"] | None = None
     layout: Literal["classes", "splits"] | None = None
     skip_folders: list[FolderBelow] | None = None
     min_per_class: Count | None = None

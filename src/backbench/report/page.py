@@ -29,6 +29,7 @@ from backbench.report.cell_charts import (
 )
 from backbench.report.columns import leaderboard_columns, missing
 from backbench.report.leaderboard_charts import MAX_DRAWN_ROWS, accuracy_picture, axes_of, cost_charts, effects_picture
+from backbench.report.near_copies import NearCopy
 from backbench.report.vega import json_in_html, static_svg, vega_bundle
 from backbench.runtime.environment import Environment
 
@@ -46,13 +47,15 @@ class DataCard:
     """What `dataset.json` says, with images of it.
 
     `samples` is one training image per class, uint8 RGB `(S, S, 3)` each; `test_images` are all test images, uint8
-    `(n, S, S, 3)`, of which few are read; `manifest` is the rows of manifest.csv.
+    `(n, S, S, 3)`, of which few are read; `manifest` is the rows of manifest.csv, and `near_copies` are some of those
+    that it names.
     """
 
     content: Mapping[str, Any]
     samples: Sequence[np.ndarray]
     test_images: np.ndarray
     manifest: Sequence[Mapping[str, str]] = field(default=())
+    near_copies: Sequence[NearCopy] = field(default=())
 
     @property
     def classes(self) -> list[str]:

@@ -21,8 +21,8 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 CONF = str(CHECKOUT / "conf")
 # Beside the backend: what computes, draws, resizes, searches, and builds graphs.
 DECIDING_PACKAGES = ("keras", "keras-hub", "matplotlib", "numpy", "optuna", "pillow", "scikit-learn", "scipy")
-# Decodes images of one format, before anything is computed.
-PREPARING_PACKAGES = ("pillow-heif",)
+# Decode images of one format, and hash them, before anything is computed.
+PREPARING_PACKAGES = ("imagehash", "pillow-heif")
 BACKENDS = ("tensorflow", "jax", "torch", "openvino")  # named as their packages are
 # A CUDA of the system's, such as a cluster's module, serves TensorFlow as well as the packages of its extra.
 SYSTEMS_CUDA = ("libcudart.so.12", "libcudnn.so.9")

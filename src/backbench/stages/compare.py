@@ -13,8 +13,9 @@ from backbench.comparison.ranking import read_leaderboard
 from backbench.comparison.tables import scores, summary, write_tables
 from backbench.config.config import BenchmarkConfig
 from backbench.config.running_config import TrackingConfig
-from backbench.data.arrays.dataset import ALL, DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file
+from backbench.data.arrays.dataset import ALL, DESCRIPTION, MADE_BY, MANIFEST, images_file, labels_file, split_names
 from backbench.data.arrays.file_formats import read_array, read_csv, read_json, write_json
+from backbench.report.near_copies import near_copies
 from backbench.report.page import DataCard, render_page
 from backbench.runtime import paths
 from backbench.runtime.atomic_files import put_folder_in_place, write_text
@@ -58,14 +59,17 @@ def write_results(leaderboard: Leaderboard) -> None:
 def data_card() -> DataCard:
     """Gather what the page says of the images; those of the test split are read when they are looked at."""
     content = read_json(paths.DATASET / DESCRIPTION, made_by=MADE_BY)
-    trained, tested = (ALL, ALL) if "folds" in content else ("train", "test")
-    images = read_array(images_file(paths.DATASET, trained), made_by=MADE_BY)
+    manifest, folds = read_csv(paths.DATASET / MANIFEST, made_by=MADE_BY), content.get("folds")
+    array_of = {split: split if folds is None else ALL for split in split_names(folds)}
+    images = {name: read_array(images_file(paths.DATASET, name), made_by=MADE_BY) for name in set(array_of.values())}
+    trained, tested = array_of.get("train", ALL), array_of.get("test", ALL)
     labels = read_array(labels_file(paths.DATASET, trained), made_by=MADE_BY)
     return DataCard(
         content,
-        samples=[images[int(np.argmax(labels == label))] for label in range(len(content["classes"]))],
-        test_images=read_array(images_file(paths.DATASET, tested), made_by=MADE_BY),
-        manifest=read_csv(paths.DATASET / MANIFEST, made_by=MADE_BY),
+        samples=[images[trained][int(np.argmax(labels == label))] for label in range(len(content["classes"]))],
+        test_images=images[tested],
+        manifest=manifest,
+        near_copies=near_copies(manifest, {split: images[name] for split, name in array_of.items()}),
     )
 
 

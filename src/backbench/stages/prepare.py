@@ -5,6 +5,7 @@ from typing import Any
 from backbench.config.dataset_config import DatasetConfig
 from backbench.data.arrays.dataset import MANIFEST
 from backbench.data.arrays.file_formats import read_json
+from backbench.data.ingest.copy_sets import NearCopies
 from backbench.data.ingest.deep import Depth
 from backbench.data.ingest.groups import Groups
 from backbench.data.ingest.store import NEARLY_CONSTANT, prepare_dataset
@@ -41,6 +42,8 @@ def _summary(description: dict[str, Any]) -> str:
         parts.append(f"classes with fewer than {description['min_per_class']} usable images, left out: {listed(few)}")
     if "groups" in description:
         parts.append(str(Groups(**description["groups"])))
+    if "near_copies" in description:
+        parts.append(str(NearCopies(**description["near_copies"])))
     return "; ".join(parts)
 
 

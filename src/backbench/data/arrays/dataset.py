@@ -17,6 +17,7 @@ ALL = "all"
 MADE_BY = "prepare"
 DESCRIPTION, FOLDS_FILE = "dataset.json", "folds.npy"
 MANIFEST = "manifest.csv"
+NEAR_COPY_OF = "near_copy_of"  # a column of the manifest, where there are near copies alone
 
 
 @dataclass(frozen=True)

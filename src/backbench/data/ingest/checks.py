@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from backbench.config.dataset_config import DatasetConfig
+from backbench.data.ingest.copy_sets import copy_problems
 from backbench.data.ingest.groups import group_problems
 from backbench.data.ingest.labelled import DISAGREEING
 from backbench.data.ingest.listing import LITTER
@@ -29,6 +30,8 @@ def check(tree: Tree, files: Sequence[Examined], config: DatasetConfig, *others:
     problems = [*others, *tree.problems, *few]
     if tree.grouping and not tree.problems:
         problems += group_problems(kept, tree, config, is_enough=not few)
+    elif not problems and any(file.together for file in kept.files):
+        problems += copy_problems(kept, tree.own_splits, config)
     if problems:
         raise DatasetError(*problems, *_left_out([*kept.files, *tree.left_out]))
     return kept

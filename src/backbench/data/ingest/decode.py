@@ -22,6 +22,7 @@ from backbench.config.dataset_config import DatasetConfig
 from backbench.data.ingest.deep import is_deep, largest_value, read_whole, to_eight_bits
 from backbench.data.ingest.formats import SIGNATURE_BYTES, UNREADABLE, formats, verdict_on
 from backbench.data.ingest.pixels import PixelRule, is_nearly_constant
+from backbench.data.ingest.sketches import sketch_of
 from backbench.data.ingest.source import Source, first_bytes, opened
 from backbench.data.ingest.tiff import TiffKind, range_of, scaled_floats, tiff_kind
 
@@ -43,7 +44,8 @@ class Decoded:
     `pixels` is uint8 `(side, side, 3)` and `pixel_digest` the SHA-256 of the whole upright picture; both only where
     the verdict is `used`. `width` and `height` are None where not even the header could be read. `largest_value` is of
     an image deeper than 8 bits alone; such a one has no pixels yet where the rule has no depth. `float_range` is the
-    least and the largest value of an image of floating-point numbers. `num_pages` is of a TIFF.
+    least and the largest value of an image of floating-point numbers. `num_pages` is of a TIFF. `sketch` is
+    there with the pixels, where near copies are looked for.
     """
 
     verdict: str
@@ -55,6 +57,7 @@ class Decoded:
     is_nearly_constant: bool = False
     float_range: tuple[float, float] | None = None
     num_pages: int = 1
+    sketch: np.ndarray | None = None
 
 
 @contextmanager
@@ -115,31 +118,31 @@ def _looked_at(image: Image.Image, source: Source, config: DatasetConfig, rule: 
     if isinstance(image, TiffImageFile):
         num_pages = image.n_frames
         is_float = tiff_kind(image) is TiffKind.FLOAT
-        seen = _floats(image, config, rule) if is_float else _whole_numbers(image, source, rule)
+        seen = _floats(image, config, rule) if is_float else _whole_numbers(image, source, config, rule)
         return replace(seen, num_pages=num_pages)
-    return _whole_numbers(image, source, rule)
+    return _whole_numbers(image, source, config, rule)
 
 
-def _whole_numbers(image: Image.Image, source: Source, rule: PixelRule) -> Decoded:
-    return _deep(source, rule) if is_deep(image) else _seen(image, rule)
+def _whole_numbers(image: Image.Image, source: Source, config: DatasetConfig, rule: PixelRule) -> Decoded:
+    return _deep(source, config, rule) if is_deep(image) else _seen(image, config, rule)
 
 
 def _floats(image: Image.Image, config: DatasetConfig, rule: PixelRule) -> Decoded:
     low, high = config.float_range or ZERO_TO_ONE
     values = np.asarray(image)
-    seen = _seen(Image.fromarray(scaled_floats(values, low, high)), rule)
+    seen = _seen(Image.fromarray(scaled_floats(values, low, high)), config, rule)
     return replace(seen, float_range=range_of(values) or (low, low))
 
 
-def _deep(source: Source, rule: PixelRule) -> Decoded:
+def _deep(source: Source, config: DatasetConfig, rule: PixelRule) -> Decoded:
     values, about = read_whole(source)
     largest, (height, width) = largest_value(values), values.shape[:2]
     if rule.depth_bits is None:
         return Decoded(USABLE, width, height, largest_value=largest)
-    return replace(_seen(to_eight_bits(values, about, rule.depth_bits), rule), largest_value=largest)
+    return replace(_seen(to_eight_bits(values, about, rule.depth_bits), config, rule), largest_value=largest)
 
 
-def _seen(image: Image.Image, rule: PixelRule) -> Decoded:
+def _seen(image: Image.Image, config: DatasetConfig, rule: PixelRule) -> Decoded:
     ImageOps.exif_transpose(image, in_place=True)
     picture = rgb(image)
     width, height = picture.size
@@ -147,7 +150,8 @@ def _seen(image: Image.Image, rule: PixelRule) -> Decoded:
     digest.update(picture.tobytes())
     square = rule.square(picture)
     narrow = is_nearly_constant(square)
-    return Decoded(USABLE, width, height, digest.hexdigest(), np.asarray(square), is_nearly_constant=narrow)
+    seen = Decoded(USABLE, width, height, digest.hexdigest(), np.asarray(square), is_nearly_constant=narrow)
+    return replace(seen, sketch=sketch_of(picture)) if config.near_duplicates else seen
 
 
 def rgb(image: Image.Image) -> Image.Image:

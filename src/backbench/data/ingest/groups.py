@@ -145,6 +145,20 @@ def _too_few(
 def _not_enough(
     usable: Sequence[Examined], classes: Sequence[str], own_splits: Collection[str], config: DatasetConfig
 ) -> Iterator[str]:
+    asked, few = numbers_short(usable, classes, own_splits, config)
+    if few:
+        counts = [key for key in ("train_per_class", "val_per_class", "folds") if getattr(config, key) is not None]
+        yield (
+            f"expected so many images of every class where groups stay whole: {asked}, found fewer in {listed(few)}; "
+            f"add images of other groups{''.join(f', lower {key}' for key in counts)}, or name a finer group in "
+            f"{config.file}"
+        )
+
+
+def numbers_short(
+    usable: Sequence[Examined], classes: Sequence[str], own_splits: Collection[str], config: DatasetConfig
+) -> tuple[str, list[str]]:
+    """Say how many images of a class each split that is carved out needs, and which have fewer once all are split."""
     split_of = assign_splits(usable, classes, own_splits, config)
     numbers = dict.fromkeys(((split, name) for split in wanted_shares(own_splits, config) for name in classes), 0)
     for file in usable:
@@ -152,15 +166,9 @@ def _not_enough(
             numbers[split_of[file.path], file.label] += 1
     least = dict.fromkeys(wanted_shares(own_splits, config), 1)
     least |= {"train": config.train_per_class or 1, "val": config.val_per_class or 1}
+    asked = ", ".join(f"{least[split]} in {split}" for split in wanted_shares(own_splits, config))
     few = [f"{split} of {name} ({number})" for (split, name), number in numbers.items() if number < least[split]]
-    if few:
-        asked = ", ".join(f"{least[split]} in {split}" for split in wanted_shares(own_splits, config))
-        counts = [key for key in ("train_per_class", "val_per_class", "folds") if getattr(config, key) is not None]
-        yield (
-            f"expected so many images of every class where groups stay whole: {asked}, found fewer in {listed(few)}; "
-            f"add images of other groups{''.join(f', lower {key}' for key in counts)}, or name a finer group in "
-            f"{config.file}"
-        )
+    return asked, few
 
 
 def count_groups(kept: Kept, tree: Tree, members: Mapping[str, Sequence[Examined]], config: DatasetConfig) -> Groups:

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby, islice
 
-import numpy as np
-
 from backbench.config.dataset_config import DatasetConfig, Resize
 from backbench.data.arrays.sizes import deciding_side
 from backbench.data.ingest.decode import USABLE, Decoded, bounded, decode, decode_header
@@ -23,9 +21,7 @@ FILES_PER_CHUNK = 64
 MOST_THREADS = 4
 
 
-def _look(
-    pair: tuple[ListedFile, Source], config: DatasetConfig, rule: PixelRule
-) -> tuple[Examined, np.ndarray | None]:
+def _look(pair: tuple[ListedFile, Source], config: DatasetConfig, rule: PixelRule) -> tuple[Examined, Decoded]:
     listed, source = pair
     digest = digest_of(source)
     seen = decode(source, config, rule) if digest else Decoded(UNREADABLE)
@@ -44,7 +40,7 @@ def _look(
         float_range=seen.float_range,
         num_pages=seen.num_pages,
     )
-    return examined, seen.pixels if examined.is_usable else None
+    return examined, seen
 
 
 def presumed(listed: ListedFile) -> Examined:
@@ -70,14 +66,11 @@ def look_at_headers(files: Sequence[ListedFile], config: DatasetConfig) -> Itera
             yield from seen
 
 
-def examine(
-    files: Sequence[ListedFile], config: DatasetConfig, rule: PixelRule
-) -> Iterator[tuple[Examined, np.ndarray | None]]:
+def examine(files: Sequence[ListedFile], config: DatasetConfig, rule: PixelRule) -> Iterator[tuple[Examined, Decoded]]:
     """Open every file once, in order, on a few threads; memory is bounded by one chunk of squares.
 
     Yields:
-        The verdict on the file alone, and its uint8 `(side, side, 3)` pixels where it is usable, and the rule has a
-        depth or needs none.
+        The verdict on the file alone, and what decoding gave: pixels only where the rule has a depth or needs none.
     """
     with _threads() as threads:
         for chunk in _chunks(files):

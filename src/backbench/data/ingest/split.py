@@ -2,15 +2,16 @@
 
 Images of a class are ordered by SHA-256 of seed and file digest. So a split depends on the seed and the files alone:
 not on names, on other classes, on the order of a listing, or on a random generator's version. Groups are ordered by
-their first image, and stay whole; which split a group goes to depends on all classes that it has. Folds are dealt
-out in the same order, class after class, so that they are equally large within one image.
+their first image, and stay whole; which split a group goes to depends on all classes that it has. Near copies stay
+together, and take the place of one of them. Folds are dealt out in the same order, class after class, so that they are
+equally large within one image.
 """
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import chain, cycle
 
 from backbench.config.dataset_config import DatasetConfig
 from backbench.data.arrays.dataset import split_names
@@ -32,17 +33,19 @@ def assign_splits(
     folder itself gives.
 
     Where images have groups, these go whole to the splits, by the fractions alone; of each class, train and val then
-    have at most `train_per_class` and `val_per_class` images.
+    have at most `train_per_class` and `val_per_class` images. So do near copies go to folds.
     """
     split_of: dict[str, str] = {}
+    of_unit: dict[str, str] = {}
     usable = usable_by_class(files, classes)
-    if any(file.group for members in usable.values() for file in members):
+    in_folds = config.folds is not None
+    if any(file.group or (in_folds and file.together) for members in usable.values() for file in members):
         return _in_whole_groups(usable, own_splits, config)
     if config.folds is not None:
         ordered = [file for of in usable.values() for file in sorted(of, key=lambda file: _place(file, config))]
         return {file.path: fold for file, fold in zip(ordered, cycle(split_names(config.folds)), strict=False)}
     for members in usable.values():
-        drawn = _split_class(members, own_splits, config)
+        drawn = _split_class(members, own_splits, config, of_unit)
         split_of |= {file.path: split for split, of in drawn.items() for file in of}
     return split_of
 
@@ -73,14 +76,52 @@ def without_rare_classes(files: Sequence[Examined], classes: Sequence[str], min_
 
 
 def _split_class(
-    files: Sequence[Examined], own_splits: Collection[str], config: DatasetConfig
+    files: Sequence[Examined], own_splits: Collection[str], config: DatasetConfig, of_unit: dict[str, str]
 ) -> dict[str, list[Examined]]:
+    """Draw the images of a class; `of_unit` has the split of what an earlier class has images of, and grows."""
     drawn = {split: [file for file in files if file.own_split == split] for split in own_splits if split != "train"}
-    pool = [file for file in files if file.own_split in ("", "train")]
-    pool.sort(key=lambda file: _place(file, config))
-    for split, number in _shares(len(pool), own_splits, config).items():
-        drawn[split], pool = pool[:number], pool[number:]
+    shares = _shares(sum(file.own_split in ("", "train") for file in files), own_splits, config)
+    placed: dict[str, list[Examined]] = {split: [] for split in shares}
+    free: dict[str, list[Examined]] = defaultdict(list)
+    for file in sorted(files, key=lambda file: _place(file, config)):
+        if file.own_split in ("", "train"):
+            (placed[of_unit[file.unit]] if file.unit in of_unit else free[file.unit]).append(file)
+    # Not of the first by the seed: copies would come to the split that is drawn first more often than others.
+    units = sorted(free.values(), key=lambda unit: _place(min(unit, key=lambda file: file.digest), config))
+    for split in [split for split in shares if split != "train"]:
+        number = shares[split] - len(placed[split])
+        is_exact = split == "val" and config.val_per_class is not None
+        taken, units = _filled(units, number, is_exact=is_exact)
+        drawn[split] = [*placed[split], *chain.from_iterable(taken)][: shares[split] if is_exact else None]
+        of_unit |= {unit[0].unit: split for unit in taken}
+    of_unit |= {unit[0].unit: "train" for unit in units}
+    drawn["train"] = [*placed["train"], *chain.from_iterable(units)][: config.train_per_class]
     return drawn
+
+
+Units = list[list[Examined]]
+
+
+def _filled(units: Units, number: int, *, is_exact: bool) -> tuple[Units, Units]:
+    """Take units while they fit into `number` images; return them, and those that are left.
+
+    Where none fits the smallest is taken, so that no split is empty; where the number is exact, as many as reach it.
+    """
+    taken: Units = []
+    left: Units = []
+    size = 0
+    for unit in units:
+        if size + len(unit) <= number:
+            taken.append(unit)
+            size += len(unit)
+        else:
+            left.append(unit)
+    while left and number > size and (is_exact or not taken):
+        smallest = min(left, key=len)
+        left.remove(smallest)
+        taken.append(smallest)
+        size += len(smallest)
+    return taken, left
 
 
 def _place(file: Examined, config: DatasetConfig) -> str:
@@ -102,7 +143,7 @@ def pool_in_splits(
     members: dict[str, list[Examined]] = defaultdict(list)
     for file in files:
         if file.own_split in ("", "train"):
-            members[file.group].append(file)
+            members[file.unit].append(file)
     first = {name: min(_place(file, config) for file in of) for name, of in members.items()}
     names = tuple(sorted(members, key=lambda name: (first[name], name)))
     pool = Pool(names, tuple(Counter(file.label for file in members[name]) for name in names))
@@ -128,7 +169,7 @@ def _in_whole_groups(
     for members in usable.values():
         in_split: dict[str, list[Examined]] = defaultdict(list)
         for file in sorted(members, key=lambda file: _place(file, config)):
-            in_split[of_group[file.group] if file.own_split in ("", "train") else file.own_split].append(file)
+            in_split[of_group[file.unit] if file.own_split in ("", "train") else file.own_split].append(file)
         for split, files in in_split.items():
             split_of |= {file.path: split for file in files[: most.get(split)]}
     return split_of

@@ -13,15 +13,27 @@ from typing import Any
 import numpy as np
 
 from backbench.config.dataset_config import DatasetConfig
-from backbench.data.arrays.dataset import ALL, DESCRIPTION, FOLDS_FILE, MANIFEST, images_file, labels_file, split_names
+from backbench.data.arrays.dataset import (
+    ALL,
+    DESCRIPTION,
+    FOLDS_FILE,
+    MANIFEST,
+    NEAR_COPY_OF,
+    images_file,
+    labels_file,
+    split_names,
+)
 from backbench.data.arrays.file_formats import write_array, write_csv, write_json
 from backbench.data.arrays.sizes import stored_side
 from backbench.data.ingest.checks import check, kind, litter
+from backbench.data.ingest.copy_sets import PathPair, count_near_copies, with_near_copies
 from backbench.data.ingest.decode import ZERO_TO_ONE
 from backbench.data.ingest.deep import Depth, common_depth
 from backbench.data.ingest.groups import count_groups
+from backbench.data.ingest.near_copies import near_pairs
 from backbench.data.ingest.pixels import PixelRule
 from backbench.data.ingest.scan import deciding_sides, examine, look_at_headers, without_duplicates
+from backbench.data.ingest.sketches import SIDE
 from backbench.data.ingest.split import Kept, assign_splits, without_rare_classes
 from backbench.data.ingest.tree import Examined, ListedFile, Tree
 from backbench.data.ingest.walk import walk
@@ -36,6 +48,7 @@ PAGES = "pages"
 MANIFEST_COLUMNS = ("path", "digest", "label", "width", "height", "depth_bits", "split", "position", "verdict", "note")
 GROUP = "group"  # one more column, of sets with groups alone
 POOL = "pool.raw"
+SKETCHES = "sketches.raw"
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class Scanned:
     """Every file with its verdict, sorted by path, the row of each decoded image in the pool file, and their rule.
 
     `depth` is None where no image is deeper than 8 bits, and `floats` where none is of floating-point numbers.
+    `near_pairs` are near copies, the closest first.
     """
 
     files: list[Examined]
@@ -50,6 +64,7 @@ class Scanned:
     rule: PixelRule
     depth: Depth | None
     floats: dict[str, Any] | None
+    near_pairs: list[PathPair]
 
 
 def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | None = None) -> dict[str, Any]:
@@ -66,7 +81,7 @@ def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | No
     headers = _checked_headers(tree, config)
     with _folder_replacing(target) as folder:
         side_pixels = stored_side(config, wanted_pixels, deciding_sides(headers, config.resize))
-        scanned = _scan(tree, config, PixelRule(side_pixels, config.resize, config.depth_bits), folder / POOL)
+        scanned = _scan(tree, config, PixelRule(side_pixels, config.resize, config.depth_bits), folder)
         digest, kept = _checked(scanned, tree, config)
         split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
         splits = split_names(config.folds)
@@ -78,7 +93,8 @@ def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | No
             write_array(folder / FOLDS_FILE, np.array(folds, dtype=np.int32))
         (folder / POOL).unlink()
         manifest = list(_manifest_rows([*kept.files, *tree.left_out], split_of, arrays, scanned.rule.depth_bits))
-        columns = (*MANIFEST_COLUMNS, GROUP) if tree.grouping else MANIFEST_COLUMNS
+        columns = [*MANIFEST_COLUMNS, *([GROUP] if tree.grouping else [])]
+        columns += [NEAR_COPY_OF] if any(row[NEAR_COPY_OF] for row in manifest) else []
         write_csv(folder / MANIFEST, ({column: row[column] for column in columns} for row in manifest), columns)
         description = _description(config, tree, kept, digest, scanned, members, manifest)
         files = [name(folder, array) for array in arrays for name in (images_file, labels_file)]
@@ -125,21 +141,23 @@ def _folder_replacing(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _scan(tree: Tree, config: DatasetConfig, rule: PixelRule, pool: Path) -> Scanned:
+def _scan(tree: Tree, config: DatasetConfig, rule: PixelRule, folder: Path) -> Scanned:
     """Look at every file once, and again at the deep ones, where only all of them together say how deep they are.
 
-    The squares of usable ones are appended to `pool`, split or not yet.
+    The squares of usable ones are appended to `POOL` in the folder, split or not yet.
     """
     files: dict[str, Examined] = {}
     rows: dict[str, int] = {}
 
     def look(listed: Sequence[ListedFile], rule: PixelRule, what: str) -> None:
-        with pool.open("ab") as stream, progress_bar("prepare", len(listed), what) as advance:
-            for file, pixels in examine(listed, config, rule):
+        squares, sketches = (folder / POOL).open("ab"), (folder / SKETCHES).open("ab")
+        with squares, sketches, progress_bar("prepare", len(listed), what) as advance:
+            for file, seen in examine(listed, config, rule):
                 files[file.path] = file
-                if pixels is not None:
+                if file.is_usable and seen.pixels is not None:
                     rows[file.path] = len(rows)
-                    stream.write(np.ascontiguousarray(pixels).data)
+                    squares.write(np.ascontiguousarray(seen.pixels).data)
+                    sketches.write(b"" if seen.sketch is None else seen.sketch.tobytes())
                 advance(1)
 
     look(tree.files, rule, "files")
@@ -150,7 +168,20 @@ def _scan(tree: Tree, config: DatasetConfig, rule: PixelRule, pool: Path) -> Sca
         rule = replace(rule, depth_bits=depth.bits)
         look([each for each in tree.files if each.path in largest], rule, "deep images")
     floats = _floats(usable, config)
-    return Scanned(without_duplicates(list(files.values())), rows, rule, depth, floats)
+    judged = without_duplicates(list(files.values()))
+    pairs = _near_pairs(judged, rows, folder / SKETCHES)
+    (folder / SKETCHES).unlink()
+    return Scanned(with_near_copies(judged, pairs) if pairs else judged, rows, rule, depth, floats, pairs)
+
+
+def _near_pairs(files: Sequence[Examined], rows: Mapping[str, int], sketches: Path) -> list[PathPair]:
+    """Find near copies among usable files; none where no sketch was made."""
+    if not sketches.stat().st_size:
+        return []
+    paths = sorted(file.path for file in files if file.is_usable)
+    seen = np.memmap(sketches, dtype=np.uint8, mode="r").reshape(-1, SIDE, SIDE)
+    found = near_pairs(seen, np.array([rows[path] for path in paths], dtype=int))
+    return [(paths[pair.one], paths[pair.other]) for pair in found]
 
 
 def _checked(scanned: Scanned, tree: Tree, config: DatasetConfig) -> tuple[str, Kept]:
@@ -209,6 +240,7 @@ def _manifest_rows(
             "verdict": NOT_DRAWN if file.is_usable and not split else file.verdict,
             "note": "; ".join(_notes(file)),
             GROUP: file.group,
+            NEAR_COPY_OF: file.near_copy_of,
         }
 
 
@@ -278,4 +310,7 @@ def _description(
     description |= {"floats": scanned.floats} if scanned.floats else {}
     if tree.grouping:
         description["groups"] = asdict(count_groups(kept, tree, members, config))
+    split_of = {row["path"]: row["split"] for row in manifest}
+    copies = count_near_copies(kept.files, scanned.near_pairs, split_of)
+    description |= {"near_copies": asdict(copies)} if copies is not None else {}
     return description | config.optional_keys

@@ -52,6 +52,8 @@ class Tree:
 class Examined:
     """A file after it was opened; digests are hexadecimal SHA-256, of the file's bytes and of its pixels.
 
+    `near_copy_of` is the path of the image that it is nearly a copy of, and `together` names what it goes to one split
+    with for such copies' sake, where that is more than its group; both are empty else.
     `largest_value` is of an image deeper than 8 bits alone, `float_range` of one of floating-point numbers, and
     `num_pages` of a TIFF.
     """
@@ -69,10 +71,17 @@ class Examined:
     group: str = ""
     float_range: tuple[float, float] | None = None
     num_pages: int = 1
+    near_copy_of: str = ""
+    together: str = ""
 
     @property
     def is_usable(self) -> bool:
         return self.verdict == USABLE
+
+    @property
+    def unit(self) -> str:
+        """Name what goes to one split whole: near copies, a group, or the image alone."""
+        return self.together or self.group or self.path
 
     @classmethod
     def without_pixels(
