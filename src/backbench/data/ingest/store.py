@@ -13,17 +13,8 @@ from typing import Any
 import numpy as np
 
 from backbench.config.dataset_config import DatasetConfig
-from backbench.data.arrays.dataset import (
-    ALL,
-    DESCRIPTION,
-    FOLDS_FILE,
-    MANIFEST,
-    NEAR_COPY_OF,
-    images_file,
-    labels_file,
-    split_names,
-)
-from backbench.data.arrays.file_formats import write_array, write_csv, write_json
+from backbench.data.arrays.dataset import DESCRIPTION, MANIFEST, NEAR_COPY_OF, split_names
+from backbench.data.arrays.file_formats import write_csv, write_json
 from backbench.data.arrays.sizes import stored_side
 from backbench.data.ingest.checks import check, kind, litter
 from backbench.data.ingest.copy_sets import PathPair, count_near_copies, with_near_copies
@@ -35,11 +26,11 @@ from backbench.data.ingest.pixels import PixelRule
 from backbench.data.ingest.scan import deciding_sides, examine, look_at_headers, without_duplicates
 from backbench.data.ingest.sketches import SIDE
 from backbench.data.ingest.split import Kept, assign_splits, without_rare_classes
+from backbench.data.ingest.stored_arrays import write_arrays
 from backbench.data.ingest.tree import Examined, ListedFile, Tree
 from backbench.data.ingest.walk import walk
 from backbench.runtime.atomic_files import put_folder_in_place
 from backbench.runtime.console import progress_bar
-from backbench.runtime.digests import file_sha256
 from backbench.runtime.errors import DatasetError
 
 NOT_DRAWN = "not drawn"
@@ -84,22 +75,19 @@ def prepare_dataset(config: DatasetConfig, target: Path, wanted_pixels: int | No
         scanned = _scan(tree, config, PixelRule(side_pixels, config.resize, config.depth_bits), folder)
         digest, kept = _checked(scanned, tree, config)
         split_of = assign_splits(kept.files, kept.classes, tree.own_splits, config)
-        splits = split_names(config.folds)
+        splits, are_folds = split_names(config.folds), config.folds is not None
         members = {split: [file for file in kept.files if split_of.get(file.path) == split] for split in splits}
-        arrays = members if config.folds is None else {ALL: [file for file in kept.files if file.path in split_of]}
-        _write_arrays(arrays, kept.classes, scanned.rows, side_pixels, folder)
-        if config.folds is not None:
-            folds = [splits.index(split_of[file.path]) for file in arrays[ALL]]
-            write_array(folder / FOLDS_FILE, np.array(folds, dtype=np.int32))
+        stored = write_arrays(
+            members, kept.classes, _pool(folder, side_pixels), scanned.rows, folder, are_folds=are_folds
+        )
         (folder / POOL).unlink()
-        manifest = list(_manifest_rows([*kept.files, *tree.left_out], split_of, arrays, scanned.rule.depth_bits))
+        listed = [*kept.files, *tree.left_out]
+        manifest = list(_manifest_rows(listed, split_of, stored.positions, scanned.rule.depth_bits))
         columns = [*MANIFEST_COLUMNS, *([GROUP] if tree.grouping else [])]
         columns += [NEAR_COPY_OF] if any(row[NEAR_COPY_OF] for row in manifest) else []
         write_csv(folder / MANIFEST, ({column: row[column] for column in columns} for row in manifest), columns)
         description = _description(config, tree, kept, digest, scanned, members, manifest)
-        files = [name(folder, array) for array in arrays for name in (images_file, labels_file)]
-        files += [] if config.folds is None else [folder / FOLDS_FILE]
-        description["sha256"] = {file.name: file_sha256(file) for file in files}
+        description["sha256"] = stored.sha256
         write_json(folder / DESCRIPTION, description)
     return description
 
@@ -201,31 +189,13 @@ def _checked(scanned: Scanned, tree: Tree, config: DatasetConfig) -> tuple[str, 
     return digest, check(tree, scanned.files, config, *others)
 
 
-def _write_arrays(
-    arrays: Mapping[str, Sequence[Examined]],
-    classes: Sequence[str],
-    rows: Mapping[str, int],
-    side_pixels: int,
-    folder: Path,
-) -> None:
-    pool = np.memmap(folder / POOL, dtype=np.uint8, mode="r").reshape(-1, side_pixels, side_pixels, 3)
-    for name, files in arrays.items():
-        shape = (len(files), side_pixels, side_pixels, 3)
-        images = np.lib.format.open_memmap(images_file(folder, name), mode="w+", dtype=np.uint8, shape=shape)
-        for position, file in enumerate(files):
-            images[position] = pool[rows[file.path]]
-        images.flush()
-        labels = np.array([classes.index(file.label) for file in files], dtype=np.int32)
-        write_array(labels_file(folder, name), labels)
+def _pool(folder: Path, side_pixels: int) -> np.ndarray:
+    return np.memmap(folder / POOL, dtype=np.uint8, mode="r").reshape(-1, side_pixels, side_pixels, 3)
 
 
 def _manifest_rows(
-    files: Sequence[Examined],
-    split_of: Mapping[str, str],
-    arrays: Mapping[str, Sequence[Examined]],
-    depth_bits: int | None,
+    files: Sequence[Examined], split_of: Mapping[str, str], positions: Mapping[str, int], depth_bits: int | None
 ) -> Iterator[dict[str, Any]]:
-    positions = {file.path: row for drawn in arrays.values() for row, file in enumerate(drawn)}
     for file in sorted(files, key=lambda file: file.path):
         split, position = split_of.get(file.path, ""), positions.get(file.path, "")
         yield {
