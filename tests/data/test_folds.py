@@ -90,6 +90,15 @@ def test_near_copies_stand_in_one_fold_and_folds_stay_even() -> None:
     assert len(of_classes) == 5 * len(CLASSES)
 
 
+def test_what_classes_have_over_goes_to_different_folds() -> None:
+    classes = tuple("abcdefghij")
+    files = files_of(6, classes=classes)
+    together = with_near_copies(files, [(files[0].path, files[1].path), (files[7].path, files[8].path)])
+    fold_of = assign_splits(together, classes, (), FIVE)
+    assert set(Counter(fold_of.values()).values()) == {12}
+    assert max(Counter((fold_of[file.path], file.label) for file in files).values()) == 2
+
+
 @pytest.mark.parametrize(
     ("num_cats", "told"), [(4, "set at most `folds: 4`"), (2, "set `folds: null`")], ids=["some", "too few for any"]
 )

@@ -147,7 +147,11 @@ def pool_in_splits(
     first = {name: min(_place(file, config) for file in of) for name, of in members.items()}
     names = tuple(sorted(members, key=lambda name: (first[name], name)))
     pool = Pool(names, tuple(Counter(file.label for file in members[name]) for name in names))
-    return pool, split_groups(pool.numbers, wanted_shares(own_splits, config))
+    counted = pool.numbers
+    if config.folds is not None:
+        # All images beside each class, or the one that a class has over would go to the first fold of every class.
+        counted = tuple(number + Counter({"": number.total()}) for number in counted)
+    return pool, split_groups(counted, wanted_shares(own_splits, config))
 
 
 def wanted_shares(own_splits: Collection[str], config: DatasetConfig) -> dict[str, float]:
