@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 
 import keras
 import numpy as np
@@ -11,6 +11,9 @@ from backbench.adaptation.checkpoints import HISTORY
 from backbench.adaptation.schedule import Course, Hyperparameters, Schedule, Weights
 from backbench.features.activations import ActivationSource
 from backbench.results.records import EpochRecord, fingerprint
+
+# Of an `EpochRecord`, in its order; no fit knows what fold it is of.
+NUMBERS = ("epoch", "learning_rate", "train_loss", "val_loss", "val_accuracy")
 
 
 def values_of(variables: list[keras.Variable]) -> Weights:
@@ -36,7 +39,7 @@ def restore_model(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
 
 def course_arrays(course: Course) -> dict[str, np.ndarray]:
     """Name the epochs of a course, `(num_epochs, 5)` float64, and the weights of its best one."""
-    history = np.array([astuple(epoch) for epoch in course.history])
+    history = np.array([[getattr(epoch, name) for name in NUMBERS] for epoch in course.history])
     return {HISTORY: history, **_numbered("best", course.best_weights)}
 
 
