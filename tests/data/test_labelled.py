@@ -56,7 +56,7 @@ def test_a_csv_file_may_have_another_separator(tmp_path: Path, separator: str) -
     rows = shuffled_folder(tmp_path / "data")
     write_labels(tmp_path / "data/labels.csv", rows)
     text = (tmp_path / "data/labels.csv").read_text(encoding="utf-8")
-    (tmp_path / "data/labels2.csv").write_text("\ufeff" + text.replace(",", separator), encoding="utf-8")
+    (tmp_path / "data/labels2.csv").write_text("\ufeff\n" + text.replace(",", separator), encoding="utf-8")
     expected, found = (
         prepare_dataset(config_for(tmp_path / "data", labels=name), tmp_path / name)
         for name in ("labels.csv", "labels2.csv")

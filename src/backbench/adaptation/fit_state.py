@@ -11,9 +11,7 @@ from backbench.adaptation.checkpoints import HISTORY
 from backbench.adaptation.schedule import Course, Hyperparameters, Schedule, Weights
 from backbench.features.activations import ActivationSource
 from backbench.results.records import EpochRecord, fingerprint
-
-# Of an `EpochRecord`, in its order; no fit knows what fold it is of.
-NUMBERS = ("epoch", "learning_rate", "train_loss", "val_loss", "val_accuracy")
+from backbench.results.result_files import EPOCH_COLUMNS
 
 
 def values_of(variables: list[keras.Variable]) -> Weights:
@@ -39,7 +37,7 @@ def restore_model(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
 
 def course_arrays(course: Course) -> dict[str, np.ndarray]:
     """Name the epochs of a course, `(num_epochs, 5)` float64, and the weights of its best one."""
-    history = np.array([[getattr(epoch, name) for name in NUMBERS] for epoch in course.history])
+    history = np.array([[getattr(epoch, name) for name in EPOCH_COLUMNS] for epoch in course.history])
     return {HISTORY: history, **_numbered("best", course.best_weights)}
 
 

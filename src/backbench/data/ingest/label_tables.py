@@ -41,7 +41,8 @@ def _csv_table(file: Path) -> Table:
         # Spreadsheets put a byte order mark first.
         with file.open(encoding="utf-8-sig", newline="") as stream:
             # Semicolons where a comma is for decimals, tabs where a table was copied.
-            separator = max(",;\t", key=stream.readline().count)
+            header = next((line for line in stream if line.strip()), "")
+            separator = max(",;\t", key=header.count)
             stream.seek(0)
             lines = [line for line in csv.reader(stream, delimiter=separator, strict=True) if line]
     except (UnicodeDecodeError, csv.Error, OSError) as error:

@@ -98,8 +98,8 @@ class Study:
 
 def forget_others(studies: Collection[Study]) -> None:
     """Remove what other data, weights, settings or code left beside the studies of a cell."""
-    for study in studies:
-        remove_others(study.folder.parent, [each.folder.name for each in studies])
+    (root,) = {study.folder.parent for study in studies}
+    remove_others(root, [study.folder.name for study in studies])
 
 
 def study_of(inputs: CellInputs, fold: int | None = None) -> Study:

@@ -49,8 +49,8 @@ def finished_seeds(
 
 def forget_others(finished: Collection["FinishedSeeds"]) -> None:
     """Remove what other choices, seeds or code left of a cell."""
-    for each in finished:
-        remove_others(each.root, [name for one in finished for name in one.names.values()])
+    (root,) = {each.root for each in finished}
+    remove_others(root, [name for each in finished for name in each.names.values()])
 
 
 class FinishedSeeds:
